@@ -1,0 +1,195 @@
+/* Flags, errors and small printing for the commands. See cli.h. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int cli_error(pm_status status, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    fflush(stdout);
+    fprintf(stderr, "pumice: error: ");
+    vfprintf(stderr, fmt, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+    return (int)status;
+}
+
+int cli_library_error(pm_status status) { return cli_error(status, "%s", pm_error_text()); }
+
+/* ---- flags ---- */
+
+static void print_usage(const cli_usage *u) {
+    printf("usage: pumice %s\n\n%s\n\n", u->forms, u->purpose);
+    for (size_t i = 0; i < u->n_flags; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", u->flags[i].name, u->flags[i].argument ? u->flags[i].argument : "");
+        printf("  %-28s %s\n", left, u->flags[i].help);
+    }
+    printf("  %-28s %s\n\nexample: %s\n", "--help ", "this text", u->example);
+}
+
+static bool is_name(const char *names, const char *word) {
+    size_t n = strlen(word);
+    for (const char *at = names; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        if (!strncmp(at, word, n) && (at[n] == 0 || at[n] == '|')) return true;
+    return false;
+}
+
+static int set_number(const cli_flag *f, const char *text) {
+    char *end;
+    errno = 0;
+    if (f->kind == CLI_SEED) {
+        uint64_t v = strtoull(text, &end, 0);
+        if (*end || end == text || errno || *text == '-')
+            return cli_error(PM_ERR_USAGE, "%s: %s is not a whole number from 0 to 2^64-1", f->name, text);
+        *(uint64_t *)f->value = v;
+        return PM_OK;
+    }
+    double v = strtod(text, &end);
+    bool whole = f->kind == CLI_INT;
+    if (*end || end == text || !(v >= f->min && v <= f->max) || (whole && v != (double)(int64_t)v))
+        return cli_error(PM_ERR_USAGE, "%s: %s is not a %s from %g to %g", f->name, text,
+                         whole ? "whole number" : "number", f->min, f->max);
+    if (whole)
+        *(int64_t *)f->value = (int64_t)v;
+    else
+        *(double *)f->value = v;
+    return PM_OK;
+}
+
+static int set_flag(const cli_flag *f, const char *text) {
+    switch (f->kind) {
+    case CLI_BOOL: *(bool *)f->value = true; return PM_OK;
+    case CLI_STRING: *(const char **)f->value = text; return PM_OK;
+    case CLI_STRINGS: {
+        cli_strings *list = f->value;
+        if (list->n == CLI_MAX_STRINGS)
+            return cli_error(PM_ERR_USAGE, "%s: given more than %d times", f->name, CLI_MAX_STRINGS);
+        list->at[list->n++] = text;
+        return PM_OK;
+    }
+    case CLI_INT:
+    case CLI_REAL:
+    case CLI_SEED: return set_number(f, text);
+    }
+    return PM_ERR_OTHER;
+}
+
+int cli_parse(int argc, char **argv, const cli_usage *u, char ***out_words, size_t *out_n_words) {
+    size_t n_words = 0;
+    bool only_words = false;
+    for (int i = 1; i < argc; i++) {
+        char *word = argv[i];
+        bool is_flag = !only_words && word[0] == '-' && word[1] && !(word[1] >= '0' && word[1] <= '9');
+        if (is_flag && !strcmp(word, "--")) {
+            only_words = true;
+            continue;
+        }
+        if (!is_flag) {
+            argv[1 + n_words++] = word; /* never ahead of i */
+            continue;
+        }
+        if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+            print_usage(u);
+            return CLI_HELP;
+        }
+        char *equals = !strncmp(word, "--", 2) ? strchr(word, '=') : NULL;
+        if (equals) *equals = 0;
+        const cli_flag *flag = NULL;
+        for (size_t k = 0; k < u->n_flags && !flag; k++)
+            if (is_name(u->flags[k].name, word)) flag = &u->flags[k];
+        if (!flag) return cli_error(PM_ERR_USAGE, "%s: unknown flag %s; `pumice %s --help` lists them", argv[0], word, argv[0]);
+        const char *text = equals ? equals + 1 : NULL;
+        if (flag->kind == CLI_BOOL && text)
+            return cli_error(PM_ERR_USAGE, "%s: takes no value, got %s", word, text);
+        if (flag->kind != CLI_BOOL && !text) {
+            if (i + 1 >= argc) return cli_error(PM_ERR_USAGE, "%s: a value is missing, expected %s", word, flag->argument);
+            text = argv[++i];
+        }
+        int s = set_flag(flag, text);
+        if (s) return s;
+    }
+    if (n_words < u->min_words || n_words > u->max_words)
+        return cli_error(PM_ERR_USAGE, "%s: %zu arguments, expected: pumice %s", argv[0], n_words, u->forms);
+    *out_words = argv + 1;
+    *out_n_words = n_words;
+    return PM_OK;
+}
+
+/* ---- a model on a device ---- */
+
+int cli_open(const char *model, const char *device, const pm_device_options *options, cli_place *out) {
+    *out = (cli_place){0};
+    pm_status s = pm_model_open(model, &out->model);
+    if (s == PM_OK) s = pm_device_open(device, options, &out->device);
+    if (s == PM_OK) s = pm_session_open(out->model, out->device, &out->session);
+    if (s == PM_OK) return PM_OK;
+    int code = cli_library_error(s);
+    cli_close(out);
+    return code;
+}
+
+void cli_close(cli_place *p) {
+    pm_session_close(p->session);
+    pm_model_close(p->model);
+    pm_device_close(p->device);
+    *p = (cli_place){0};
+}
+
+/* ---- ids, printing, files ---- */
+
+int cli_parse_ids(const char *text, int32_t **out_ids, size_t *out_n) {
+    size_t n = 1;
+    for (const char *c = text; *c; c++) n += *c == ',';
+    int32_t *ids = malloc(n * sizeof *ids);
+    if (!ids) return cli_error(PM_ERR_MEMORY, "out of memory: %zu ids", n);
+    const char *at = text;
+    for (size_t i = 0; i < n; i++) {
+        char *end;
+        errno = 0;
+        intmax_t v = strtoimax(at, &end, 10);
+        if (end == at || errno || v < 0 || v > INT32_MAX || (*end != ',' && *end)) {
+            free(ids);
+            return cli_error(PM_ERR_USAGE, "--ids: number %zu of \"%s\" is not a token id, expected e.g. 5,9,2", i + 1, text);
+        }
+        ids[i] = (int32_t)v;
+        at = end + 1;
+    }
+    *out_ids = ids;
+    *out_n = n;
+    return PM_OK;
+}
+
+void cli_print_ids(const int32_t *ids, size_t n) {
+    for (size_t i = 0; i < n; i++) printf("%s%" PRId32, i ? "," : "", ids[i]);
+    printf("\n");
+}
+
+void cli_print_json(json_t *value) {
+    char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    printf("%s\n", text ? text : "null");
+    free(text);
+    json_decref(value);
+}
+
+int cli_write_file(const char *path, const void *data, size_t bytes) {
+    if (!strcmp(path, "-")) return fwrite(data, 1, bytes, stdout) == bytes ? PM_OK : PM_ERR_OTHER;
+    char temporary[4096];
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.partial", path) >= sizeof temporary)
+        return cli_error(PM_ERR_USAGE, "the path is too long: %s", path);
+    FILE *f = fopen(temporary, "wb");
+    if (!f) return cli_error(PM_ERR_OTHER, "cannot write %s: %s", path, strerror(errno));
+    bool written = fwrite(data, 1, bytes, f) == bytes;
+    written = fclose(f) == 0 && written;
+    if (written && rename(temporary, path) == 0) return PM_OK;
+    int error = errno;
+    unlink(temporary);
+    return cli_error(PM_ERR_OTHER, "cannot write %s: %s", path, strerror(error));
+}
+
+double cli_ms(uint64_t ns) { return (double)ns / 1e6; }

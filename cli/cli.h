@@ -1,0 +1,70 @@
+/* What the commands share: flags as tables, errors, and opening a device with a model. The command knows only the public
+ * headers. Results go to stdout, everything else to stderr. */
+#ifndef PM_CLI_H
+#define PM_CLI_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "pumice/model.h"
+
+typedef enum cli_kind { CLI_BOOL, CLI_STRING, CLI_INT, CLI_REAL, CLI_SEED, CLI_STRINGS } cli_kind;
+
+#define CLI_MAX_STRINGS 16
+typedef struct cli_strings {
+    const char *at[CLI_MAX_STRINGS];
+    size_t n;
+} cli_strings;
+
+/* One flag. `value` points to bool, const char *, int64_t, double, uint64_t or cli_strings, as `kind` says. */
+typedef struct cli_flag {
+    const char *name; /* "--device"; a short form may follow a bar: "--output|-o" */
+    cli_kind kind;
+    void *value;
+    const char *argument, *help;
+    double min, max; /* of CLI_INT and CLI_REAL */
+} cli_flag;
+
+typedef struct cli_usage {
+    const char *forms;   /* "generate MODEL [TEXT]" */
+    const char *purpose; /* one sentence */
+    const char *example; /* works in a fresh build */
+    const cli_flag *flags;
+    size_t n_flags;
+    size_t min_words, max_words; /* positional arguments */
+} cli_usage;
+
+/* Reads the arguments after the command. *out_words points at the positional ones (in argv, reordered).
+ * PM_OK, PM_ERR_USAGE (said), or CLI_HELP when --help was asked and printed. */
+#define CLI_HELP (-1)
+int cli_parse(int argc, char **argv, const cli_usage *usage, char ***out_words, size_t *out_n_words);
+
+int cli_error(pm_status status, const char *fmt, ...) PM_PRINTF(2, 3); /* prints "pumice: error: ...", returns status */
+int cli_library_error(pm_status status);                               /* the same with pm_error_text() */
+
+typedef struct cli_place {
+    pm_device *device;
+    pm_model *model;
+    pm_session *session;
+} cli_place;
+int cli_open(const char *model, const char *device, const pm_device_options *options, cli_place *out);
+void cli_close(cli_place *p);
+
+/* "5,9,2" -> ids. Freed with free(). */
+int cli_parse_ids(const char *text, int32_t **out_ids, size_t *out_n);
+void cli_print_ids(const int32_t *ids, size_t n);
+void cli_print_json(json_t *value);             /* prints and releases */
+int cli_write_file(const char *path, const void *data, size_t bytes); /* whole or not at all; "-" is stdout */
+double cli_ms(uint64_t ns);
+
+/* The commands: cmd_<name>.c each. argv[0] is the command's name. They return an exit code. */
+int cmd_attend(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+int cmd_devices(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
+int cmd_generate(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_translate(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+
+#endif

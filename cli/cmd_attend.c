@@ -1,0 +1,96 @@
+/* pumice attend: attention weights as .svg, .html, .png, .npy or .json, with the tokens on both axes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/picture.h"
+
+static const struct {
+    const char *extension;
+    int (*write)(const picture_choice *c, picture_file *out);
+} formats[] = {
+    {".svg", picture_svg}, {".html", picture_html}, {".png", picture_png}, {".npy", picture_npy}, {".json", picture_json},
+};
+
+static int find_format(const char *path, size_t *out) {
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof formats / sizeof *formats; i++)
+        if (!strcmp(dot, formats[i].extension)) {
+            *out = i;
+            return PM_OK;
+        }
+    return cli_error(PM_ERR_USAGE, "attend: %s has no known ending, expected .svg, .html, .png, .npy or .json", path);
+}
+
+static int draw(const pm_attention *map, const char *title, const int64_t *chosen, const char *path) {
+    size_t format;
+    int code = find_format(path, &format);
+    if (code) return code;
+    if (chosen[0] >= map->n_layers)
+        return cli_error(PM_ERR_USAGE, "--layer: %lld, the model has layers 0 to %lld", (long long)chosen[0],
+                         (long long)map->n_layers - 1);
+    if (chosen[1] >= map->n_heads)
+        return cli_error(PM_ERR_USAGE, "--head: %lld, the model has heads 0 to %lld", (long long)chosen[1],
+                         (long long)map->n_heads - 1);
+    picture_choice choice = {map, title, chosen[0], chosen[1]};
+    picture_file file = {0};
+    code = formats[format].write(&choice, &file);
+    if (!code && file.failed) code = cli_error(PM_ERR_MEMORY, "out of memory: the picture of an attention map");
+    if (!code) code = cli_write_file(path, file.data, file.bytes);
+    free(file.data);
+    return code;
+}
+
+int cmd_attend(int argc, char **argv) {
+    const char *device = "auto", *path = NULL, *map_name = NULL, *ids_text = NULL;
+    int64_t chosen[2] = {-1, -1};
+    bool json = false;
+    const cli_flag flags[] = {
+        {"--output|-o", CLI_STRING, &path, "FILE", "where to write: .svg, .html, .png, .npy or .json", 0, 0},
+        {"--layer", CLI_INT, &chosen[0], "L", "only this layer, from 0", 0, 1e6},
+        {"--head", CLI_INT, &chosen[1], "H", "only this head, from 0", 0, 1e6},
+        {"--map", CLI_STRING, &map_name, "M", "encoder, decoder or cross; default: cross, or the model's only one", 0, 0},
+        {"--ids", CLI_STRING, &ids_text, "LIST", "token ids in place of TEXT", 0, 0},
+        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0},
+        {"--json", CLI_BOOL, &json, NULL, "print the sizes of the map as JSON", 0, 0},
+    };
+    const cli_usage usage = {"attend MODEL TEXT [--layer L] [--head H] -o FILE", "Writes the attention weights of one text.",
+                             "pumice attend numbers-en-zh \"half past three\" -o attention.svg", flags,
+                             sizeof flags / sizeof *flags, 1, 2};
+    char **words;
+    size_t n_words, format;
+    int code = cli_parse(argc, argv, &usage, &words, &n_words);
+    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (!path) return cli_error(PM_ERR_USAGE, "attend: -o is missing, expected a file to write");
+    if ((code = find_format(path, &format)) != 0) return code;
+    if (!ids_text == (n_words == 1)) return cli_error(PM_ERR_USAGE, "attend: expected either TEXT or --ids");
+
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    if (ids_text && (code = cli_parse_ids(ids_text, &ids, &n_ids)) != 0) return code;
+    cli_place place;
+    code = cli_open(words[0], device, NULL, &place);
+    if (code) {
+        free(ids);
+        return code;
+    }
+    pm_attention map = {0};
+    pm_status s = ids ? pm_session_attend_ids(place.session, ids, n_ids, map_name, &map)
+                      : pm_session_attend(place.session, words[1], map_name, &map);
+    if (s != PM_OK) {
+        code = cli_library_error(s);
+    } else {
+        char title[256];
+        snprintf(title, sizeof title, "%s: %s%s%s", words[0], ids_text ? ids_text : words[1], map.text ? " \u2192 " : "",
+                 map.text ? map.text : "");
+        code = draw(&map, title, chosen, path);
+        if (!code && json)
+            cli_print_json(json_pack("{ss sI sI sI sI}", "file", path, "layers", (json_int_t)map.n_layers, "heads",
+                                     (json_int_t)map.n_heads, "queries", (json_int_t)map.n_queries, "keys",
+                                     (json_int_t)map.n_keys));
+    }
+    pm_attention_free(&map);
+    free(ids);
+    cli_close(&place);
+    return code;
+}

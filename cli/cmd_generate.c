@@ -1,0 +1,155 @@
+/* pumice generate: continue a text or ids: greedy, sampling or beams. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+typedef struct generation {
+    const char *device, *ids, *print, *early;
+    int64_t max_new, top_k, beams;
+    double temperature, top_p, min_p, length_penalty;
+    uint64_t seed;
+    bool greedy, ignore_eos, stats, json, verbose;
+    cli_strings stops;
+} generation;
+
+/* Flags to options; any sampling flag turns sampling on, as long as --greedy does not forbid it. */
+static int make_options(const generation *g, pm_generate_options *o) {
+    *o = (pm_generate_options){.max_new = (int32_t)g->max_new, .top_k = (int32_t)g->top_k, .top_p = (float)g->top_p,
+                               .min_p = (float)g->min_p, .temperature = (float)g->temperature, .seed = g->seed,
+                               .n_beams = (int32_t)g->beams, .ignore_eos = g->ignore_eos, .stops = g->stops.at,
+                               .n_stops = g->stops.n};
+    o->sample = g->temperature > 0 || g->top_k > 0 || g->top_p > 0 || g->min_p > 0 || g->seed;
+    if (g->greedy && o->sample)
+        return cli_error(PM_ERR_USAGE, "generate: --greedy and a sampling flag were given, expected one of them");
+    if (g->beams > 1 && o->sample)
+        return cli_error(PM_ERR_USAGE, "generate: --beams and a sampling flag were given, expected one of them");
+    if (g->length_penalty > -1e9) {
+        o->length_penalty = (float)g->length_penalty;
+        o->has_length_penalty = true;
+    }
+    static const char *const early[] = {"false", "true", "never"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(g->early, early[i])) {
+            o->early_stopping = i;
+            return PM_OK;
+        }
+    return cli_error(PM_ERR_USAGE, "--early-stopping: %s, expected false, true or never", g->early);
+}
+
+static json_t *stats_json(const pm_generated *r, const char *device) {
+    double steps = r->decode_steps ? (double)r->decode_steps : 1;
+    size_t n_new = r->n_ids - r->n_prompt;
+    return json_pack("{ss sI sI sf sf sf sf sI sf sI sI sf sI sI}", "device", device, "n_prompt", (json_int_t)r->n_prompt, "n_new",
+                     (json_int_t)n_new, "prompt_ms", cli_ms(r->prompt_ns), "first_token_ms", cli_ms(r->first_token_ns),
+                     "decode_ms", cli_ms(r->decode_ns), "decode_tokens_per_s",
+                     r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0, "n_submits",
+                     (json_int_t)r->decode_submits, "submits_per_token", (double)r->decode_submits / steps, "decode_steps",
+                     (json_int_t)r->decode_steps, "recordings", (json_int_t)r->decode_recordings, "host_us_per_token",
+                     (double)r->decode_host_ns / 1e3 / steps, "device_ops", (json_int_t)r->n_device_ops, "fallback_ops",
+                     (json_int_t)r->n_fallback_ops);
+}
+
+static void print_stats(const pm_generated *r, const char *device) {
+    double steps = r->decode_steps ? (double)r->decode_steps : 1;
+    fprintf(stderr, "device             %s\n", device);
+    fprintf(stderr, "prompt             %zu tokens in %.2f ms\n", r->n_prompt, cli_ms(r->prompt_ns));
+    fprintf(stderr, "first token        after %.2f ms\n", cli_ms(r->first_token_ns));
+    fprintf(stderr, "decode             %" PRIu64 " steps in %.2f ms, %.1f tokens/s\n", r->decode_steps, cli_ms(r->decode_ns),
+            r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0);
+    fprintf(stderr, "n_submits          %" PRIu64 " in decoding, %.2f a token; %" PRIu64 " recordings\n", r->decode_submits,
+            (double)r->decode_submits / steps, r->decode_recordings);
+    fprintf(stderr, "host               %.1f us a token\n", (double)r->decode_host_ns / 1e3 / steps);
+    fprintf(stderr, "operations         %" PRIu64 " a step on the device, %" PRIu64 " elsewhere\n", r->n_device_ops,
+            r->n_fallback_ops);
+}
+
+static int print_result(const generation *g, const cli_place *p, const pm_generated *r) {
+    bool ids_wanted = !strcmp(g->print, "ids");
+    char *text = NULL;
+    if (!ids_wanted || g->json) {
+        pm_status s = pm_model_decode(p->model, r->ids, r->n_ids, &text);
+        if (s != PM_OK && !ids_wanted) return cli_library_error(s);
+    }
+    if (g->json) {
+        json_t *ids = json_array();
+        for (size_t i = 0; i < r->n_ids; i++) json_array_append_new(ids, json_integer(r->ids[i]));
+        json_t *row = json_pack("{so sI}", "ids", ids, "n_prompt", (json_int_t)r->n_prompt);
+        if (text) json_object_set_new(row, "text", json_string(text));
+        if (g->beams > 1) json_object_set_new(row, "score", json_real((double)r->score));
+        json_object_set_new(row, "stats", stats_json(r, pm_device_name(p->device)));
+        cli_print_json(row);
+    } else if (ids_wanted) {
+        cli_print_ids(r->ids, r->n_ids);
+    } else {
+        printf("%s\n", text);
+    }
+    pm_release(text);
+    if (g->stats && !g->json) print_stats(r, pm_device_name(p->device));
+    return PM_OK;
+}
+
+/* The ids to start from: --ids, or the text's. Without a tokenizer the model's own error says so. */
+static int prompt_ids(const generation *g, const pm_model *m, const char *text, int32_t **out, size_t *n) {
+    if (g->ids) return cli_parse_ids(g->ids, out, n);
+    int32_t *ids;
+    pm_status s = pm_model_encode(m, text, &ids, n);
+    if (s != PM_OK) return cli_library_error(s);
+    *out = malloc(*n * sizeof **out + 1);
+    if (*out) memcpy(*out, ids, *n * sizeof **out);
+    pm_release(ids);
+    return *out ? PM_OK : cli_error(PM_ERR_MEMORY, "out of memory: %zu ids", *n);
+}
+
+int cmd_generate(int argc, char **argv) {
+    generation g = {.device = "auto", .print = "text", .early = "false", .beams = 1, .length_penalty = -1e10};
+    const cli_flag flags[] = {
+        {"--ids", CLI_STRING, &g.ids, "LIST", "the prompt as token ids: 5,9,2", 0, 0},
+        {"-n|--max-new", CLI_INT, &g.max_new, "N", "most new tokens; default: up to the model's limit", 1, 1e7},
+        {"--greedy", CLI_BOOL, &g.greedy, NULL, "the likeliest token each time (default without sampling flags)", 0, 0},
+        {"--temperature", CLI_REAL, &g.temperature, "T", "sample, logits divided by T", 1e-6, 1e6},
+        {"--top-k", CLI_INT, &g.top_k, "K", "sample among the K likeliest", 1, 1e9},
+        {"--top-p", CLI_REAL, &g.top_p, "P", "sample among the likeliest that hold probability P", 1e-9, 1},
+        {"--min-p", CLI_REAL, &g.min_p, "P", "sample among those at least P times as likely as the likeliest", 1e-9, 1},
+        {"--seed", CLI_SEED, &g.seed, "S", "sample with this seed", 0, 0},
+        {"--beams", CLI_INT, &g.beams, "K", "beam search with K beams", 1, 64},
+        {"--length-penalty", CLI_REAL, &g.length_penalty, "A", "beams: scores are divided by length^A (default 1)", -1e3, 1e3},
+        {"--early-stopping", CLI_STRING, &g.early, "WHEN", "beams: false, true or never", 0, 0},
+        {"--stop", CLI_STRINGS, &g.stops, "S", "end when the text holds S; may be repeated", 0, 0},
+        {"--ignore-eos", CLI_BOOL, &g.ignore_eos, NULL, "go on after the end-of-sequence token", 0, 0},
+        {"--print", CLI_STRING, &g.print, "WHAT", "text or ids", 0, 0},
+        {"--stats", CLI_BOOL, &g.stats, NULL, "times, submissions, and where operations ran, to stderr", 0, 0},
+        {"--device", CLI_STRING, &g.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0},
+        {"--json", CLI_BOOL, &g.json, NULL, "print JSON", 0, 0},
+    };
+    const cli_usage usage = {"generate MODEL [TEXT] [--ids 5,9,2] [-n N]", "Continues a text or ids.",
+                             "pumice generate tests/data/gpt2 --ids 5,9,2 -n 8 --print ids", flags,
+                             sizeof flags / sizeof *flags, 1, 2};
+    char **words;
+    size_t n_words;
+    int code = cli_parse(argc, argv, &usage, &words, &n_words);
+    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (strcmp(g.print, "ids") && strcmp(g.print, "text"))
+        return cli_error(PM_ERR_USAGE, "--print: %s, expected text or ids", g.print);
+    if (!g.ids == (n_words == 1)) return cli_error(PM_ERR_USAGE, "generate: expected either TEXT or --ids");
+    pm_generate_options options;
+    code = make_options(&g, &options);
+    if (code) return code;
+
+    cli_place place;
+    code = cli_open(words[0], g.device, NULL, &place);
+    if (code) return code;
+    int32_t *ids = NULL;
+    size_t n;
+    pm_generated result = {0};
+    code = prompt_ids(&g, place.model, n_words == 2 ? words[1] : NULL, &ids, &n);
+    if (!code) {
+        pm_status s = pm_generate(place.session, ids, n, &options, &result);
+        code = s == PM_OK ? print_result(&g, &place, &result) : cli_library_error(s);
+    }
+    pm_generated_free(&result);
+    free(ids);
+    cli_close(&place);
+    return code;
+}

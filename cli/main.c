@@ -1,0 +1,54 @@
+/* The pumice command: finds the command by name and hands over. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"devices", cmd_devices, "list the devices of this machine"},
+    {"translate", cmd_translate, "text to text with an encoder-decoder"},
+    {"generate", cmd_generate, "continue a text or ids"},
+    {"run", cmd_run, "one forward pass on tensors in a safetensors file"},
+    {"dump", cmd_dump, "the graph, the memory plan or the program of a model"},
+    {"verify", cmd_verify, "compare every operation with the reference executor"},
+    {"bench", cmd_bench, "time operations or a model on devices, side by side"},
+    {"attend", cmd_attend, "attention weights as a picture or as numbers"},
+};
+
+static void print_help(FILE *to) {
+    fprintf(to, "pumice %s: Transformer inference on any GPU that speaks Vulkan\n\nusage: pumice COMMAND [ARGUMENTS]\n\n",
+            pm_version());
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
+    fprintf(to, "\n`pumice COMMAND --help` shows its flags and an example. Built-in models:");
+    for (size_t i = 0; pm_model_builtin_name(i); i++) fprintf(to, " %s", pm_model_builtin_name(i));
+    fprintf(to, "\n");
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return PM_ERR_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_help(stdout);
+        return PM_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("pumice %s\n", pm_version());
+        return PM_OK;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(argv[1], commands[i].name)) continue;
+        int status = commands[i].run(argc - 1, argv + 1);
+        if (fflush(stdout) != 0 || ferror(stdout)) {
+            int failed = cli_error(PM_ERR_OTHER, "stdout: the results could not be written");
+            return status ? status : failed;
+        }
+        return status;
+    }
+    return cli_error(PM_ERR_USAGE, "unknown command: %s; `pumice --help` lists them", argv[1]);
+}

@@ -1,0 +1,140 @@
+/* Pumice, model: open a checkpoint, run it, generate, translate, look inside, verify.
+ *
+ *     pm_device *d; pm_model *m; pm_session *s;
+ *     pm_device_open("auto", NULL, &d);
+ *     pm_model_open("path/to/gpt2", &m);
+ *     pm_session_open(m, d, &s);                              // uploads the weights
+ *     pm_generate_options o = {.max_new = 20};                // greedy
+ *     pm_generated out;
+ *     if (pm_generate(s, (int32_t[]){5, 9, 2}, 3, &o, &out) == PM_OK) { ... out.ids[0 .. out.n_ids-1] ... }
+ *     pm_generated_free(&out); pm_session_close(s); pm_model_close(m); pm_device_close(d);
+ *
+ * A model is read-only once open. A session is a model on a device: it caches compiled programs. Everything belongs to
+ * one thread at a time.
+ */
+#ifndef PUMICE_MODEL_H
+#define PUMICE_MODEL_H
+
+#include "pumice/device.h"
+#include "pumice/tensors.h"
+#include "pumice/verify.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pm_model pm_model;
+typedef struct pm_session pm_session;
+
+/* path: a folder in Hugging Face layout, or the name of a built-in model ("numbers-en-zh"). Errors: PM_ERR_FILE. */
+pm_status pm_model_open(const char *path, pm_model **out_model) PM_MUST_USE;
+void pm_model_close(pm_model *m); /* accepts NULL */
+
+typedef struct pm_model_info {
+    const char *name;        /* the path or built-in name as given */
+    const char *model_type;  /* config.json's: "gpt2", "llama", "bert", "transformer" */
+    const char *task;        /* "generate", "translate", "features", "fill", "classify", "tag" */
+    bool encoder_decoder, decoder, has_tokenizer;
+    int64_t vocab_size, max_positions, n_layers, n_heads, width;
+    uint64_t n_parameters, weight_bytes;
+    int32_t bos_id, eos_id, pad_id, decoder_start_id; /* -1 when the model has none */
+} pm_model_info;
+void pm_model_get_info(const pm_model *m, pm_model_info *out_info);
+const char *pm_model_builtin_name(size_t i); /* i-th built-in model, NULL past the last */
+
+/* ---- text and ids ---- */
+
+/* Ids of a text, with the special tokens the model wants. *out_ids is freed with pm_release.
+ * Errors: PM_ERR_USAGE when the model has no tokenizer that is supported, or a word is unknown (named). */
+pm_status pm_model_encode(const pm_model *m, const char *text, int32_t **out_ids, size_t *out_n) PM_MUST_USE;
+/* Text of ids (special tokens left out); target side for encoder-decoders. Freed with pm_release. */
+pm_status pm_model_decode(const pm_model *m, const int32_t *ids, size_t n, char **out_text) PM_MUST_USE;
+/* Text of one id for an axis label: source (side 0) or target (side 1). The id's number when there is no tokenizer. */
+pm_status pm_model_token_label(const pm_model *m, int side, int32_t id, char **out_text) PM_MUST_USE;
+void pm_release(void *p);
+
+/* ---- sessions ---- */
+pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_session) PM_MUST_USE;
+void pm_session_close(pm_session *s); /* accepts NULL */
+
+/* One forward pass on named tensors ("in.input_ids", "in.attention_mask", "in.token_type_ids", "in.decoder_input_ids"; others
+ * ignored). want: comma-separated outputs, "" for all the model has, "final" for the last ones alone, or prefixes as
+ * "logits,attentions". *out_set gets "out.logits", "out.hidden_states.0", ... freed with pm_tensors_free. */
+pm_status pm_session_run(pm_session *s, const pm_tensors *inputs, const char *want, pm_tensors **out_set) PM_MUST_USE;
+
+/* ---- generation ---- */
+typedef struct pm_generate_options {
+    int32_t max_new;           /* most new tokens; 0: up to the model's limit */
+    bool sample;               /* false: greedy (or beams) */
+    float temperature;         /* 0 means 1 */
+    int32_t top_k;             /* 0: off */
+    float top_p, min_p;        /* 0: off */
+    uint64_t seed;
+    int32_t n_beams;           /* 0 or 1: no beam search */
+    float length_penalty;      /* beams: score = sum of log probabilities / length^penalty; see has_length_penalty */
+    bool has_length_penalty;   /* false: 1.0, as Hugging Face */
+    int32_t early_stopping;    /* beams: 0 false, 1 true, 2 "never" */
+    bool ignore_eos;
+    const char *const *stops;  /* texts that end generation */
+    size_t n_stops;
+    bool (*on_token)(void *user, int32_t id); /* called as ids come (not with beams); false stops */
+    void *user;
+} pm_generate_options;
+
+typedef struct pm_generated {
+    int32_t *ids;              /* prompt included (decoder-only), or from the decoder's start token (encoder-decoder) */
+    size_t n_ids, n_prompt;    /* n_prompt: leading ids that were given */
+    float score;               /* beams: score of the best */
+    uint64_t prompt_ns, decode_ns, first_token_ns;
+    uint64_t decode_steps, decode_submits, decode_recordings, decode_host_ns;
+    uint64_t n_device_ops, n_fallback_ops; /* dispatches of the decode program on the device / elsewhere */
+} pm_generated;
+/* ids: the prompt (decoder-only) or the source (encoder-decoder). Errors: PM_ERR_USAGE for ids outside the vocabulary or
+ * prompts longer than the model allows. */
+pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_generate_options *options,
+                      pm_generated *out) PM_MUST_USE;
+void pm_generated_free(pm_generated *g);
+
+/* Text to text with an encoder-decoder: encode, generate (greedy unless options say otherwise), decode. Freed with pm_release. */
+pm_status pm_translate(pm_session *s, const char *text, const pm_generate_options *options, char **out_text) PM_MUST_USE;
+
+/* ---- looking inside ---- */
+typedef struct pm_dump_options {
+    const char *stage;   /* "built", "fused", "planned", "program" */
+    const char *format;  /* "text", "json", "dot"; NULL: text */
+    const char *which;   /* "forward" (default), "decode", "prefill", "encode" */
+    int64_t batch, length, target_length; /* 0: 1, 16, 16 (clamped to the model's limit) */
+    const char *want;    /* outputs, as in pm_session_run; NULL: "final" */
+    pm_device *device;   /* selection and limits; NULL: the baseline */
+} pm_dump_options;
+pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options, char **out_text) PM_MUST_USE; /* pm_release */
+
+/* Attention weights of one text. maps: "encoder", "decoder" (self) or "cross". weights[layer][head][query][key]. */
+typedef struct pm_attention {
+    int64_t n_layers, n_heads, n_queries, n_keys;
+    float *weights;
+    char **query_labels, **key_labels;
+    char *text;          /* translate: the output */
+} pm_attention;
+/* map NULL: "cross" for encoder-decoders (the text is translated first), else the model's self attention. */
+pm_status pm_session_attend(pm_session *s, const char *text, const char *map, pm_attention *out) PM_MUST_USE;
+pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, const char *map, pm_attention *out) PM_MUST_USE;
+void pm_attention_free(pm_attention *a);
+
+/* Every operation of the model's programs (forward with all outputs, forward fused, and the generation programs) on the
+ * session's device against the reference executor. inputs NULL: made-up ids of `length` (0: 8). dump_dir: where offending
+ * tensors go as .npy, NULL for nowhere. Returns PM_ERR_VERIFY when anything is out of bounds; the report is filled then too. */
+pm_status pm_session_verify(pm_session *s, const pm_tensors *inputs, const char *dump_dir,
+                            pm_verify_report *out_report) PM_MUST_USE;
+
+/* Figures of the program that pm_session_run made last: the plan's bytes and counts. */
+typedef struct pm_program_figures {
+    uint64_t arena_bytes, lower_bound_bytes;
+    uint32_t n_dispatches, n_barriers, n_submits, n_fallback;
+} pm_program_figures;
+pm_status pm_session_figures(const pm_session *s, pm_program_figures *out) PM_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,24 @@
+/* attention: y[b,h,t,:] = sum over present s of p[s] v[b,g,s,:], p = softmax over s of
+ * softcap(scale * q[b,h,t,:].k[b,g,s,:]) + bias[b,h,t,s], g = h / group. Never stores T x S.
+ * q[B,H,T,D] k[B,G,S,D] v[B,G,S,D] y[B,H,T,D], each with strides for its first three dims and 1 for D.
+ * bindings: q, k, v, position, length, key_mask, bias, y; an absent operand is bound to q's range and not read.
+ * Masks as in softmax.params.h. A row with no key present gives 0. */
+#ifndef PM_ATTENTION_PARAMS_H
+#define PM_ATTENTION_PARAMS_H
+#include "common.params.h"
+
+#define PM_SPEC_MASK 8
+#define PM_SPEC_WINDOW 9
+#define PM_SPEC_HEAD_SIZE 10 /* D */
+#define PM_SPEC_GROUP 11     /* H / G */
+
+PM_PARAMS(pm_attention_params) {
+    pm_uint n_batch, n_heads, n_queries, n_keys; /* B, H, T, S */
+    pm_uint q_offset, k_offset, v_offset, y_offset;
+    pm_uint position_offset, length_offset, key_mask_offset, bias_offset;
+    pm_uint q_stride[3], k_stride[3], v_stride[3], y_stride[3]; /* b, h or g, t or s */
+    pm_uint bias_stride[3];                                     /* b, h, t; over s it is 1 */
+    pm_uint key_mask_stride, length_stride;                     /* over b */
+    float scale, softcap;
+};
+#endif

@@ -1,0 +1,31 @@
+/* gather:      y[i,c] = table[ids[i], c], or 0 when ids[i] is outside 0..n_rows-1     bindings: table, ids, y
+ * cache_write: state[i0,i1,position+i2,i3] = x[i0,i1,i2,i3], rows past n_slots dropped  bindings: x, position, state
+ * rotary:      y[...,t,j] = x[...,t,j] cos[t,j] + r[j] sin[t,j], r[j] = j < D/2 ? -x[j+D/2] : x[j-D/2]
+ *              bindings: x, cos, sin, y; D = dims[3], t = dims[2] */
+#ifndef PM_DATA_PARAMS_H
+#define PM_DATA_PARAMS_H
+#include "common.params.h"
+
+PM_PARAMS(pm_gather_params) {
+    pm_uint n_ids, n_cols, n_rows;
+    pm_uint table_offset, table_row_stride, table_col_stride;
+    pm_uint ids_offset, ids_stride;
+    pm_uint y_offset, y_row_stride; /* over c it is 1 */
+};
+
+PM_PARAMS(pm_cache_write_params) {
+    pm_uint n;       /* elements of x */
+    pm_uint dims[4]; /* of x */
+    pm_uint x_offset, position_offset, state_offset;
+    pm_uint x_stride[4], state_stride[4];
+    pm_uint n_slots; /* dim 2 of the state */
+};
+
+PM_PARAMS(pm_rotary_params) {
+    pm_uint n;       /* elements of x */
+    pm_uint dims[4];
+    pm_uint x_offset, cos_offset, sin_offset, y_offset;
+    pm_uint x_stride[4], y_stride[4];
+    pm_uint cos_stride[2], sin_stride[2]; /* dims 0 and 2; over j it is 1 */
+};
+#endif

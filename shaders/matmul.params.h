@@ -1,0 +1,22 @@
+/* matmul: y[b,m,n] = act(scale * sum over k of a[b,m,k] b[b,n,k] + bias[n]) + residual[b,m,n].
+ * b stands for three leading dims; each operand has strides of its own (0 where it broadcasts).
+ * bindings: a, b, bias, residual, y; an absent bias or residual is bound to a's range and not read. */
+#ifndef PM_MATMUL_PARAMS_H
+#define PM_MATMUL_PARAMS_H
+#include "common.params.h"
+
+#define PM_SPEC_ACT 8
+#define PM_SPEC_HAS_BIAS 9
+#define PM_SPEC_HAS_RESIDUAL 10
+
+PM_PARAMS(pm_matmul_params) {
+    pm_uint m, n, k;
+    pm_uint batch[3];
+    pm_uint a_offset, b_offset, bias_offset, residual_offset, y_offset;
+    pm_uint a_batch[3], a_m, a_k;
+    pm_uint b_batch[3], b_n, b_k;
+    pm_uint residual_batch[3], residual_m; /* over n it is 1 */
+    pm_uint y_batch[3], y_m;               /* over n it is 1 */
+    float scale;
+};
+#endif

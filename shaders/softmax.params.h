@@ -1,0 +1,20 @@
+/* softmax: y[...,t,s] = exp(z - max) / sum over the present s of z = softcap(scale * x[...,t,s]) + bias[...,t,s].
+ * dims[3] is t, dims[4] is s, dims[0] is b of length and key_mask. Absent keys give 0; a row of absent keys gives 0.
+ * Entries z <= PM_MASKED_F32 are absent too. softcap(z) = softcap * tanh(z / softcap) when softcap is not 0.
+ * bindings: x, position, length, key_mask, bias, y; an absent operand is bound to x's range and not read. */
+#ifndef PM_SOFTMAX_PARAMS_H
+#define PM_SOFTMAX_PARAMS_H
+#include "common.params.h"
+
+#define PM_SPEC_MASK 8   /* PM_MASK_* bits */
+#define PM_SPEC_WINDOW 9
+
+PM_PARAMS(pm_softmax_params) {
+    pm_uint dims[PM_DIMS];
+    pm_uint x_offset, y_offset, position_offset, length_offset, key_mask_offset, bias_offset;
+    pm_uint x_stride[PM_DIMS], y_stride[PM_DIMS], bias_stride[PM_DIMS];
+    pm_uint length_stride;            /* over b; 0 for one length */
+    pm_uint key_mask_stride;          /* over b; over s it is 1 */
+    float scale, softcap;
+};
+#endif
