@@ -23,7 +23,7 @@ static int find_format(const char *path, size_t *out) {
 }
 
 static int draw(const pm_attention *map, const char *title, const int64_t *chosen, const char *path) {
-    size_t format;
+    size_t format = 0;
     int code = find_format(path, &format);
     if (code) return code;
     if (chosen[0] >= map->n_layers)
@@ -58,7 +58,7 @@ int cmd_attend(int argc, char **argv) {
                              "pumice attend numbers-en-zh \"half past three\" -o attention.svg", flags,
                              sizeof flags / sizeof *flags, 1, 2};
     char **words;
-    size_t n_words, format;
+    size_t n_words, format = 0;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
     if (code) return code == CLI_HELP ? PM_OK : code;
     if (!path) return cli_error(PM_ERR_USAGE, "attend: -o is missing, expected a file to write");

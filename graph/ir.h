@@ -124,6 +124,11 @@ pm_tensor *pm_add_op(pm_graph *g, pm_op op, int n_in, pm_tensor *const *in, cons
 pm_tensor *pm_add_leaf(pm_graph *g, pm_op op, const char *name, pm_dtype type, int rank, const int64_t *dims,
                        const void *data);
 
+/* Another order for the elements of a tensor that owns its storage (no leaf, view or state). Set it before the tensor is
+ * used: views take their strides from it. PM_ERR_USAGE when the strides are not a dense order of its dims. */
+pm_status pm_tensor_set_strides(pm_tensor *t, const int64_t *strides) PM_MUST_USE;
+bool pm_can_be_output(const pm_tensor *t); /* dense, and in memory of the arena: pm_output copies all others */
+
 int64_t pm_elems(const pm_tensor *t);
 uint64_t pm_storage_bytes(const pm_tensor *base); /* of a tensor that owns its storage */
 bool pm_is_dense(const pm_tensor *t);             /* row-major, no gaps (dims of length 1 do not matter) */
@@ -133,6 +138,8 @@ bool pm_is_const_scalar(const pm_tensor *t, float *out_value); /* rank 0 or one 
 /* ---- text of attributes (attrs.c) ---- */
 void pm_attrs_print(pm_text *t, const pm_attrs *a);                       /* " {eps=1e-05, act=gelu}" or "" */
 pm_status pm_attrs_parse(const char **cursor, pm_attrs *a) PM_MUST_USE;   /* reads what was printed */
+bool pm_attrs_equal(const pm_attrs *a, const pm_attrs *b);                /* bit for bit */
+void pm_tensor_print(pm_text *t, const pm_tensor *x);                     /* its line of the text form (text_print.c) */
 
 /* ---- passes: each makes a new graph ---- */
 pm_status pm_graph_verify(const pm_graph *g) PM_MUST_USE;                        /* verify.c */
@@ -142,6 +149,7 @@ pm_status pm_pass_dce(const pm_graph *g, pm_graph **out) PM_MUST_USE;           
 pm_status pm_pass_fuse(const pm_graph *g, pm_graph **out) PM_MUST_USE;           /* fuse.c and fuse_*.c */
 pm_status pm_pass_layout(const pm_graph *g, pm_graph **out) PM_MUST_USE;         /* layout.c: copies that strides serve */
 pm_status pm_optimize(const pm_graph *g, pm_graph **out) PM_MUST_USE;            /* passes.c: all, in order, verified */
+pm_status pm_simplify(const pm_graph *g, pm_graph **out) PM_MUST_USE;            /* passes.c: fold, cse, dce: primitives stay */
 
 /* ---- pictures (dump_*.c) ---- */
 pm_status pm_graph_print_json(const pm_graph *g, char **out_text) PM_MUST_USE;

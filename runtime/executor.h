@@ -101,7 +101,8 @@ struct pm_loaded { /* likewise */
     pm_executor *executor;
     const pm_program *program;
 };
-/* cpu.h / vulkan.h: the constructors that executor.c calls */
+/* the constructors that executor.c calls */
+void pm_cpu_caps(bool reference, pm_caps *out_caps);
 pm_status pm_cpu_open(bool reference, const pm_executor_options *options, pm_executor **out) PM_MUST_USE;
 #ifdef PM_WITH_VULKAN
 pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_note) PM_MUST_USE;

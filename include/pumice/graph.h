@@ -31,6 +31,9 @@ pm_status pm_graph_create(const char *name, pm_graph **out_graph) PM_MUST_USE;
 void pm_graph_destroy(pm_graph *g);                       /* accepts NULL */
 pm_status pm_graph_status(const pm_graph *g) PM_MUST_USE; /* the first error of a builder call; text in pm_error_text */
 
+/* The builder's place, as "layers.3.attn", which later tensors carry for people to read; copied; NULL ends it. */
+void pm_graph_label(pm_graph *g, const char *label);
+
 int pm_tensor_rank(const pm_tensor *t);              /* 0 when t is NULL */
 int64_t pm_tensor_dim(const pm_tensor *t, int axis); /* axis may be negative: -1 is the innermost; 0 when t is NULL */
 

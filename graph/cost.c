@@ -1,0 +1,19 @@
+/* What an operation costs, for cutting submissions and for figures: multiply-adds, or elements moved. */
+#include "graph/ops.h"
+
+uint64_t pm_cost_elems(const pm_tensor *t) {
+    return (uint64_t)pm_elems(t);
+}
+
+/* cache_write reads its x, not the state. */
+uint64_t pm_cost_reads(const pm_tensor *t) {
+    return (uint64_t)pm_elems(t->in[t->op == PM_OP_CACHE_WRITE ? 1 : 0]);
+}
+
+uint64_t pm_cost_matmul(const pm_tensor *t) {
+    return (uint64_t)pm_elems(t) * (uint64_t)t->in[0]->dims[t->in[0]->rank - 1];
+}
+
+uint64_t pm_cost_attention(const pm_tensor *t) {
+    return 2 * (uint64_t)pm_elems(t->in[PM_ATTN_Q]) * (uint64_t)t->in[PM_ATTN_K]->dims[2];
+}

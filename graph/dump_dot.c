@@ -1,0 +1,117 @@
+/* A graph as a picture for Graphviz: operations are boxes, edges carry shapes, layers are frames. The frame
+ * of an operation comes from its label: all up to its first number, as "layers.3" of "layers.3.attn". A leaf
+ * stands in the frame of its first reader. */
+#include "graph/ops.h"
+
+#include <string.h>
+
+/* Length of the label's part that names a layer; 0: none. */
+static size_t layer_length(const char *label) {
+    for (const char *part = label; part && *part;) {
+        size_t n = strcspn(part, ".");
+        if (n && strspn(part, "0123456789") == n) return (size_t)(part - label) + n;
+        part += n + (part[n] == '.');
+    }
+    return 0;
+}
+
+static const char *style_of(const pm_tensor *x) {
+    static const char *const by_kind[] = {
+        [PM_KIND_TEMP] = "shape=box, style=rounded",
+        [PM_KIND_INPUT] = "shape=invhouse, style=filled, fillcolor=\"#cfe8cf\"",
+        [PM_KIND_WEIGHT] = "shape=box, style=filled, fillcolor=\"#e6e6e6\"",
+        [PM_KIND_STATE] = "shape=cylinder, style=filled, fillcolor=\"#f4ddb0\"",
+        [PM_KIND_PARAM] = "shape=invhouse, style=filled, fillcolor=\"#d5ddf2\"",
+        [PM_KIND_CONST] = "shape=plain",
+    };
+    uint32_t flags = pm_op_get(x->op)->flags;
+    if (flags & PM_OPF_FUSED) return "shape=box, style=\"rounded,bold\", color=\"#2b5fa8\"";
+    if (flags & PM_OPF_VIEW) return "shape=box, style=\"rounded,dashed\"";
+    return by_kind[x->kind];
+}
+
+/* What stands in the box: operation and attributes, or a leaf's name, or a constant's value. */
+static pm_status add_caption(pm_text *t, const pm_tensor *x) {
+    pm_text caption = {0};
+    float value;
+    if (x->kind != PM_KIND_TEMP && x->kind != PM_KIND_CONST)
+        pm_text_add(&caption, "%s", x->name);
+    else if (x->op == PM_OP_CONST && pm_is_const_scalar(x, &value))
+        pm_text_add(&caption, "%.9g", (double)value);
+    else
+        pm_text_add(&caption, "%s", pm_op_get(x->op)->name);
+    pm_attrs_print(&caption, &x->attrs);
+    if (caption.data) pm_text_add_json(t, caption.data);
+    pm_status s = pm_text_status(&caption);
+    pm_text_free(&caption);
+    return s;
+}
+
+static pm_status add_node(pm_text *t, const pm_tensor *x, const char *label) {
+    size_t n = layer_length(label);
+    if (n) { /* Graphviz joins subgraphs of one name */
+        pm_text_add(t, "  subgraph \"cluster_%.*s\" { label=\"%.*s\"; ", (int)n, label, (int)n, label);
+    } else {
+        pm_text_add(t, "  ");
+    }
+    pm_text_add(t, "n%u [label=", x->id);
+    PM_TRY(add_caption(t, x));
+    pm_text_add(t, ", %s];%s\n", style_of(x), n ? " }" : "");
+    for (int i = 0; i < x->n_in; i++)
+        if (x->in[i])
+            pm_text_add(t, "  n%u -> n%u [label=\"%s%s\"];\n", x->in[i]->id, x->id,
+                        pm_dtype_name(x->in[i]->dtype), pm_shape(x->in[i]).s);
+    return PM_OK;
+}
+
+/* The label that gives each tensor its frame; NULL where there is none. */
+static const char **frame_labels(const pm_graph *g) {
+    const char **labels = pm_calloc(g->n_items, sizeof *labels);
+    for (size_t i = 0; labels && i < g->n_items; i++) {
+        const pm_tensor *x = g->items[i];
+        if (pm_op_get(x->op)->flags & PM_OPF_LEAF) continue;
+        labels[i] = x->name;
+        for (int k = 0; k < x->n_in; k++) {
+            const pm_tensor *in = x->in[k];
+            if (in && pm_op_get(in->op)->flags & PM_OPF_LEAF && !labels[in->id] && in->kind != PM_KIND_INPUT)
+                labels[in->id] = x->name;
+        }
+    }
+    return labels;
+}
+
+static bool is_plain(const char *label) {
+    return !label || !label[strcspn(label, "\"\\\n")];
+}
+
+static pm_status add_graph(pm_text *t, const pm_graph *g, const char *const *labels) {
+    pm_text_add(t, "digraph ");
+    pm_text_add_json(t, g->name);
+    pm_text_add(t, " {\n  rankdir=TB; fontname=\"Helvetica\"; node [fontname=\"Helvetica\", fontsize=10];\n"
+                   "  edge [fontname=\"Helvetica\", fontsize=8]; graph [style=rounded, color=gray];\n");
+    for (size_t i = 0; i < g->n_items; i++)
+        PM_TRY(add_node(t, g->items[i], is_plain(labels[i]) ? labels[i] : NULL));
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        const pm_tensor *x = g->outputs[i].tensor;
+        pm_text_add(t, "  o%zu [label=", i);
+        pm_text_add_json(t, g->outputs[i].name);
+        pm_text_add(t,
+                    ", shape=house, style=filled, fillcolor=\"#f2cccc\"];\n  n%u -> o%zu [label=\"%s%s\"];\n",
+                    x->id, i, pm_dtype_name(x->dtype), pm_shape(x).s);
+    }
+    pm_text_add(t, "}\n");
+    return pm_text_status(t);
+}
+
+pm_status pm_graph_print_dot(const pm_graph *g, char **out_text) {
+    pm_text t = {0};
+    const char **labels = frame_labels(g);
+    *out_text = NULL;
+    pm_status s = labels ? add_graph(&t, g, labels) : PM_ERR_MEMORY;
+    if (s == PM_OK)
+        *out_text = t.data;
+    else
+        pm_text_free(&t);
+    pm_free(labels);
+    return s;
+}

@@ -1,0 +1,261 @@
+/* Masks: from a predicate over query and key positions to the few forms that the kernels know. Each
+ * comparison of integers is brought to "affine form < 0" over query row, key and one symbol (a parameter,
+ * lengths). The signs of query and key tell the form: keys up to the query (causal), keys not too far behind
+ * it (window), keys below a length. What varies over batch and keys alone is a key mask. Everything else is
+ * refused. Knows no softmax and no attention. */
+#include "graph/fuse.h"
+
+#include <string.h>
+
+#define MAX_DEPTH 32
+#define LIMIT     (INT64_C(1) << 40) /* of coefficients: sums of integers of 32 bits stay far below */
+
+/* A tensor and which dims of the scores its own dims walk along; -1 where it has length 1. */
+typedef struct placed {
+    const pm_tensor *t;
+    int32_t axis[PM_MAX_DIMS];
+} placed;
+
+static placed place(const pm_mask_form *m, const pm_tensor *t) {
+    placed p = {.t = t};
+    for (int32_t k = 0; k < t->rank; k++) p.axis[k] = t->dims[k] == 1 ? -1 : k + m->scores->rank - t->rank;
+    return p;
+}
+
+/* An operand of an element by element operation: aligned at the innermost dim. */
+static placed operand(const placed *p, int i) {
+    placed x = {.t = p->t->in[i]};
+    for (int32_t k = 0; k < x.t->rank; k++)
+        x.axis[k] = x.t->dims[k] == 1 ? -1 : p->axis[k + p->t->rank - x.t->rank];
+    return x;
+}
+
+/* A reshape that only adds or drops dims of 1. */
+static bool behind_reshape(const placed *p, placed *x) {
+    int32_t k = 0;
+    for (int32_t j = 0; j < x->t->rank; j++) {
+        x->axis[j] = -1;
+        if (x->t->dims[j] == 1) continue;
+        while (k < p->t->rank && p->t->dims[k] == 1) k++;
+        if (k == p->t->rank || p->t->dims[k] != x->t->dims[j]) return false;
+        x->axis[j] = p->axis[k++];
+    }
+    return true;
+}
+
+/* The input of a view, placed; false when the view does more than rename dims. */
+static bool behind_view(const placed *p, placed *out) {
+    *out = (placed){.t = p->t->in[0]};
+    switch (p->t->op) {
+    case PM_OP_EXPAND:
+        return *out = operand(p, 0), true;
+    case PM_OP_RESHAPE:
+        return behind_reshape(p, out);
+    case PM_OP_PERMUTE:
+        for (int32_t k = 0; k < p->t->rank; k++) out->axis[p->t->attrs.axes[k]] = p->axis[k];
+        return true;
+    default:
+        return false;
+    }
+}
+
+static placed behind_views(placed p) {
+    placed x;
+    for (int depth = 0; depth < MAX_DEPTH && pm_op_get(p.t->op)->flags & PM_OPF_VIEW && behind_view(&p, &x);
+         depth++)
+        p = x;
+    return p;
+}
+
+/* ---- integers ---- */
+
+static bool is_symbol(const pm_mask_form *m, const placed *p) {
+    for (int32_t k = 0; k < p->t->rank; k++)
+        if (p->axis[k] > 0 || (p->axis[k] == 0 && m->scores->rank < 4)) return false;
+    return p->t->dtype == PM_I32;
+}
+
+static bool read_iota(const pm_mask_form *m, const placed *p, pm_affine *out) {
+    int32_t last = m->scores->rank - 1, axis = p->axis[0];
+    *out = (pm_affine){.q = axis == last - 1, .k = axis == last};
+    return axis < 0 || axis >= last - 1;
+}
+
+static bool combine(const pm_affine *a, const pm_affine *b, int64_t sign, pm_affine *out) {
+    if (a->symbol && b->symbol && a->symbol != b->symbol) return false;
+    *out = (pm_affine){a->q + sign * b->q, a->k + sign * b->k, a->origin + sign * b->origin,
+                       a->symbol ? a->symbol : b->symbol, a->n_symbol + sign * b->n_symbol};
+    if (out->n_symbol == 0) out->symbol = NULL;
+    return out->origin < LIMIT && out->origin > -LIMIT;
+}
+
+static bool read_affine(const pm_mask_form *m, placed p, int depth, pm_affine *out) {
+    float value;
+    p = behind_views(p);
+    if (p.t->dtype != PM_I32 || depth > MAX_DEPTH) return false;
+    if (pm_is_const_scalar(p.t, &value)) return *out = (pm_affine){.origin = (int64_t)value}, true;
+    if (p.t->op == PM_OP_IOTA) return read_iota(m, &p, out);
+    if (p.t->op == PM_OP_ADD || p.t->op == PM_OP_SUB) {
+        pm_affine a, b;
+        if (read_affine(m, operand(&p, 0), depth + 1, &a) && read_affine(m, operand(&p, 1), depth + 1, &b) &&
+            combine(&a, &b, p.t->op == PM_OP_ADD ? 1 : -1, out))
+            return true;
+    }
+    *out = (pm_affine){.symbol = p.t, .n_symbol = 1};
+    return is_symbol(m, &p);
+}
+
+/* ---- comparisons ---- */
+
+/* The form that is below 0 exactly where the comparison holds (or does not, with negate). */
+static bool read_comparison(const pm_mask_form *m, const placed *p, bool negate, pm_affine *out) {
+    pm_op op = p->t->op;
+    pm_affine a, b;
+    if (op != PM_OP_LT && op != PM_OP_LE && op != PM_OP_GT && op != PM_OP_GE) return false;
+    if (!read_affine(m, operand(p, 0), 0, &a) || !read_affine(m, operand(p, 1), 0, &b)) return false;
+    bool below = op == PM_OP_LT || op == PM_OP_LE, strict = op == PM_OP_LT || op == PM_OP_GT;
+    if (negate) below = !below, strict = !strict;
+    if (!(below ? combine(&a, &b, -1, out) : combine(&b, &a, -1, out))) return false;
+    out->origin -= !strict;
+    return true;
+}
+
+static bool is_scalar(const pm_tensor *t) {
+    return !t || pm_elems(t) == 1;
+}
+
+/* Coefficient c may stand for `want`: it is that, or its variable is always 0. */
+static bool goes(int64_t c, int64_t want, int64_t n) {
+    return c == want || (c == 0 && n == 1);
+}
+
+/* Enters "d < 0" as one of the forms that have not been used. */
+static bool enter_form(pm_mask_form *m, const pm_affine *d) {
+    int64_t n_q = m->scores->dims[m->scores->rank - 2], n_k = m->scores->dims[m->scores->rank - 1];
+    bool at_query = d->q != 0 || (d->symbol && d->origin == -1); /* a single query may as well be a length */
+    if (!d->q && !d->k && !d->symbol) return d->origin < 0;      /* always true: no mask */
+    if (!m->has_causal && goes(d->k, 1, n_k) && goes(d->q, -1, n_q) && at_query && is_scalar(d->symbol) &&
+        (!d->symbol || d->n_symbol == -1))
+        return m->causal = *d, m->has_causal = true;
+    if (!m->has_window && goes(d->k, -1, n_k) && goes(d->q, 1, n_q) && is_scalar(d->symbol) &&
+        (!d->symbol || d->n_symbol == 1))
+        return m->window = *d, m->has_window = true;
+    if (!m->has_length && d->q == 0 && goes(d->k, 1, n_k) && (!d->symbol || d->n_symbol == -1))
+        return m->length = *d, m->has_length = true;
+    return false;
+}
+
+/* ---- key masks ---- */
+
+/* Batch before keys, nothing else; the batch is dim 0 of four or more. */
+static bool is_over_keys(const pm_mask_form *m, const placed *p) {
+    int32_t before = -1;
+    if (m->scores->rank < 4) return false;
+    for (int32_t k = 0; k < p->t->rank; k++) {
+        if (p->axis[k] < 0) continue;
+        if ((p->axis[k] != 0 && p->axis[k] != m->scores->rank - 1) || p->axis[k] < before) return false;
+        before = p->axis[k];
+    }
+    return true;
+}
+
+static bool enter_keys(pm_mask_form *m, placed p, bool negate) {
+    float zero = 1;
+    bool over_batch = false, over_keys = false;
+    if (p.t->op == PM_OP_TO_BOOL)
+        p = operand(&p, 0);
+    else if (p.t->op == PM_OP_NE && p.t->in[0]->dtype == PM_I32 && pm_is_const_scalar(p.t->in[1], &zero) &&
+             zero == 0)
+        p = operand(&p, 0);
+    p = behind_views(p);
+    if (m->n_keys == PM_MAX_KEY_MASKS || !is_over_keys(m, &p)) return false;
+    for (int32_t k = 0; k < p.t->rank; k++) {
+        over_batch |= p.axis[k] == 0;
+        over_keys |= p.axis[k] > 0;
+    }
+    const int64_t *dims = m->scores->dims;
+    int64_t n_batch = over_batch ? dims[0] : 1, n_keys = over_keys ? dims[m->scores->rank - 1] : 1;
+    m->keys[m->n_keys++] = (pm_key_mask){.mask = p.t, .dims = {n_batch, n_keys}, .negate = negate};
+    return true;
+}
+
+static bool read_predicate(pm_mask_form *m, placed p, bool negate, int depth) {
+    pm_affine d;
+    p = behind_views(p);
+    if (depth > MAX_DEPTH) return false;
+    if (p.t->op == PM_OP_NOT) return read_predicate(m, operand(&p, 0), !negate, depth + 1);
+    if (p.t->op == (negate ? PM_OP_OR : PM_OP_AND))
+        return read_predicate(m, operand(&p, 0), negate, depth + 1) &&
+               read_predicate(m, operand(&p, 1), negate, depth + 1);
+    if (read_comparison(m, &p, negate, &d) && enter_form(m, &d)) return true;
+    return enter_keys(m, p, negate);
+}
+
+bool pm_fuse_read_mask(pm_mask_form *m, const pm_tensor *cond, bool negate) {
+    if (m->scores->rank < 2 || cond->rank > m->scores->rank) return false;
+    return read_predicate(m, place(m, cond), negate, 0);
+}
+
+/* ---- operands ---- */
+
+/* symbol + origin as a scalar, or as [B]; NULL stands for 0. */
+static pm_tensor *make_symbol(pm_fuse *f, const pm_tensor *symbol, int64_t origin) {
+    pm_graph *g = f->r.graph;
+    pm_tensor *origin_t = origin || !symbol ? pm_const_i32(g, (int32_t)origin) : NULL;
+    if (!symbol) return origin_t;
+    pm_tensor *t = pm_rebuilt(&f->r, symbol);
+    int64_t n = pm_elems(symbol);
+    if (n == 1 && symbol->rank != 0) t = pm_reshape(g, t, 0, NULL);
+    if (n != 1 && symbol->rank != 1) t = pm_reshape(g, t, 1, &n);
+    return origin_t ? pm_add(g, t, origin_t) : t;
+}
+
+static bool fits_i32(int64_t x) {
+    return x >= INT32_MIN && x <= INT32_MAX;
+}
+
+/* Query row t stands at key position t + position; causal gives the position, or else the window's symbol. */
+static bool make_position(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out) {
+    const pm_affine *c = &m->causal, *w = &m->window;
+    const pm_tensor *symbol = m->has_causal ? c->symbol : m->has_window ? w->symbol : NULL;
+    int64_t origin = m->has_causal ? -c->origin - 1 : 0;
+    if (m->has_window && (w->symbol != symbol || !fits_i32(origin - w->origin) || origin - w->origin <= 0))
+        return false;
+    if (!fits_i32(origin)) return false;
+    if (m->has_causal) attrs->mask |= PM_MASK_CAUSAL;
+    if (m->has_window) attrs->mask |= PM_MASK_WINDOW, attrs->window = origin - w->origin;
+    if (!symbol && origin == 0) return true;
+    attrs->mask |= PM_MASK_POSITION;
+    *out = make_symbol(f, symbol, origin);
+    return true;
+}
+
+/* The mask as [B,S] with stride 1 over S. */
+static pm_tensor *make_keys(pm_fuse *f, const pm_mask_form *m, int i) {
+    pm_graph *g = f->r.graph;
+    const pm_tensor *s = m->scores;
+    const int64_t dims[2] = {s->dims[0], s->dims[s->rank - 1]}, *had = m->keys[i].dims;
+    pm_tensor *t = pm_rebuilt(&f->r, m->keys[i].mask);
+    if (!t || t->rank != 2 || t->dims[0] != had[0]) t = pm_reshape(g, t, 2, had);
+    if (had[0] != dims[0] || had[1] != dims[1]) t = pm_expand(g, t, 2, dims);
+    if (m->keys[i].negate) t = pm_not(g, pm_cast(g, t, PM_BOOL));
+    if (t && dims[1] != 1 && t->strides[1] != 1) t = pm_copy(g, t);
+    return t;
+}
+
+bool pm_fuse_make_mask(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out_in) {
+    pm_graph *g = f->r.graph;
+    out_in[0] = out_in[1] = out_in[2] = NULL;
+    if (!make_position(f, m, attrs, &out_in[0])) return false;
+    if (m->has_length) {
+        if (!fits_i32(-m->length.origin)) return false;
+        attrs->mask |= PM_MASK_LENGTH;
+        out_in[1] = make_symbol(f, m->length.symbol, -m->length.origin);
+    }
+    for (int i = 0; i < m->n_keys; i++) {
+        pm_tensor *t = make_keys(f, m, i);
+        attrs->mask |= PM_MASK_KEYS;
+        out_in[2] = i ? pm_and(g, pm_cast(g, out_in[2], PM_BOOL), pm_cast(g, t, PM_BOOL)) : t;
+    }
+    return g->status == PM_OK;
+}

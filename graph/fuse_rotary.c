@@ -1,0 +1,54 @@
+/* Pattern: rotary position embedding, x * cos + rotate_half(x) * sin,
+ * rotate_half(x) = concat(-x[D/2 .. D], x[0 .. D/2]) along the innermost axis. */
+#include "graph/fuse.h"
+
+static bool is_half(const pm_fuse *f, const pm_tensor *t, const pm_tensor *x, int64_t start) {
+    int32_t last = x->rank - 1;
+    return t->op == PM_OP_SLICE && t->in[0] == x && t->attrs.axis == last && t->attrs.start == start &&
+           t->attrs.length == x->dims[last] / 2 && pm_fuse_single(f, t);
+}
+
+/* The x of rotate_half(x). */
+static const pm_tensor *rotated(const pm_fuse *f, const pm_tensor *t) {
+    if (t->op != PM_OP_CONCAT || t->n_in != 2 || t->rank < 1 || t->attrs.axis != t->rank - 1 ||
+        !pm_fuse_single(f, t))
+        return NULL;
+    const pm_tensor *high = t->in[0], *low = t->in[1];
+    if (high->op != PM_OP_NEG || !pm_fuse_single(f, high) || low->op != PM_OP_SLICE) return NULL;
+    const pm_tensor *x = low->in[0];
+    int64_t half = x->dims[t->rank - 1] / 2;
+    return is_half(f, low, x, 0) && is_half(f, high->in[0], x, half) && pm_same_dims(t, x) ? x : NULL;
+}
+
+/* [a,b,c,d,e] seen as [a,b*c,d,e]; others as they are. NULL: it would have to be copied. */
+static pm_tensor *as_heads(pm_graph *g, pm_tensor *x) {
+    if (!x || x->rank != 5) return x;
+    int64_t dims[4] = {x->dims[0], x->dims[1] * x->dims[2], x->dims[3], x->dims[4]};
+    pm_tensor *y = pm_reshape(g, x, 4, dims);
+    return y && y->base == x->base ? y : NULL;
+}
+
+/* Grouped heads [B,G,R,T,D] are turned as [B,G*R,T,D]. */
+static pm_tensor *make_rotary(pm_fuse *f, const pm_tensor *root, const pm_tensor *const *in) {
+    pm_tensor *mapped[3], like;
+    if (root->rank != 5) return pm_fuse_op(f, root, PM_OP_ROTARY, 3, in, NULL);
+    for (int i = 0; i < 3; i++) {
+        mapped[i] = as_heads(f->r.graph, pm_rebuilt(&f->r, in[i]));
+        if (!mapped[i] || !pm_fuse_readable(f, in[i], root)) return NULL;
+    }
+    if (!pm_same_dims(in[0], root) || !pm_fuse_fits(PM_OP_ROTARY, 3, mapped, NULL, &like)) return NULL;
+    pm_tensor *made = pm_rebuild_op(&f->r, root, PM_OP_ROTARY, 3, mapped, NULL);
+    return pm_reshape(f->r.graph, made, root->rank, root->dims);
+}
+
+pm_tensor *pm_fuse_rotary(pm_fuse *f, const pm_tensor *root) {
+    for (int i = 0; i < 4; i++) {
+        const pm_tensor *straight = root->in[i & 1], *turned = root->in[1 - (i & 1)];
+        if (straight->op != PM_OP_MUL || turned->op != PM_OP_MUL) return NULL;
+        if (!pm_fuse_single(f, straight) || !pm_fuse_single(f, turned)) return NULL;
+        const pm_tensor *x = rotated(f, turned->in[i >> 1]), *sine = turned->in[1 - (i >> 1)];
+        const pm_tensor *cosine = x ? pm_fuse_other(straight, x) : NULL;
+        if (cosine) return make_rotary(f, root, (const pm_tensor *[]){x, cosine, sine});
+    }
+    return NULL;
+}

@@ -1,0 +1,84 @@
+/* Shape rules of the operations that move data: gather, concat, cache_write, rotary. */
+#include "graph/ops.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+pm_status pm_infer_gather(pm_tensor *t) {
+    const pm_tensor *table = t->in[0], *ids = t->in[1];
+    int64_t dims[PM_MAX_DIMS], stride;
+    PM_TRY(pm_want_type(t, 1, "ids", PM_TYPE_I32));
+    if (table->rank != 2 || ids->rank >= PM_MAX_DIMS)
+        return pm_raise(PM_ERR_USAGE, "gather: table %s and ids %s, rank 2 and rank %d or less were expected",
+                        pm_shape(table).s, pm_shape(ids).s, PM_MAX_DIMS - 1);
+    if (!pm_has_one_stride(ids, &stride))
+        return pm_raise(PM_ERR_USAGE, "gather: ids %s do not lie evenly spaced, a copy was expected",
+                        pm_shape(ids).s);
+    memcpy(dims, ids->dims, sizeof dims);
+    dims[ids->rank] = table->dims[1];
+    return pm_set_result(t, table->dtype, ids->rank + 1, dims);
+}
+
+pm_status pm_infer_concat(pm_tensor *t) {
+    const pm_tensor *first = t->in[0];
+    int64_t dims[PM_MAX_DIMS];
+    int32_t *axis = &t->attrs.axis;
+    PM_TRY(pm_want_axis(t, first->rank, axis));
+    memcpy(dims, first->dims, sizeof dims);
+    for (int i = 1; i < t->n_in; i++) {
+        const pm_tensor *x = t->in[i];
+        if (!x) return pm_raise(PM_ERR_USAGE, "concat: part %d is missing", i);
+        bool agrees = x->rank == first->rank && x->dtype == first->dtype;
+        for (int32_t k = 0; agrees && k < x->rank; k++) agrees = k == *axis || x->dims[k] == dims[k];
+        if (!agrees)
+            return pm_raise(PM_ERR_USAGE, "concat: parts %s%s and %s%s, equal but for axis %d was expected",
+                            pm_dtype_name(first->dtype), pm_shape(first).s, pm_dtype_name(x->dtype),
+                            pm_shape(x).s, *axis);
+        dims[*axis] += x->dims[*axis]; /* at most 8 * 2^31 */
+    }
+    return pm_set_result(t, first->dtype, first->rank, dims);
+}
+
+pm_status pm_infer_cache_write(pm_tensor *t) {
+    const pm_tensor *state = t->in[0], *x = t->in[1], *position = t->in[2];
+    if (state->op != PM_OP_STATE && state->op != PM_OP_CACHE_WRITE)
+        return pm_raise(PM_ERR_USAGE,
+                        "cache_write: the first input is the result of %s, a state was expected",
+                        pm_op_get(state->op)->name);
+    bool agrees = state->rank == 4 && x->rank == 4 && state->dtype == x->dtype;
+    for (int k = 0; agrees && k < 4; k++) agrees = k == 2 || state->dims[k] == x->dims[k];
+    if (!agrees)
+        return pm_raise(
+            PM_ERR_USAGE,
+            "cache_write: state %s%s and x %s%s, [B,G,S,D] and [B,G,T,D] of one type were expected",
+            pm_dtype_name(state->dtype), pm_shape(state).s, pm_dtype_name(x->dtype), pm_shape(x).s);
+    PM_TRY(pm_want_type(t, 2, "position", PM_TYPE_I32));
+    if (position->rank != 0)
+        return pm_raise(PM_ERR_USAGE, "cache_write: position is %s, rank 0 was expected",
+                        pm_shape(position).s);
+    return pm_set_result(t, state->dtype, 4, state->dims);
+}
+
+/* cos and sin depend on dims 0 and 2 of x[B,H,T,D] alone: [T,D], [1,T,D], [1,1,T,D] or [B,1,T,D]. */
+static pm_status want_rotary_table(const pm_tensor *t, int i, const char *what) {
+    const pm_tensor *x = t->in[0], *c = t->in[i];
+    PM_TRY(pm_want_type(t, i, what, PM_TYPE_F32));
+    int32_t last = c->rank - 1;
+    if (c->rank < 2 || !pm_broadcasts_to(c, 4, x->dims) || c->dims[last] != x->dims[3] ||
+        c->strides[last] != 1 || (c->rank > 2 && c->dims[c->rank - 3] != 1))
+        return pm_raise(PM_ERR_USAGE,
+                        "rotary: %s is %s, [T,D] or [B,1,T,D] with stride 1 over D was expected for x %s",
+                        what, pm_shape(c).s, pm_shape(x).s);
+    return PM_OK;
+}
+
+pm_status pm_infer_rotary(pm_tensor *t) {
+    const pm_tensor *x = t->in[0];
+    PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_F32));
+    if (x->rank != 4 || x->dims[3] % 2 != 0)
+        return pm_raise(PM_ERR_USAGE, "rotary: x is %s, [B,H,T,D] with an even D was expected",
+                        pm_shape(x).s);
+    PM_TRY(want_rotary_table(t, 1, "cos"));
+    PM_TRY(want_rotary_table(t, 2, "sin"));
+    return pm_infer_same(t);
+}

@@ -1,0 +1,122 @@
+/* Shape rules of the operations over rows: reductions, argmax, softmax, norms; and the rule of masks, which
+ * softmax and attention share (pm_want_masks in infer_masks.h). */
+#include "graph/infer_masks.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static pm_status want_f32_row(const pm_tensor *t) {
+    PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_F32));
+    if (t->in[0]->rank < 1)
+        return pm_raise(PM_ERR_USAGE, "%s: x has rank 0, rank 1 or more was expected",
+                        pm_op_get(t->op)->name);
+    return PM_OK;
+}
+
+pm_status pm_infer_reduce(pm_tensor *t) {
+    int64_t dims[PM_MAX_DIMS];
+    PM_TRY(want_f32_row(t));
+    PM_TRY(pm_want_axis(t, t->in[0]->rank, &t->attrs.axis));
+    memcpy(dims, t->in[0]->dims, sizeof dims);
+    dims[t->attrs.axis] = 1;
+    return pm_set_result(t, PM_F32, t->in[0]->rank, dims);
+}
+
+pm_status pm_infer_argmax(pm_tensor *t) {
+    PM_TRY(want_f32_row(t));
+    return pm_set_result(t, PM_I32, t->in[0]->rank - 1, t->in[0]->dims);
+}
+
+/* ---- masks ---- */
+
+/* An operand is there exactly when its bit is. */
+static pm_status want_operand(const pm_mask_rule *r, int i, uint32_t bit, const char *what) {
+    if (((r->t->attrs.mask & bit) != 0) == (r->t->in[i] != NULL)) return PM_OK;
+    return pm_raise(PM_ERR_USAGE, "%s: mask %s %s, but the operand is %s", pm_op_get(r->t->op)->name,
+                    r->t->attrs.mask & bit ? "names" : "does not name", what,
+                    r->t->in[i] ? "given" : "absent");
+}
+
+static pm_status bad_operand(const pm_mask_rule *r, int i, const char *what, const char *expected) {
+    return pm_raise(PM_ERR_USAGE, "%s: %s is %s, %s for scores %s was expected", pm_op_get(r->t->op)->name,
+                    what, pm_shape(r->t->in[i]).s, expected, pm_shape_of(r->rank, r->scores).s);
+}
+
+static pm_status want_window(const pm_mask_rule *r) {
+    const pm_attrs *a = &r->t->attrs;
+    const uint32_t known =
+        PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_LENGTH | PM_MASK_KEYS | PM_MASK_BIAS | PM_MASK_POSITION;
+    const char *name = pm_op_get(r->t->op)->name;
+    if (a->mask & ~known)
+        return pm_raise(PM_ERR_USAGE, "%s: mask is %#x, bits of %#x were expected", name, a->mask, known);
+    if (((a->mask & PM_MASK_WINDOW) != 0) != (a->window != 0) || a->window < 0 || a->window > INT32_MAX)
+        return pm_raise(PM_ERR_USAGE,
+                        "%s: window is %" PRId64 ", more than 0 with the window mask and else 0 was expected",
+                        name, a->window);
+    if (r->rank < 2 && a->mask & (PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_POSITION))
+        return pm_raise(PM_ERR_USAGE,
+                        "%s: a mask over query positions on scores of rank %d, rank 2 was expected", name,
+                        r->rank);
+    if (!isfinite(a->scale) || !isfinite(a->softcap))
+        return pm_raise(PM_ERR_USAGE, "%s: scale %g and softcap %g, finite numbers were expected", name,
+                        (double)a->scale, (double)a->softcap);
+    return PM_OK;
+}
+
+pm_status pm_want_masks(const pm_mask_rule *r) {
+    const pm_tensor *t = r->t;
+    const pm_tensor *position = t->in[r->position], *length = t->in[r->position + 1],
+                    *keys = t->in[r->position + 2];
+    const pm_tensor *bias = t->in[r->position + 3];
+    int64_t batch = r->rank > 2 ? r->scores[0] : 1, n_keys = r->scores[r->rank - 1];
+    PM_TRY(want_window(r));
+    PM_TRY(want_operand(r, r->position, PM_MASK_POSITION, "position"));
+    PM_TRY(want_operand(r, r->position + 1, PM_MASK_LENGTH, "length"));
+    PM_TRY(want_operand(r, r->position + 2, PM_MASK_KEYS, "keys"));
+    PM_TRY(want_operand(r, r->position + 3, PM_MASK_BIAS, "bias"));
+    if (position) PM_TRY(pm_want_type(t, r->position, "position", PM_TYPE_I32));
+    if (position && position->rank != 0) return bad_operand(r, r->position, "position", "rank 0");
+    if (length) PM_TRY(pm_want_type(t, r->position + 1, "length", PM_TYPE_I32));
+    if (length && length->rank != 0 && !(length->rank == 1 && length->dims[0] == batch))
+        return bad_operand(r, r->position + 1, "length", "rank 0 or [B]");
+    if (keys) PM_TRY(pm_want_type(t, r->position + 2, "key_mask", PM_TYPE_I32 | PM_TYPE_BOOL));
+    if (keys && !(keys->rank == 2 && keys->dims[0] == batch && keys->dims[1] == n_keys &&
+                  (n_keys == 1 || keys->strides[1] == 1)))
+        return bad_operand(r, r->position + 2, "key_mask", "[B,S] with stride 1 over S");
+    if (bias) PM_TRY(pm_want_type(t, r->position + 3, "bias", PM_TYPE_F32));
+    if (bias && !pm_broadcasts_to(bias, r->rank, r->scores))
+        return bad_operand(r, r->position + 3, "bias", "one that broadcasts");
+    return PM_OK;
+}
+
+pm_status pm_infer_softmax(pm_tensor *t) {
+    PM_TRY(want_f32_row(t));
+    pm_mask_rule rule = {
+        .t = t, .position = PM_SOFTMAX_POSITION, .rank = t->in[0]->rank, .scores = t->in[0]->dims};
+    PM_TRY(pm_want_masks(&rule));
+    return pm_infer_same(t);
+}
+
+/* ---- norms ---- */
+
+static pm_status want_row_vector(const pm_tensor *t, int i, const char *what) {
+    const pm_tensor *v = t->in[i], *x = t->in[0];
+    if (!v) return PM_OK;
+    PM_TRY(pm_want_type(t, i, what, PM_TYPE_F32));
+    int64_t n = x->dims[x->rank - 1];
+    if (v->rank != 1 || v->dims[0] != n || (n != 1 && v->strides[0] != 1))
+        return pm_raise(PM_ERR_USAGE, "%s: %s is %s, [%" PRId64 "] with stride 1 was expected for x %s",
+                        pm_op_get(t->op)->name, what, pm_shape(v).s, n, pm_shape(x).s);
+    return PM_OK;
+}
+
+pm_status pm_infer_norm(pm_tensor *t) {
+    PM_TRY(want_f32_row(t));
+    PM_TRY(want_row_vector(t, 1, "gamma"));
+    PM_TRY(want_row_vector(t, 2, "beta"));
+    if (!(t->attrs.eps >= 0) || !isfinite(t->attrs.eps))
+        return pm_raise(PM_ERR_USAGE, "%s: eps is %g, 0 or more was expected", pm_op_get(t->op)->name,
+                        (double)t->attrs.eps);
+    return pm_infer_same(t);
+}

@@ -1,0 +1,299 @@
+/* From a planned graph to a program: slots for what lies outside of the arena, one dispatch after the other through the
+ * operation table, barriers, submissions, inputs and outputs, deaths. Knows no operation but concat's number of parts.
+ * Invariant: the program owns all that it names; nothing in it points into the graph. */
+#include "graph/lower.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "graph/hazards.h"
+
+/* Where the storage of a tensor begins. */
+typedef struct home {
+    uint32_t slot;
+    uint64_t offset, bytes;
+} home;
+
+struct pm_lowering {
+    const pm_graph *g;
+    const pm_graph_plan *plan;
+    const pm_caps *caps;
+    pm_program *p;
+    home *homes; /* by tensor id; only of tensors that own storage */
+    size_t dispatches_capacity;
+    size_t deaths_capacity;
+    pm_hazards hazards;
+    uint64_t submit_cost; /* gathered since the last submission began */
+};
+
+static uint64_t binding_alignment(const pm_caps *caps) { return caps->binding_alignment ? caps->binding_alignment : 16; }
+
+/* ---- slots ---- */
+
+static void *keep_array(pm_program *p, size_t n, size_t size) {
+    if (n > SIZE_MAX / 2 / size) return (void)pm_raise(PM_ERR_MEMORY, "lowering: %zu entries of %zu bytes", n, size), NULL;
+    return pm_arena_alloc(&p->arena, n * size);
+}
+
+static pm_status keep_name(pm_program *p, const char *name, const char **out) {
+    *out = pm_arena_strdup(&p->arena, name ? name : "");
+    return *out ? PM_OK : PM_ERR_MEMORY;
+}
+
+static pm_status add_external(pm_lowering *l, pm_external_kind kind, const char *name, pm_dtype type, uint64_t bytes) {
+    pm_program *p = l->p;
+    pm_external *e = &p->externals[p->n_externals];
+    *e = (pm_external){.kind = kind, .dtype = type, .bytes = bytes};
+    PM_TRY(keep_name(p, name, &e->name));
+    p->n_externals++;
+    return PM_OK;
+}
+
+/* Weights and states are found by name; constants and parameters share an external each, the latter in words. */
+static pm_status place_leaves(pm_lowering *l) {
+    pm_program *p = l->p;
+    for (size_t i = 0; i < l->g->n_items; i++) {
+        const pm_tensor *t = l->g->items[i];
+        home *h = &l->homes[i];
+        h->bytes = pm_storage_bytes(t);
+        if (t->op == PM_OP_WEIGHT || t->op == PM_OP_STATE) {
+            h->slot = p->n_blocks + p->n_externals;
+            PM_TRY(add_external(l, t->op == PM_OP_STATE ? PM_EXTERNAL_STATE : PM_EXTERNAL_WEIGHT, t->name, t->dtype, h->bytes));
+        } else if (t->kind == PM_KIND_CONST) {
+            h->offset = p->constants_bytes;
+            p->constants_bytes += pm_align_up(h->bytes, binding_alignment(l->caps));
+        } else if (t->kind == PM_KIND_PARAM) {
+            h->offset = 4 * (uint64_t)p->n_params;
+            PM_TRY(keep_name(p, t->name, &p->param_names[p->n_params]));
+            p->n_params++;
+        } else if (l->plan->interval_of[i] >= 0) {
+            const pm_place *at = &l->plan->result.places[l->plan->interval_of[i]];
+            h->slot = at->block;
+            h->offset = at->offset;
+            if (p->largest_tensor_bytes < h->bytes) p->largest_tensor_bytes = h->bytes;
+        }
+    }
+    return PM_OK;
+}
+
+static void fill_constant(const pm_tensor *t, void *to) {
+    int32_t *words = to;
+    if (t->op == PM_OP_CONST)
+        memcpy(to, t->data, pm_storage_bytes(t));
+    else
+        for (int32_t i = 0; i < (int32_t)t->dims[0]; i++) words[i] = i; /* iota */
+}
+
+static pm_status place_shared(pm_lowering *l) {
+    pm_program *p = l->p;
+    uint32_t constants = p->n_blocks + p->n_externals;
+    if (p->constants_bytes)
+        PM_TRY(add_external(l, PM_EXTERNAL_CONSTANTS, "constants", PM_F32, p->constants_bytes));
+    uint32_t params = p->n_blocks + p->n_externals;
+    if (p->n_params) PM_TRY(add_external(l, PM_EXTERNAL_PARAMS, "params", PM_I32, 4 * (uint64_t)p->n_params));
+    char *data = pm_arena_alloc(&p->arena, p->constants_bytes);
+    if (!data) return PM_ERR_MEMORY;
+    p->constants = data;
+    for (size_t i = 0; i < l->g->n_items; i++) {
+        const pm_tensor *t = l->g->items[i];
+        if (t->kind == PM_KIND_PARAM) l->homes[i].slot = params;
+        if (t->kind != PM_KIND_CONST || t->base != t) continue;
+        l->homes[i].slot = constants;
+        fill_constant(t, data + l->homes[i].offset);
+    }
+    return PM_OK;
+}
+
+static pm_status place_storage(pm_lowering *l) {
+    pm_program *p = l->p;
+    const pm_plan_result *r = &l->plan->result;
+    p->n_blocks = r->n_blocks;
+    p->arena_bytes = r->arena_bytes;
+    p->lower_bound_bytes = r->lower_bound_bytes;
+    p->block_bytes = keep_array(p, r->n_blocks, sizeof *p->block_bytes);
+    p->externals = keep_array(p, l->g->n_items + 2, sizeof *p->externals);
+    p->param_names = keep_array(p, l->g->n_items, sizeof *p->param_names);
+    if (!p->block_bytes || !p->externals || !p->param_names) return PM_ERR_MEMORY;
+    memcpy(p->block_bytes, r->block_bytes, r->n_blocks * sizeof *p->block_bytes);
+    PM_TRY(place_leaves(l));
+    return place_shared(l);
+}
+
+/* ---- bindings ---- */
+
+static uint64_t extent_bytes(const pm_tensor *t) {
+    uint64_t last = 0;
+    for (int32_t k = 0; k < t->rank; k++) last += (uint64_t)(t->dims[k] - 1) * (uint64_t)t->strides[k];
+    return 4 * (last + 1);
+}
+
+/* Names a tensor for an error: a leaf by its name, others by operation and label. */
+static void describe(const pm_tensor *t, char *out, size_t bytes) {
+    const pm_tensor *base = t->base;
+    const char *name = base->name ? base->name : "";
+    snprintf(out, bytes, "%s%s%s%s", pm_op_get(base->op)->name, *name ? " \"" : "", name, *name ? "\"" : "");
+}
+
+pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool written, uint32_t *out_offset) {
+    if (d->n_bindings >= PM_MAX_BINDINGS)
+        return pm_raise(PM_ERR_OTHER, "lowering: more than %d bindings", PM_MAX_BINDINGS);
+    uint32_t index = d->n_bindings++;
+    *out_offset = 0;
+    if (!t) {
+        d->bindings[index] = d->bindings[0];
+        d->unused |= 1u << index;
+        return PM_OK;
+    }
+    const home *h = &l->homes[t->base->id];
+    uint64_t first = h->offset + 4 * (uint64_t)t->offset;
+    uint64_t start = first - first % binding_alignment(l->caps);
+    pm_range range = {.slot = h->slot, .offset = start, .bytes = first - start + extent_bytes(t)};
+    if (l->caps->max_binding_bytes && range.bytes > l->caps->max_binding_bytes) {
+        char what[256];
+        describe(t, what, sizeof what);
+        return pm_raise(PM_ERR_DEVICE, "%s: %" PRIu64 " bytes of it (%s) must be bound at once, at most %" PRIu64
+                        " are possible on %s", what, range.bytes, pm_shape(t).s, l->caps->max_binding_bytes, l->caps->name);
+    }
+    d->bindings[index] = range;
+    if (written) d->written |= 1u << index;
+    *out_offset = (uint32_t)((first - start) / 4);
+    return PM_OK;
+}
+
+/* ---- dispatches ---- */
+
+static pm_status make_label(pm_program *p, const pm_tensor *t, const char **out) {
+    char text[256];
+    const char *name = t->name ? t->name : "";
+    snprintf(text, sizeof text, "%s%s%s", pm_op_get(t->op)->name, *name ? " " : "", name);
+    return keep_name(p, text, out);
+}
+
+/* A new submission begins when the work of the one before would pass the limit. */
+static void cut_submission(pm_lowering *l, pm_dispatch *d) {
+    uint64_t limit = l->caps->submit_cost;
+    if (limit && l->submit_cost && (d->cost > limit || l->submit_cost > limit - d->cost)) {
+        d->submit = true;
+        l->submit_cost = 0;
+        l->p->n_submits++;
+    }
+    if (!pm_add_u64(l->submit_cost, d->cost, &l->submit_cost)) l->submit_cost = UINT64_MAX;
+}
+
+static pm_status add_dispatch(pm_lowering *l, const pm_tensor *t, uint32_t part) {
+    const pm_op_info *info = pm_op_get(t->op);
+    pm_program *p = l->p;
+    pm_dispatch d = {.node = t->id};
+    PM_TRY(make_label(p, t, &d.label));
+    PM_TRY(info->lower(l, t, part, &d));
+    if (!d.cost && info->cost) d.cost = info->cost(t);
+    PM_TRY(pm_select(l->caps, &d));
+    PM_TRY(pm_hazards_add(&l->hazards, &d, &d.barrier));
+    p->n_barriers += d.barrier;
+    cut_submission(l, &d);
+    void *dispatches = p->dispatches;
+    pm_status s = pm_grow(&dispatches, &l->dispatches_capacity, p->n_dispatches + 1u, sizeof d);
+    p->dispatches = dispatches;
+    if (s == PM_OK) p->dispatches[p->n_dispatches++] = d;
+    return s;
+}
+
+/* ---- deaths: intervals by the step after which they are idle ---- */
+
+/* Lists of intervals by last step: heads by step, next by interval; both hold index + 1. */
+typedef struct by_last {
+    uint32_t *heads, *next;
+} by_last;
+
+static pm_status list_by_last(const pm_lowering *l, by_last *out) {
+    const pm_graph_plan *plan = l->plan;
+    out->heads = pm_calloc(l->g->n_items, sizeof *out->heads);
+    out->next = pm_calloc(plan->n_intervals, sizeof *out->next);
+    if (!out->heads || !out->next) return PM_ERR_MEMORY;
+    for (size_t i = 0; i < plan->n_intervals; i++) {
+        uint32_t *head = &out->heads[plan->intervals[i].last];
+        out->next[i] = *head;
+        *head = (uint32_t)i + 1;
+    }
+    return PM_OK;
+}
+
+/* Nothing dies at the last step: what lives then is read after the run. */
+static pm_status add_deaths(pm_lowering *l, const by_last *lists, uint32_t step) {
+    pm_program *p = l->p;
+    if (step + 1 == l->g->n_items || !p->n_dispatches) return PM_OK;
+    for (uint32_t i = lists->heads[step]; i; i = lists->next[i - 1]) {
+        const pm_place *at = &l->plan->result.places[i - 1];
+        void *deaths = p->deaths;
+        pm_status s = pm_grow(&deaths, &l->deaths_capacity, p->n_deaths + 1u, sizeof *p->deaths);
+        p->deaths = deaths;
+        if (s != PM_OK) return s;
+        p->deaths[p->n_deaths++] = (pm_death){
+            .dispatch = p->n_dispatches - 1,
+            .range = {.slot = at->block, .offset = at->offset, .bytes = l->plan->intervals[i - 1].bytes},
+        };
+    }
+    return PM_OK;
+}
+
+static pm_status lower_items(pm_lowering *l) {
+    by_last lists = {0};
+    pm_status s = list_by_last(l, &lists);
+    for (uint32_t i = 0; s == PM_OK && i < l->g->n_items; i++) {
+        const pm_tensor *t = l->g->items[i];
+        uint32_t n_parts = !pm_op_get(t->op)->lower ? 0 : t->op == PM_OP_CONCAT ? (uint32_t)t->n_in : 1;
+        for (uint32_t part = 0; s == PM_OK && part < n_parts; part++) s = add_dispatch(l, t, part);
+        if (s == PM_OK) s = add_deaths(l, &lists, i);
+    }
+    pm_free(lists.heads);
+    pm_free(lists.next);
+    return s;
+}
+
+/* ---- inputs and outputs ---- */
+
+static pm_status add_io(pm_lowering *l, const char *name, const pm_tensor *t, pm_io *io) {
+    const home *h = &l->homes[t->base->id];
+    *io = (pm_io){.dtype = t->dtype, .rank = t->rank};
+    io->range = (pm_range){.slot = h->slot, .offset = h->offset + 4 * (uint64_t)t->offset, .bytes = 4 * (uint64_t)pm_elems(t)};
+    memcpy(io->dims, t->dims, sizeof io->dims);
+    return keep_name(l->p, name, &io->name);
+}
+
+static pm_status add_inputs_and_outputs(pm_lowering *l) {
+    pm_program *p = l->p;
+    p->inputs = keep_array(p, l->g->n_items, sizeof *p->inputs);
+    p->outputs = keep_array(p, l->g->n_outputs, sizeof *p->outputs);
+    if (!p->inputs || !p->outputs) return PM_ERR_MEMORY;
+    for (size_t i = 0; i < l->g->n_items; i++)
+        if (l->g->items[i]->kind == PM_KIND_INPUT)
+            PM_TRY(add_io(l, l->g->items[i]->name, l->g->items[i], &p->inputs[p->n_inputs++]));
+    for (size_t i = 0; i < l->g->n_outputs; i++)
+        PM_TRY(add_io(l, l->g->outputs[i].name, l->g->outputs[i].tensor, &p->outputs[p->n_outputs++]));
+    return PM_OK;
+}
+
+/* ---- the whole ---- */
+
+pm_status pm_lower(const pm_graph *g, const pm_graph_plan *plan, const pm_caps *caps, pm_program **out) {
+    pm_lowering l = {.g = g, .plan = plan, .caps = caps};
+    pm_status s = PM_ERR_MEMORY;
+    *out = NULL;
+    l.p = pm_calloc(1, sizeof *l.p);
+    l.homes = pm_calloc(g->n_items, sizeof *l.homes);
+    if (!l.p || !l.homes) goto fail;
+    l.p->n_submits = 1;
+    PM_GOTO(keep_name(l.p, g->name, &l.p->name));
+    PM_GOTO(place_storage(&l));
+    PM_GOTO(lower_items(&l));
+    PM_GOTO(add_inputs_and_outputs(&l));
+fail:
+    pm_hazards_free(&l.hazards);
+    pm_free(l.homes);
+    if (s == PM_OK)
+        *out = l.p;
+    else
+        pm_program_destroy(l.p);
+    return s;
+}

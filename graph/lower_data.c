@@ -1,0 +1,85 @@
+/* Lowering of the operations that move data: gather, concat, cache_write, rotary. */
+#include "graph/lower.h"
+
+#include <string.h>
+
+#include "shaders/data.params.h"
+#include "shaders/elementwise.params.h"
+
+pm_status pm_lower_gather(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *table = t->in[0], *ids = t->in[1];
+    pm_tensor rows = *t; /* t without its last dim */
+    int64_t ids_stride, y_stride;
+    (void)part;
+    rows.rank--;
+    PM_TRY(pm_lower_want_rows(t));
+    if (!pm_has_one_stride(ids, &ids_stride) || !pm_has_one_stride(&rows, &y_stride))
+        return pm_raise(PM_ERR_OTHER, "lowering: %%%u (gather): ids or rows do not lie evenly spaced", t->id);
+    pm_gather_params p = {.n_ids = (uint32_t)pm_elems(ids), .n_cols = (uint32_t)table->dims[1],
+                          .n_rows = (uint32_t)table->dims[0], .table_row_stride = (uint32_t)table->strides[0],
+                          .table_col_stride = (uint32_t)table->strides[1], .ids_stride = (uint32_t)ids_stride,
+                          .y_row_stride = (uint32_t)y_stride};
+    PM_TRY(pm_lower_bind(l, out, table, false, &p.table_offset));
+    PM_TRY(pm_lower_bind(l, out, ids, false, &p.ids_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
+    pm_lower_params(out, PM_KERNEL_GATHER, &p);
+    return PM_OK;
+}
+
+/* Part i copies input i to its slice of the result. */
+pm_status pm_lower_concat(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *x = t->in[part];
+    int32_t axis = t->attrs.axis;
+    pm_tensor slice = *t; /* its base is t */
+    slice.dims[axis] = x->dims[axis];
+    for (uint32_t i = 0; i < part; i++) slice.offset += t->in[i]->dims[axis] * t->strides[axis];
+    pm_unary_params p = {.n = (uint32_t)pm_elems(x)};
+    PM_TRY(pm_lower_bind(l, out, x, false, &p.x_offset));
+    PM_TRY(pm_lower_bind(l, out, &slice, true, &p.y_offset));
+    pm_lower_dims(x, PM_DIMS, p.dims);
+    pm_lower_strides(x, PM_DIMS, p.x_stride);
+    pm_lower_strides(&slice, PM_DIMS, p.y_stride);
+    out->spec[PM_SPEC_FN] = PM_FN_COPY;
+    out->spec[PM_SPEC_DENSE] = pm_is_dense(x) && pm_is_dense(&slice);
+    out->cost = (uint64_t)pm_elems(x);
+    pm_lower_params(out, PM_KERNEL_UNARY, &p);
+    return PM_OK;
+}
+
+pm_status pm_lower_cache_write(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *x = t->in[1], *position = t->in[2];
+    pm_cache_write_params p = {.n = (uint32_t)pm_elems(x), .n_slots = (uint32_t)t->dims[2]};
+    (void)part;
+    PM_TRY(pm_lower_bind(l, out, x, false, &p.x_offset));
+    PM_TRY(pm_lower_bind(l, out, position, false, &p.position_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.state_offset));
+    pm_lower_dims(x, 4, p.dims);
+    pm_lower_strides(x, 4, p.x_stride);
+    pm_lower_strides(t, 4, p.state_stride);
+    pm_lower_params(out, PM_KERNEL_CACHE_WRITE, &p);
+    return PM_OK;
+}
+
+/* Strides over dims 0 and 2 of x[B,H,T,D]. */
+static void table_strides(const pm_tensor *c, uint32_t *out) {
+    uint32_t strides[4];
+    pm_lower_strides(c, 4, strides);
+    out[0] = strides[0];
+    out[1] = strides[2];
+}
+
+pm_status pm_lower_rotary(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    pm_rotary_params p = {.n = (uint32_t)pm_elems(t)};
+    (void)part;
+    PM_TRY(pm_lower_bind(l, out, t->in[0], false, &p.x_offset));
+    PM_TRY(pm_lower_bind(l, out, t->in[1], false, &p.cos_offset));
+    PM_TRY(pm_lower_bind(l, out, t->in[2], false, &p.sin_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
+    pm_lower_dims(t, 4, p.dims);
+    pm_lower_strides(t->in[0], 4, p.x_stride);
+    pm_lower_strides(t, 4, p.y_stride);
+    table_strides(t->in[1], p.cos_stride);
+    table_strides(t->in[2], p.sin_stride);
+    pm_lower_params(out, PM_KERNEL_ROTARY, &p);
+    return PM_OK;
+}

@@ -1,0 +1,116 @@
+/* Lowering of matmul and attention. */
+#include "graph/lower.h"
+
+#include <string.h>
+
+#include "shaders/attention.params.h"
+#include "shaders/matmul.params.h"
+
+#define N_BATCH 3
+
+/* ---- matmul ---- */
+
+/* The strides of an operand [..., rows, cols]: batch dims right-aligned. */
+static void split_strides(const pm_tensor *x, uint32_t *batch, uint32_t *row, uint32_t *col) {
+    uint32_t strides[PM_DIMS];
+    pm_lower_strides(x, PM_DIMS, strides);
+    memcpy(batch, strides, N_BATCH * sizeof *batch);
+    *row = strides[N_BATCH];
+    *col = strides[N_BATCH + 1];
+}
+
+/* Whether batch dim i of an operand goes on where its m rows end. */
+static bool follows(const uint32_t *batch, int i, uint32_t row, uint32_t m) {
+    return (uint64_t)row * m == batch[i];
+}
+
+/* Batches that share one b are only more rows: [B,T,K] . w is one product of B*T rows, if rows of a, residual and y are
+ * evenly spaced across batches. */
+static void merge_batches(pm_matmul_params *p, bool has_residual) {
+    for (int i = N_BATCH - 1; i >= 0; i--) {
+        if (p->batch[i] == 1) continue;
+        if (p->b_batch[i] != 0) return;
+        if (p->m == 1) {
+            p->a_m = p->a_batch[i];
+            p->y_m = p->y_batch[i];
+            p->residual_m = p->residual_batch[i];
+        } else if (!follows(p->a_batch, i, p->a_m, p->m) || !follows(p->y_batch, i, p->y_m, p->m) ||
+                   (has_residual && !follows(p->residual_batch, i, p->residual_m, p->m))) {
+            return;
+        }
+        p->m *= p->batch[i];
+        p->batch[i] = 1;
+        p->a_batch[i] = p->y_batch[i] = p->residual_batch[i] = 0;
+    }
+}
+
+pm_status pm_lower_matmul(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *a = t->in[PM_MATMUL_A], *b = t->in[PM_MATMUL_B];
+    const pm_tensor *bias = t->n_in > PM_MATMUL_BIAS ? t->in[PM_MATMUL_BIAS] : NULL;
+    const pm_tensor *residual = t->n_in > PM_MATMUL_RESIDUAL ? t->in[PM_MATMUL_RESIDUAL] : NULL;
+    pm_matmul_params p = {.m = (uint32_t)t->dims[t->rank - 2], .n = (uint32_t)t->dims[t->rank - 1],
+                          .k = (uint32_t)a->dims[a->rank - 1], .scale = t->attrs.scale == 0 ? 1 : t->attrs.scale};
+    uint32_t dims[PM_DIMS], unit;
+    (void)part;
+    PM_TRY(pm_lower_want_rows(t));
+    PM_TRY(pm_lower_bind(l, out, a, false, &p.a_offset));
+    PM_TRY(pm_lower_bind(l, out, b, false, &p.b_offset));
+    PM_TRY(pm_lower_bind(l, out, bias, false, &p.bias_offset));
+    PM_TRY(pm_lower_bind(l, out, residual, false, &p.residual_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
+    pm_lower_dims(t, PM_DIMS, dims);
+    memcpy(p.batch, dims, sizeof p.batch);
+    split_strides(a, p.a_batch, &p.a_m, &p.a_k);
+    split_strides(b, p.b_batch, &p.b_n, &p.b_k);
+    split_strides(t, p.y_batch, &p.y_m, &unit);
+    if (residual) split_strides(residual, p.residual_batch, &p.residual_m, &unit);
+    if (p.k == 1) p.a_k = p.b_k = 1; /* any stride will do: the one that kernels like */
+    merge_batches(&p, residual != NULL);
+    out->spec[PM_SPEC_ACT] = (uint32_t)t->attrs.act;
+    out->spec[PM_SPEC_HAS_BIAS] = bias != NULL;
+    out->spec[PM_SPEC_HAS_RESIDUAL] = residual != NULL;
+    pm_lower_params(out, PM_KERNEL_MATMUL, &p);
+    return PM_OK;
+}
+
+/* ---- attention ---- */
+
+static void outer_strides(const pm_tensor *x, uint32_t *out) {
+    uint32_t strides[4];
+    pm_lower_strides(x, 4, strides);
+    memcpy(out, strides, 3 * sizeof *out);
+}
+
+pm_status pm_lower_attention(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *q = t->in[PM_ATTN_Q], *k = t->in[PM_ATTN_K], *v = t->in[PM_ATTN_V];
+    const pm_tensor *bias = t->n_in > PM_ATTN_BIAS ? t->in[PM_ATTN_BIAS] : NULL;
+    pm_attention_params p = {.n_batch = (uint32_t)q->dims[0], .n_heads = (uint32_t)q->dims[1],
+                             .n_queries = (uint32_t)q->dims[2], .n_keys = (uint32_t)k->dims[2]};
+    pm_lower_masks masks;
+    (void)part;
+    PM_TRY(pm_lower_want_rows(t));
+    PM_TRY(pm_lower_bind(l, out, q, false, &p.q_offset));
+    PM_TRY(pm_lower_bind(l, out, k, false, &p.k_offset));
+    PM_TRY(pm_lower_bind(l, out, v, false, &p.v_offset));
+    PM_TRY(pm_lower_bind_masks(l, t, PM_ATTN_POSITION, out, &masks));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
+    outer_strides(q, p.q_stride);
+    outer_strides(k, p.k_stride);
+    outer_strides(v, p.v_stride);
+    outer_strides(t, p.y_stride);
+    if (bias) outer_strides(bias, p.bias_stride);
+    p.position_offset = masks.position_offset;
+    p.length_offset = masks.length_offset;
+    p.key_mask_offset = masks.key_mask_offset;
+    p.bias_offset = masks.bias_offset;
+    p.length_stride = masks.length_stride;
+    p.key_mask_stride = masks.key_mask_stride;
+    p.scale = masks.scale;
+    p.softcap = masks.softcap;
+    out->spec[PM_SPEC_MASK] = t->attrs.mask;
+    out->spec[PM_SPEC_WINDOW] = (uint32_t)t->attrs.window;
+    out->spec[PM_SPEC_HEAD_SIZE] = (uint32_t)q->dims[3];
+    out->spec[PM_SPEC_GROUP] = (uint32_t)(q->dims[1] / k->dims[1]);
+    pm_lower_params(out, PM_KERNEL_ATTENTION, &p);
+    return PM_OK;
+}

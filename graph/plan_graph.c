@@ -1,0 +1,117 @@
+/* The live ranges of a graph, for plan.c: which tensors own arena memory, from when to when, and which take over the room
+ * of an input that dies with them.
+ *
+ * Step i is items[i]. A use through a view is a use of its base; a view itself reads nothing. Outputs live to the end, since
+ * they are read after the run. Inputs live from the start, since they are written before it, to the end, so that a program can
+ * be run again with the same inputs; for the same reason nothing takes an input's room. */
+#include "graph/plan.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct uses {
+    uint32_t *last; /* by id of a tensor that owns storage: the last step that reads or makes it */
+    bool *kept;     /* inputs and outputs */
+} uses;
+
+static bool owns_arena(const pm_tensor *t) {
+    return t->base == t && (t->kind == PM_KIND_TEMP || t->kind == PM_KIND_INPUT);
+}
+
+static void find_uses(const pm_graph *g, const uses *u) {
+    for (uint32_t i = 0; i < g->n_items; i++) {
+        const pm_tensor *t = g->items[i];
+        u->last[i] = i;
+        if (t->kind == PM_KIND_INPUT) u->kept[i] = true;
+        if (pm_op_get(t->op)->flags & PM_OPF_VIEW) continue;
+        for (int k = 0; k < t->n_in; k++)
+            if (t->in[k]) u->last[t->in[k]->base->id] = i;
+    }
+    for (size_t i = 0; i < g->n_outputs; i++) u->kept[g->outputs[i].tensor->base->id] = true;
+    for (size_t i = 0; i < g->n_items; i++)
+        if (u->kept[i]) u->last[i] = (uint32_t)g->n_items - 1;
+}
+
+/* Whether element by element x lies as t does. */
+static bool same_layout(const pm_tensor *x, const pm_tensor *t) {
+    if (!pm_same_dims(x, t) || x->offset != t->offset) return false;
+    for (int32_t k = 0; k < t->rank; k++)
+        if (t->dims[k] != 1 && x->strides[k] != t->strides[k]) return false;
+    return true;
+}
+
+/* Whether t may be written over its input k. Elementwise kernels read element i of every operand before they write it, so
+ * other operands may show the same memory in the same layout. A product's kernels read an element of the residual just
+ * before they write that element; but its other operands are read by other invocations, so they must lie elsewhere. */
+static bool may_overwrite(const pm_tensor *t, int k, const uses *u) {
+    const pm_tensor *x = t->in[k];
+    bool elementwise = pm_op_get(t->op)->flags & PM_OPF_ELEMENTWISE;
+    if (!x || !(elementwise || (t->op == PM_OP_MATMUL && k == PM_MATMUL_RESIDUAL))) return false;
+    const pm_tensor *base = x->base;
+    if (base->kind != PM_KIND_TEMP || !owns_arena(base) || u->kept[base->id] || u->last[base->id] != t->id) return false;
+    if (!same_layout(x, t) || pm_storage_bytes(base) != pm_storage_bytes(t)) return false;
+    for (int i = 0; i < t->n_in; i++)
+        if (i != k && t->in[i] && t->in[i]->base == base && !(elementwise && same_layout(t->in[i], t))) return false;
+    return true;
+}
+
+static int32_t room_of_input(const pm_tensor *t, const uses *u, const pm_graph_plan *p) {
+    for (int k = 0; k < t->n_in; k++)
+        if (may_overwrite(t, k, u)) return p->interval_of[t->in[k]->base->id];
+    return -1;
+}
+
+static void make_intervals(const pm_graph *g, const uses *u, pm_graph_plan *out) {
+    for (uint32_t i = 0; i < g->n_items; i++) {
+        const pm_tensor *t = g->items[i];
+        out->interval_of[i] = -1;
+        if (!owns_arena(t)) continue;
+        int32_t room = t->kind == PM_KIND_INPUT ? -1 : room_of_input(t, u, out);
+        if (room >= 0) {
+            out->intervals[room].last = u->last[i];
+            out->n_in_place++;
+        } else {
+            room = (int32_t)out->n_intervals++;
+            out->intervals[room] = (pm_interval){.bytes = pm_storage_bytes(t), .last = u->last[i],
+                                                 .first = t->kind == PM_KIND_INPUT ? 0 : i};
+        }
+        out->interval_of[i] = room;
+    }
+}
+
+/* The planner knows numbers; people know tensors. */
+static pm_status check_sizes(const pm_graph *g, const pm_plan_limits *limits) {
+    for (size_t i = 0; i < g->n_items; i++) {
+        const pm_tensor *t = g->items[i];
+        if (!owns_arena(t) || !limits->max_block_bytes || pm_storage_bytes(t) <= limits->max_block_bytes) continue;
+        return pm_raise(PM_ERR_MEMORY, "memory plan: %%%u (%s%s%s) has %" PRIu64 " bytes, at most %" PRIu64
+                        " fit one block of the device", t->id, pm_op_get(t->op)->name, t->name ? " " : "",
+                        t->name ? t->name : "", pm_storage_bytes(t), limits->max_block_bytes);
+    }
+    return PM_OK;
+}
+
+pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) {
+    *out = (pm_graph_plan){0};
+    PM_TRY(check_sizes(g, limits));
+    uses u = {.last = pm_calloc(g->n_items, sizeof *u.last), .kept = pm_calloc(g->n_items, sizeof *u.kept)};
+    out->interval_of = pm_calloc(g->n_items, sizeof *out->interval_of);
+    out->intervals = pm_calloc(g->n_items, sizeof *out->intervals);
+    pm_status s = u.last && u.kept && out->interval_of && out->intervals ? PM_OK : PM_ERR_MEMORY;
+    if (s == PM_OK) {
+        find_uses(g, &u);
+        make_intervals(g, &u, out);
+        s = pm_plan_intervals(out->intervals, out->n_intervals, limits, &out->result);
+    }
+    pm_free(u.last);
+    pm_free(u.kept);
+    if (s != PM_OK) pm_graph_plan_free(out);
+    return s;
+}
+
+void pm_graph_plan_free(pm_graph_plan *p) {
+    pm_free(p->interval_of);
+    pm_free(p->intervals);
+    pm_plan_result_free(&p->result);
+    *p = (pm_graph_plan){0};
+}

@@ -1,0 +1,209 @@
+/* Selection: which shader variant runs a dispatch on a device, with which workgroups. One table; the first row whose kernel
+ * matches and that fits wins, so faster rows stand before the baseline ones, which need nothing of a device. A new variant
+ * is a row. Reads kernel, parameters and spec[8..]; writes variant, spec[0..7] and groups, and nothing else. */
+#include "graph/compile.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "shaders/attention.params.h"
+#include "shaders/data.params.h"
+#include "shaders/matmul.params.h"
+#include "shaders/rowwise.params.h"
+#include "shaders/softmax.params.h"
+
+#define MOST_ROWS_FOR_VEC 4 /* products with so few rows read b once anyway: no tile is worth filling */
+#define MOST_FOLDED 65535   /* groups along x; folded kernels put the rest along y */
+
+typedef struct row {
+    pm_variant variant;
+    bool (*fits)(const pm_caps *caps, const pm_dispatch *d); /* NULL: always */
+    void (*configure)(const pm_caps *caps, pm_dispatch *d);
+} row;
+
+static uint32_t ceil_div(uint32_t n, uint32_t by) { return n / by + (n % by != 0); }
+
+static void set_groups(pm_dispatch *d, uint32_t x, uint32_t y, uint32_t z) {
+    d->groups[0] = x;
+    d->groups[1] = y;
+    d->groups[2] = z;
+}
+
+static void set_local(pm_dispatch *d, uint32_t x, uint32_t y) {
+    d->spec[0] = x;
+    d->spec[1] = y;
+    d->spec[2] = 1;
+}
+
+/* Shaders count a group as y * (groups along x) + x. */
+static void fold_groups(const pm_caps *caps, pm_dispatch *d, uint32_t n) {
+    uint32_t most = caps->max_groups[0] < MOST_FOLDED ? caps->max_groups[0] : MOST_FOLDED;
+    uint32_t x = most && n > most ? most : n;
+    set_groups(d, x, ceil_div(n, x), 1);
+}
+
+/* ---- one invocation an element ---- */
+
+static uint32_t element_count(const pm_dispatch *d) {
+    uint32_t n;
+    if (d->kernel == PM_KERNEL_GATHER) {
+        pm_gather_params p;
+        memcpy(&p, d->params, sizeof p);
+        return p.n_ids * p.n_cols;
+    }
+    memcpy(&n, d->params, sizeof n); /* the first word of the others */
+    return n;
+}
+
+static void by_elements(const pm_caps *caps, pm_dispatch *d) {
+    uint32_t local = caps->max_workgroup_invocations >= 256 && caps->max_workgroup_size[0] >= 256 ? 256 : 128;
+    set_local(d, local, 1);
+    fold_groups(caps, d, ceil_div(element_count(d), local));
+}
+
+/* ---- one workgroup a row ---- */
+
+static uint32_t row_count(const pm_dispatch *d) {
+    uint32_t n;
+    if (d->kernel == PM_KERNEL_SOFTMAX) {
+        pm_softmax_params p;
+        memcpy(&p, d->params, sizeof p);
+        return p.dims[0] * p.dims[1] * p.dims[2] * p.dims[3];
+    }
+    memcpy(&n, d->params, sizeof n); /* n_rows is the first word of the others */
+    return n;
+}
+
+static void by_rows(const pm_caps *caps, pm_dispatch *d) {
+    set_local(d, 64, 1);
+    fold_groups(caps, d, row_count(d));
+}
+
+/* ---- matmul ---- */
+
+static pm_matmul_params matmul_params(const pm_dispatch *d) {
+    pm_matmul_params p;
+    memcpy(&p, d->params, sizeof p);
+    return p;
+}
+
+static uint32_t n_batches(const pm_matmul_params *p) { return p->batch[0] * p->batch[1] * p->batch[2]; }
+
+static bool has_few_rows(const pm_caps *caps, const pm_dispatch *d) {
+    (void)caps;
+    return matmul_params(d).m <= MOST_ROWS_FOR_VEC;
+}
+
+/* b contiguous along n: neighbours compute neighbouring columns; else a workgroup shares the sum over k. */
+static void matmul_vec(const pm_caps *caps, pm_dispatch *d) {
+    const pm_matmul_params p = matmul_params(d);
+    bool columns = p.b_n == 1 && p.b_k != 1;
+    uint32_t local = 64, per_group = 4; /* columns of a workgroup */
+    while (!columns && ceil_div(p.n, per_group) > caps->max_groups[0] && per_group < 1u << 16) per_group *= 2;
+    set_local(d, local, 1);
+    d->spec[3] = per_group;
+    d->spec[4] = columns;
+    set_groups(d, ceil_div(p.n, columns ? local : per_group), p.m, n_batches(&p));
+}
+
+/* Tiles of 64 x 64, and narrower ones where most of such a tile would lie outside of the result, or where the device allows
+ * too few invocations. An invocation computes 4 x 4 elements. */
+static void matmul_tiled(const pm_caps *caps, pm_dispatch *d) {
+    const pm_matmul_params p = matmul_params(d);
+    uint32_t bm = p.m <= 32 || caps->max_workgroup_invocations < 256 ? 32 : 64, bn = p.n <= 32 ? 32 : 64;
+    uint32_t local = bm / 4 * (bn / 4);
+    bool no_square = caps->quirks & PM_QUIRK_NO_SQUARE_WORKGROUPS;
+    set_local(d, no_square ? local : 16, no_square ? 1 : local / 16);
+    d->spec[3] = bm;
+    d->spec[4] = bn;
+    d->spec[5] = 16; /* steps of k in shared memory */
+    set_groups(d, ceil_div(p.n, bn), ceil_div(p.m, bm), n_batches(&p));
+}
+
+/* ---- attention ---- */
+
+#define ATTENTION_LOCAL 64
+
+/* Shared memory: the query row, a weight a key of the block, and the scratch of a reduction. */
+static bool attention_has_room(const pm_caps *caps, const pm_dispatch *d) {
+    uint64_t words = (uint64_t)d->spec[PM_SPEC_HEAD_SIZE] + 2 * ATTENTION_LOCAL + ATTENTION_LOCAL / 8;
+    return 4 * words <= caps->shared_bytes;
+}
+
+/* Many queries share the keys of a tile; few would leave most of it empty. The shader's tiles take 14 KiB. */
+#define QUERY_TILE 32
+
+static bool attention_fills_tiles(const pm_caps *caps, const pm_dispatch *d) {
+    pm_attention_params p;
+    (void)caps;
+    memcpy(&p, d->params, sizeof p);
+    return p.n_queries >= QUERY_TILE / 2 && d->spec[PM_SPEC_HEAD_SIZE] <= 128;
+}
+
+static void attention_tiled(const pm_caps *caps, pm_dispatch *d) {
+    pm_attention_params p;
+    (void)caps;
+    memcpy(&p, d->params, sizeof p);
+    set_local(d, ATTENTION_LOCAL, 1);
+    d->spec[3] = QUERY_TILE;
+    set_groups(d, ceil_div(p.n_queries, QUERY_TILE), p.n_heads, p.n_batch);
+}
+
+static void attention_online(const pm_caps *caps, pm_dispatch *d) {
+    pm_attention_params p;
+    (void)caps;
+    memcpy(&p, d->params, sizeof p);
+    set_local(d, ATTENTION_LOCAL, 1);
+    d->spec[3] = 1; /* queries of a workgroup */
+    set_groups(d, p.n_queries, p.n_heads, p.n_batch);
+}
+
+/* ---- the table ---- */
+
+static const row rows[] = {
+    {PM_VARIANT_UNARY_F32, NULL, by_elements},
+    {PM_VARIANT_BINARY_F32, NULL, by_elements},
+    {PM_VARIANT_WHERE_F32, NULL, by_elements},
+    {PM_VARIANT_REDUCE_F32, NULL, by_rows},
+    {PM_VARIANT_ARGMAX_F32, NULL, by_rows},
+    {PM_VARIANT_SOFTMAX_F32, NULL, by_rows},
+    {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows},
+    {PM_VARIANT_RMS_NORM_F32, NULL, by_rows},
+    {PM_VARIANT_MATMUL_F32_F32_VEC, has_few_rows, matmul_vec},
+    {PM_VARIANT_MATMUL_F32_F32_TILED, NULL, matmul_tiled},
+    {PM_VARIANT_ATTENTION_F32_F32_TILED, attention_fills_tiles, attention_tiled},
+    {PM_VARIANT_ATTENTION_F32_F32_ONLINE, attention_has_room, attention_online},
+    {PM_VARIANT_GATHER_F32, NULL, by_elements},
+    {PM_VARIANT_CACHE_WRITE_F32, NULL, by_elements},
+    {PM_VARIANT_ROTARY_F32, NULL, by_elements},
+};
+
+static bool groups_fit(const pm_caps *caps, const pm_dispatch *d) {
+    for (int i = 0; i < 3; i++)
+        if (d->groups[i] > caps->max_groups[i]) return false;
+    return true;
+}
+
+static pm_status refuse(const pm_caps *caps, const pm_dispatch *d, bool configured) {
+    const char *what = d->label ? d->label : pm_kernel_get(d->kernel)->name;
+    if (!configured)
+        return pm_raise(PM_ERR_DEVICE, "selection: no variant of kernel %s fits %s, device %s", pm_kernel_get(d->kernel)->name,
+                        what, caps->name);
+    return pm_raise(PM_ERR_DEVICE, "selection: %s needs %" PRIu32 " x %" PRIu32 " x %" PRIu32
+                    " workgroups, at most %" PRIu32 " x %" PRIu32 " x %" PRIu32 " are possible on %s", what, d->groups[0],
+                    d->groups[1], d->groups[2], caps->max_groups[0], caps->max_groups[1], caps->max_groups[2], caps->name);
+}
+
+pm_status pm_select(const pm_caps *caps, pm_dispatch *d) {
+    bool configured = false;
+    for (size_t i = 0; i < PM_COUNT(rows); i++) {
+        const row *r = &rows[i];
+        if (pm_variant_get(r->variant)->kernel != d->kernel || (r->fits && !r->fits(caps, d))) continue;
+        d->variant = r->variant;
+        memset(d->spec, 0, PM_SPEC_OP * sizeof d->spec[0]);
+        r->configure(caps, d);
+        if (groups_fit(caps, d)) return PM_OK;
+        configured = true;
+    }
+    return refuse(caps, d, configured);
+}

@@ -1,0 +1,69 @@
+/* See arch.h. Adding a model: one row here and one configure function; a new shape of graph: one build
+ * function too. */
+#include "models/arch.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const pm_arch archs[] = {
+    {"gpt2", "GPT2LMHeadModel", "generate", true, false, pm_gpt2_configure, pm_causal_build},
+    {"gpt2", NULL, "generate", true, false, pm_gpt2_configure, pm_causal_build},
+    {"llama", "LlamaForCausalLM", "generate", true, false, pm_llama_configure, pm_causal_build},
+    {"llama", NULL, "generate", true, false, pm_llama_configure, pm_causal_build},
+    {"bert", "BertModel", "features", false, false, pm_bert_configure, pm_bert_build},
+    {"bert", "BertForMaskedLM", "fill", false, false, pm_bert_configure, pm_bert_build},
+    {"bert", "BertForSequenceClassification", "classify", false, false, pm_bert_configure, pm_bert_build},
+    {"bert", "BertForTokenClassification", "tag", false, false, pm_bert_configure, pm_bert_build},
+    {"bert", NULL, "features", false, false, pm_bert_configure, pm_bert_build},
+    {"transformer", NULL, "translate", true, true, pm_transformer_configure, pm_transformer_build},
+};
+
+static pm_status unknown(const pm_config *c, const char *key, const char *value, const char *type) {
+    pm_text known = {0};
+    for (size_t i = 0; i < PM_COUNT(archs); i++) {
+        const char *name = type ? archs[i].architecture : archs[i].model_type;
+        bool seen = !name || (type && strcmp(archs[i].model_type, type) != 0);
+        for (size_t k = 0; !type && k < i; k++) seen |= strcmp(archs[k].model_type, name) == 0;
+        if (!seen) pm_text_add(&known, "%s%s", known.length ? ", " : "", name);
+    }
+    pm_status s = pm_text_status(&known);
+    if (s == PM_OK)
+        s = pm_raise(PM_ERR_FILE, "%s: %s is \"%.60s\", expected one of: %s", c->label, key, value,
+                     known.data ? known.data : "none");
+    pm_text_free(&known);
+    return s;
+}
+
+pm_status pm_arch_find(const pm_config *c, const pm_arch **out) {
+    const char *type, *architecture;
+    bool known_type = false;
+    PM_TRY(pm_config_text(c, "model_type", &type));
+    PM_TRY(pm_config_text(c, "architectures", &architecture));
+    if (!type) return pm_raise(PM_ERR_FILE, "%s: model_type is missing", c->label);
+    for (size_t i = 0; i < PM_COUNT(archs); i++) {
+        const pm_arch *a = &archs[i];
+        if (strcmp(a->model_type, type) != 0) continue;
+        known_type = true;
+        if (architecture && a->architecture ? strcmp(a->architecture, architecture) == 0
+                                            : !architecture && !a->architecture)
+            return *out = a, PM_OK;
+    }
+    if (!known_type) return unknown(c, "model_type", type, NULL);
+    return unknown(c, "architectures[0]", architecture ? architecture : "missing", type);
+}
+
+pm_status pm_check_divides(const char *what, int64_t part, const char *of, int64_t whole) {
+    if (part > 0 && whole % part == 0) return PM_OK;
+    return pm_raise(PM_ERR_FILE,
+                    "config.json: %s is %" PRId64 ", expected a divisor of %s, which is %" PRId64, what, part,
+                    of, whole);
+}
+
+const char *pm_model_name(pm_model *m, const char *prefix, const char *name) {
+    size_t n = strlen(prefix), k = strlen(name);
+    char *text = pm_arena_alloc(&m->arena, n + k + 1);
+    if (!text) return NULL;
+    memcpy(text, prefix, n);
+    memcpy(text + n, name, k + 1);
+    return text;
+}

@@ -1,0 +1,38 @@
+/* The table of architectures: which file of models/ reads which config.json, and how its graph is built. */
+#ifndef PM_ARCH_H
+#define PM_ARCH_H
+
+#include "models/config.h"
+#include "models/model_data.h"
+
+typedef struct pm_build pm_build;
+
+struct pm_arch {
+    const char *model_type;   /* config.json's model_type */
+    const char *architecture; /* config.json's architectures[0]; a row with NULL serves a config without it */
+    const char *task;         /* "generate", "translate", "features", "fill", "classify", "tag" */
+    bool decoder, encoder_decoder;
+    /* Fills m->spec and m->info from config.json. May look into the checkpoint for how its names begin. */
+    pm_status (*configure)(pm_model *m, const pm_config *c);
+    /* Builds the graph that b->options asks for. Errors are kept in b. */
+    void (*build)(pm_build *b);
+};
+
+pm_status pm_arch_find(const pm_config *c, const pm_arch **out) PM_MUST_USE;
+
+/* One function an architecture file. */
+pm_status pm_gpt2_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_llama_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_bert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_transformer_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+void pm_causal_build(pm_build *b); /* any decoder-only model */
+void pm_bert_build(pm_build *b);
+void pm_transformer_build(pm_build *b); /* any encoder-decoder */
+
+/* For configure functions. Heads must divide width, kv heads must divide heads: one sentence with the keys'
+ * names. */
+pm_status pm_check_divides(const char *what, int64_t part, const char *of, int64_t whole) PM_MUST_USE;
+/* "prefix" + "name" in the model's arena; NULL when memory is out. */
+const char *pm_model_name(pm_model *m, const char *prefix, const char *name);
+
+#endif

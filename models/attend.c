@@ -1,0 +1,135 @@
+/* Attention weights of one text, with its tokens as labels (pm_session_attend). Runs the forward pass with
+ * the maps as outputs; an encoder-decoder generates its output first. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "models/convert.h"
+#include "models/session.h"
+
+/* What a map is made from. */
+typedef struct map_row {
+    const char *name, *output; /* "cross"; "cross_attentions" */
+    bool seq2seq;
+    int query_side, key_side; /* 0: source, 1: target */
+} map_row;
+
+static const map_row maps[] = {
+    {"cross", "cross_attentions", true, 1, 0},
+    {"encoder", "encoder_attentions", true, 0, 0},
+    {"decoder", "decoder_attentions", true, 1, 1},
+    {"encoder", "attentions", false, 0, 0}, /* models of one stack: both names mean it */
+    {"decoder", "attentions", false, 0, 0},
+};
+
+static const map_row *find_map(bool seq2seq, const char *name) {
+    for (size_t i = 0; i < PM_COUNT(maps); i++)
+        if (maps[i].seq2seq == seq2seq && (!name || strcmp(maps[i].name, name) == 0)) return &maps[i];
+    return NULL;
+}
+
+typedef struct id_list {
+    const int32_t *ids;
+    size_t n;
+} id_list;
+
+static pm_status add_ids(pm_tensors *set, const char *name, const id_list *list) {
+    pm_array a = {.name = name, .dtype = PM_I32, .rank = 2, .dims = {1, (int64_t)list->n}};
+    void *data;
+    PM_TRY(pm_tensors_add(set, &a, &data));
+    unsigned char *p = data;
+    for (size_t i = 0; i < list->n; i++) /* arrays of a set are little-endian, as in a file */
+        for (int k = 0; k < 4; k++) *p++ = (unsigned char)((uint32_t)list->ids[i] >> 8 * k);
+    return PM_OK;
+}
+
+static pm_status make_labels(const pm_model *m, int side, const id_list *list, char ***out) {
+    *out = pm_calloc(list->n, sizeof **out);
+    if (!*out) return PM_ERR_MEMORY;
+    for (size_t i = 0; i < list->n; i++) PM_TRY(pm_model_token_label(m, side, list->ids[i], &(*out)[i]));
+    return PM_OK;
+}
+
+/* Takes out.<map>.0 .. n-1, [1,H,T,S] each. */
+static pm_status take_maps(const pm_tensors *set, const map_row *map, int64_t n_layers, pm_attention *out) {
+    char name[64];
+    uint64_t each = 0;
+    for (int64_t i = 0; i < n_layers; i++) {
+        snprintf(name, sizeof name, "out.%s.%" PRId64, map->output, i);
+        const pm_array *a = pm_tensors_get(set, name);
+        if (!a || a->rank != 4 || (i > 0 && a->bytes != each))
+            return pm_raise(PM_ERR_OTHER, "attention: %s is missing", name);
+        if (i == 0) {
+            each = a->bytes;
+            out->n_layers = n_layers;
+            out->n_heads = a->dims[1];
+            out->n_queries = a->dims[2];
+            out->n_keys = a->dims[3];
+            out->weights = pm_calloc((size_t)n_layers, (size_t)each);
+            if (!out->weights) return PM_ERR_MEMORY;
+        }
+        PM_TRY(pm_convert_f32(a, out->weights + (uint64_t)i * (each / sizeof(float))));
+    }
+    return PM_OK;
+}
+
+static pm_status run_maps(pm_session *session, const map_row *map, const id_list sides[2],
+                          pm_attention *out) {
+    const pm_model *m = session->model;
+    pm_tensors *in = NULL, *set = NULL;
+    pm_status s;
+    PM_GOTO(pm_tensors_create(&in));
+    PM_GOTO(add_ids(in, "in.input_ids", &sides[0]));
+    if (map->seq2seq) PM_GOTO(add_ids(in, "in.decoder_input_ids", &sides[1]));
+    PM_GOTO(pm_session_run(session, in, map->output, &set));
+    PM_GOTO(take_maps(set, map, m->spec.stack[map->seq2seq ? map->query_side : 0].n_layers, out));
+    PM_GOTO(make_labels(m, map->query_side, &sides[map->query_side], &out->query_labels));
+    PM_GOTO(make_labels(m, map->key_side, &sides[map->key_side], &out->key_labels));
+fail:
+    pm_tensors_free(in);
+    pm_tensors_free(set);
+    return s;
+}
+
+pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, const char *map_name,
+                                pm_attention *out) {
+    const pm_model *m = s->model;
+    const map_row *map = find_map(m->arch->encoder_decoder, map_name);
+    pm_generated g = {0};
+    *out = (pm_attention){0};
+    if (!map)
+        return pm_raise(PM_ERR_USAGE, "attention: map is \"%.40s\", expected %s", map_name,
+                        m->arch->encoder_decoder ? "cross, encoder or decoder" : "encoder or decoder");
+    id_list sides[2] = {{ids, n}, {0}};
+    pm_status status = PM_OK;
+    if (map->seq2seq) {
+        status = pm_generate(s, ids, n, NULL, &g);
+        sides[1] = (id_list){g.ids, g.n_ids > 1 ? g.n_ids - 1 : g.n_ids}; /* what was fed: not the last id */
+    }
+    if (status == PM_OK) status = run_maps(s, map, sides, out);
+    if (status == PM_OK && map->seq2seq && m->words.source)
+        status = pm_model_decode(m, g.ids + g.n_prompt, g.n_ids - g.n_prompt, &out->text);
+    pm_generated_free(&g);
+    if (status != PM_OK) pm_attention_free(out);
+    return status;
+}
+
+pm_status pm_session_attend(pm_session *s, const char *text, const char *map, pm_attention *out) {
+    int32_t *ids = NULL;
+    size_t n = 0;
+    *out = (pm_attention){0};
+    PM_TRY(pm_model_encode(s->model, text, &ids, &n));
+    pm_status status = pm_session_attend_ids(s, ids, n, map, out);
+    pm_free(ids);
+    return status;
+}
+
+void pm_attention_free(pm_attention *a) {
+    for (int64_t i = 0; a->query_labels && i < a->n_queries; i++) pm_free(a->query_labels[i]);
+    for (int64_t i = 0; a->key_labels && i < a->n_keys; i++) pm_free(a->key_labels[i]);
+    pm_free(a->query_labels);
+    pm_free(a->key_labels);
+    pm_free(a->weights);
+    pm_free(a->text);
+    *a = (pm_attention){0};
+}

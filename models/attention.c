@@ -1,0 +1,56 @@
+/* See blocks.h: scaled dot-product attention (Vaswani et al. 2017) with grouped key heads (Ainslie et al.
+ * 2023). Masks are predicates over positions, so that the compiler can skip what they empty. */
+#include "models/blocks.h"
+
+#include <math.h>
+
+pm_tensor *pm_block_heads(pm_build *b, pm_tensor *x, int64_t n) {
+    int64_t batch = pm_tensor_dim(x, 0), t = pm_tensor_dim(x, 1), d = pm_tensor_dim(x, 2) / n;
+    x = pm_reshape(b->g, x, 4, (int64_t[]){batch, t, n, d});
+    return pm_permute(b->g, x, (int[]){0, 2, 1, 3});
+}
+
+static pm_tensor *both(pm_graph *g, pm_tensor *a, pm_tensor *b) {
+    return a && b ? pm_and(g, a, b) : a ? a : b;
+}
+
+/* BOOL that broadcasts to scores of `rank` dims, T queries and S keys; NULL when every key is seen. */
+static pm_tensor *make_mask(pm_build *b, const pm_mask *mask, int rank, int64_t t, int64_t s) {
+    pm_graph *g = b->g;
+    pm_tensor *all = NULL, *keys = pm_reshape(g, pm_iota(g, s), 2, (int64_t[]){1, s});
+    if (mask->causal) {
+        pm_tensor *queries = pm_iota(g, t);
+        if (mask->position) queries = pm_add(g, queries, mask->position);
+        all = pm_le(g, keys, pm_reshape(g, queries, 2, (int64_t[]){t, 1}));
+    }
+    if (mask->length) all = both(g, all, pm_lt(g, keys, mask->length));
+    if (mask->keys) {
+        int64_t batch = pm_tensor_dim(mask->keys, 0), dims[PM_MAX_DIMS] = {batch, 1, 1, 1, 1};
+        dims[rank - 1] = s;
+        all = both(g, all, pm_reshape(g, pm_cast(g, mask->keys, PM_BOOL), rank, dims));
+    }
+    return all;
+}
+
+pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor *v, const pm_mask *mask) {
+    pm_graph *g = b->g;
+    if (!q || !k || !v) return NULL;
+    int64_t batch = pm_tensor_dim(q, 0), h = pm_tensor_dim(q, 1), t = pm_tensor_dim(q, 2),
+            d = pm_tensor_dim(q, 3);
+    int64_t groups = pm_tensor_dim(k, 1), s = pm_tensor_dim(k, 2);
+    int rank = h == groups ? 4 : 5; /* a group's heads share its keys: q[B,G,H/G,T,D], k[B,G,1,S,D] */
+    if (rank == 5) {
+        q = pm_reshape(g, q, 5, (int64_t[]){batch, groups, h / groups, t, d});
+        k = pm_reshape(g, k, 5, (int64_t[]){batch, groups, 1, s, d});
+        v = pm_reshape(g, v, 5, (int64_t[]){batch, groups, 1, s, d});
+    }
+    pm_tensor *scores = pm_mul(g, pm_matmul(g, q, k), pm_const_f32(g, (float)(1.0 / sqrt((double)d))));
+    pm_tensor *seen = make_mask(b, mask, rank, t, s);
+    if (seen) scores = pm_where(g, seen, scores, pm_const_f32(g, PM_MASKED));
+    pm_tensor *p = pm_softmax(g, scores);
+    if (mask->map)
+        pm_build_output(b, mask->map, mask->layer, false, pm_reshape(g, p, 4, (int64_t[]){batch, h, t, s}));
+    pm_tensor *y = pm_matmul(g, p, pm_transpose(g, v, -1, -2));
+    if (rank == 5) y = pm_reshape(g, y, 4, (int64_t[]){batch, h, t, d});
+    return pm_reshape(g, pm_permute(g, y, (int[]){0, 2, 1, 3}), 3, (int64_t[]){batch, t, h * d});
+}

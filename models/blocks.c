@@ -1,0 +1,144 @@
+/* See blocks.h: linear layers, norms, activations, embeddings. */
+#include "models/blocks.h"
+
+const char *const pm_activation_names[] = {"relu",      "gelu", "gelu_new", "gelu_pytorch_tanh",
+                                           "gelu_fast", "silu", "swish"};
+const size_t pm_n_activation_names = PM_COUNT(pm_activation_names);
+
+pm_activation pm_activation_of(int choice) {
+    static const pm_activation kinds[] = {
+        PM_ACTIVATION_RELU,      PM_ACTIVATION_GELU, PM_ACTIVATION_GELU_TANH, PM_ACTIVATION_GELU_TANH,
+        PM_ACTIVATION_GELU_TANH, PM_ACTIVATION_SILU, PM_ACTIVATION_SILU};
+    return kinds[choice];
+}
+
+/* ---- linear ---- */
+
+pm_tensor *pm_block_linear(pm_build *b, pm_tensor *x, const pm_pair *names, const pm_linear_shape *shape) {
+    return pm_block_linear_rows(b, x, names, shape, 0, shape->n);
+}
+
+pm_tensor *pm_block_linear_rows(pm_build *b, pm_tensor *x, const pm_pair *names, const pm_linear_shape *shape,
+                                int64_t start, int64_t count) {
+    pm_graph *g = b->g;
+    int64_t n = shape->n, k = shape->k;
+    pm_tensor *w =
+        pm_build_weight(b, names->weight, 2, shape->conv1d ? (int64_t[]){k, n} : (int64_t[]){n, k});
+    pm_tensor *bias = names->bias ? pm_build_weight(b, names->bias, 1, &n) : NULL;
+    if (shape->conv1d) w = pm_transpose(g, w, 0, 1);
+    if (count != n) {
+        w = pm_slice(g, w, 0, start, count);
+        if (bias) bias = pm_slice(g, bias, 0, start, count);
+    }
+    pm_tensor *y = pm_matmul(g, x, w);
+    return bias ? pm_add(g, y, bias) : y;
+}
+
+/* ---- norms ---- */
+
+/* Layer normalization (Ba, Kiros, Hinton 2016). */
+static pm_tensor *layer_norm(pm_build *b, pm_tensor *x, const pm_pair *names, float eps) {
+    pm_graph *g = b->g;
+    int64_t c = pm_tensor_dim(x, -1);
+    pm_tensor *d = pm_sub(g, x, pm_mean(g, x, -1));
+    pm_tensor *v = pm_mean(g, pm_mul(g, d, d), -1);
+    pm_tensor *y = pm_mul(g, d, pm_rsqrt(g, pm_add(g, v, pm_const_f32(g, eps))));
+    y = pm_mul(g, y, pm_build_weight(b, names->weight, 1, &c));
+    return names->bias ? pm_add(g, y, pm_build_weight(b, names->bias, 1, &c)) : y;
+}
+
+/* Root mean square normalization (Zhang, Sennrich 2019). */
+static pm_tensor *rms_norm(pm_build *b, pm_tensor *x, const pm_pair *names, float eps) {
+    pm_graph *g = b->g;
+    int64_t c = pm_tensor_dim(x, -1);
+    pm_tensor *v = pm_mean(g, pm_mul(g, x, x), -1);
+    pm_tensor *y = pm_mul(g, x, pm_rsqrt(g, pm_add(g, v, pm_const_f32(g, eps))));
+    return pm_mul(g, y, pm_build_weight(b, names->weight, 1, &c));
+}
+
+pm_tensor *pm_block_norm(pm_build *b, pm_tensor *x, pm_norm_kind kind, const pm_pair *names, float eps) {
+    if (!x) return NULL; /* the graph failed before */
+    return kind == PM_NORM_RMS ? rms_norm(b, x, names, eps) : layer_norm(b, x, names, eps);
+}
+
+/* ---- activations ---- */
+
+/* Gaussian error linear units (Hendrycks, Gimpel 2016): exact, and with the tanh approximation. */
+static pm_tensor *gelu(pm_graph *g, pm_tensor *x) {
+    pm_tensor *e = pm_erf(g, pm_mul(g, x, pm_const_f32(g, 0.70710678f)));
+    return pm_mul(g, pm_mul(g, pm_const_f32(g, 0.5f), x), pm_add(g, pm_const_f32(g, 1.0f), e));
+}
+
+static pm_tensor *gelu_tanh(pm_graph *g, pm_tensor *x) {
+    pm_tensor *cube = pm_mul(g, pm_mul(g, pm_mul(g, pm_const_f32(g, 0.044715f), x), x), x);
+    pm_tensor *t = pm_tanh(g, pm_mul(g, pm_const_f32(g, 0.79788456f), pm_add(g, x, cube)));
+    return pm_mul(g, pm_mul(g, pm_const_f32(g, 0.5f), x), pm_add(g, pm_const_f32(g, 1.0f), t));
+}
+
+pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind) {
+    switch (kind) {
+    case PM_ACTIVATION_RELU:
+        return pm_relu(b->g, x);
+    case PM_ACTIVATION_GELU:
+        return gelu(b->g, x);
+    case PM_ACTIVATION_GELU_TANH:
+        return gelu_tanh(b->g, x);
+    case PM_ACTIVATION_SILU:
+        return pm_mul(b->g, x, pm_sigmoid(b->g, x));
+    }
+    return x;
+}
+
+/* ---- embeddings ---- */
+
+/* Rows of a table for the T new positions: [T,C]. */
+static pm_tensor *position_rows(pm_build *b, pm_tensor *table, int64_t length) {
+    if (!b->position) return pm_slice(b->g, table, 0, 0, length);
+    return pm_gather(b->g, table, pm_add(b->g, pm_iota(b->g, length), b->position));
+}
+
+pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids,
+                          pm_tensor *types) {
+    pm_graph *g = b->g;
+    int64_t shape[2] = {b->model->spec.max_positions, width};
+    pm_tensor *x = pm_gather(g, pm_build_weight(b, e->tokens, 2, (int64_t[]){e->vocab, width}), ids);
+    if (e->scale != 0 && e->scale != 1) x = pm_mul(g, x, pm_const_f32(g, e->scale));
+    if (e->types) {
+        pm_tensor *table = pm_build_weight(b, e->types, 2, (int64_t[]){e->n_types, width});
+        x = pm_add(g, x, types ? pm_gather(g, table, types) : pm_slice(g, table, 0, 0, 1));
+    }
+    if (e->positions) {
+        pm_tensor *table = e->positions == pm_sinusoids
+                               ? pm_build_table(b, "positions.sinusoids", shape, pm_fill_sinusoids)
+                               : pm_build_weight(b, e->positions, 2, shape);
+        x = pm_add(g, x, position_rows(b, table, pm_tensor_dim(ids, 1)));
+    }
+    return e->norm.weight ? pm_block_norm(b, x, PM_NORM_LAYER, &e->norm, b->model->spec.stack[0].eps) : x;
+}
+
+/* Rotary embedding (Su et al. 2021) in halves, as Hugging Face keeps Llama's rows: x * cos + (-x2, x1) * sin.
+ */
+pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x) {
+    pm_graph *g = b->g;
+    int64_t t = pm_tensor_dim(x, 2), d = pm_tensor_dim(x, 3), shape[2] = {b->model->spec.max_positions, d};
+    if (!x) return NULL;
+    pm_tensor *cos = position_rows(b, pm_build_table(b, "rope.cos", shape, pm_fill_rope_cos), t);
+    pm_tensor *sin = position_rows(b, pm_build_table(b, "rope.sin", shape, pm_fill_rope_sin), t);
+    pm_tensor *turned = pm_concat(
+        g, 2, (pm_tensor *[]){pm_neg(g, pm_slice(g, x, 3, d / 2, d / 2)), pm_slice(g, x, 3, 0, d / 2)}, 3);
+    return pm_add(g, pm_mul(g, x, cos), pm_mul(g, turned, sin));
+}
+
+pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x) {
+    pm_graph *g = b->g;
+    int64_t batch = pm_tensor_dim(x, 0), t = pm_tensor_dim(x, 1), c = pm_tensor_dim(x, 2);
+    if (t == 1) return x;
+    pm_tensor *row = pm_param(g, "last_row");
+    if (batch > 1) {
+        pm_tensor *first = pm_mul(g, pm_iota(g, batch), pm_const_i32(g, (int32_t)t));
+        row = pm_add(g, first, row);
+    } else
+        row = pm_reshape(g, row, 1, (int64_t[]){1});
+    x = pm_gather(g, pm_reshape(g, x, 2, (int64_t[]){batch * t, c}), row);
+    return pm_reshape(g, x, 3, (int64_t[]){batch, 1, c});
+}

@@ -1,0 +1,51 @@
+/* The blocks that every architecture is built from, as their papers write them, in primitive operations. The
+ * compiler finds the fast kernels behind them (graph/fuse_*.c), so the forms here are the ones that it knows.
+ */
+#ifndef PM_BLOCKS_H
+#define PM_BLOCKS_H
+
+#include "models/build.h"
+
+/* A linear layer from K to N features. */
+typedef struct pm_linear_shape {
+    int64_t k, n;
+    bool conv1d;
+} pm_linear_shape;
+pm_tensor *pm_block_linear(pm_build *b, pm_tensor *x, const pm_pair *names, const pm_linear_shape *shape);
+/* Rows start .. start+count-1 of a layer [shape->n, shape->k]. */
+pm_tensor *pm_block_linear_rows(pm_build *b, pm_tensor *x, const pm_pair *names, const pm_linear_shape *shape,
+                                int64_t start, int64_t count);
+
+pm_tensor *pm_block_norm(pm_build *b, pm_tensor *x, pm_norm_kind kind, const pm_pair *names, float eps);
+pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind);
+/* ids [B,T] (types: NULL or [B,T]) to [B,T,C]; positions count from b->position. */
+pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids,
+                          pm_tensor *types);
+/* Rotary embedding of x[B,H,T,D] at b->position. */
+pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x);
+
+/* Which keys a query sees; all of what is set must hold. */
+typedef struct pm_mask {
+    bool causal;         /* keys up to the query's position */
+    pm_tensor *position; /* of query row 0; NULL: 0 */
+    pm_tensor *keys;     /* I32 [B,S], 0: absent; or NULL */
+    pm_tensor *length;   /* rank-0 I32: keys at or past it are absent; or NULL */
+    const char *map;     /* output that the weights are named as; and its layer */
+    int64_t layer;
+} pm_mask;
+/* q[B,H,T,D], k[B,G,S,D], v[B,G,S,D] to [B,T,H*D]. */
+pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor *v, const pm_mask *mask);
+
+/* Splits [B,T,n*D] into heads [B,n,T,D]. */
+pm_tensor *pm_block_heads(pm_build *b, pm_tensor *x, int64_t n);
+
+/* Row "last_row" (a param) of each sequence of x[B,T,C]: [B,1,C]. With T 1 that is x. */
+pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x);
+
+/* Tables that the host computes. */
+void pm_fill_rope_cos(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
+void pm_fill_rope_sin(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
+void pm_fill_sinusoids(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
+extern const char pm_sinusoids[]; /* the name in pm_embedding.positions that asks for pm_fill_sinusoids */
+
+#endif

@@ -1,0 +1,197 @@
+/* See build.h. Owns names: of weights and states in the store, of outputs, and which of them are wanted. */
+#include "models/build.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_CHARS = 256 };
+
+void pm_build_fail(pm_build *b, pm_status s) {
+    if (s == PM_OK || b->status != PM_OK) return;
+    b->status = s;
+    b->error = pm_arena_strdup(&b->arena, pm_error_text());
+}
+
+/* ---- leaves ---- */
+
+static uint32_t hash_of(const char *name) {
+    uint32_t h = 2166136261u;
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 16777619u;
+    return h;
+}
+
+static pm_tensor *find_leaf(const pm_build *b, const char *name, uint32_t hash) {
+    for (size_t i = 0; i < b->n_leaves; i++)
+        if (b->leaves[i].hash == hash && strcmp(b->leaves[i].name, name) == 0) return b->leaves[i].tensor;
+    return NULL;
+}
+
+/* A tied weight, or a table that every layer reads, is one leaf. */
+static pm_tensor *keep_leaf(pm_build *b, const char *name, uint32_t hash, pm_tensor *t) {
+    pm_status s = pm_grow((void **)&b->leaves, &b->leaves_capacity, b->n_leaves + 1, sizeof *b->leaves);
+    const char *copy = s == PM_OK ? pm_arena_strdup(&b->arena, name) : NULL;
+    if (!copy) return pm_build_fail(b, PM_ERR_MEMORY), t;
+    b->leaves[b->n_leaves++] = (pm_leaf){hash, copy, t};
+    return t;
+}
+
+/* Writes down that the model needs a tensor; its shape was checked. */
+static pm_status record_need(pm_model *m, const pm_need *need) {
+    for (size_t i = 0; i < m->n_needs; i++)
+        if (strcmp(m->needs[i].name, need->name) == 0) return PM_OK;
+    PM_TRY(pm_grow((void **)&m->needs, &m->needs_capacity, m->n_needs + 1, sizeof *m->needs));
+    pm_need *to = &m->needs[m->n_needs];
+    *to = *need;
+    to->name = pm_arena_strdup(&m->arena, need->name);
+    if (!to->name) return PM_ERR_MEMORY;
+    m->n_needs++;
+    return PM_OK;
+}
+
+static pm_tensor *weight_leaf(pm_build *b, const pm_need *need) {
+    char name[NAME_CHARS * 2];
+    snprintf(name, sizeof name, "%s%s", b->options.weights ? b->options.weights : "", need->name);
+    uint32_t hash = hash_of(name);
+    pm_tensor *t = find_leaf(b, name, hash);
+    if (t) return t;
+    if (b->record) pm_build_fail(b, record_need(b->record, need));
+    return keep_leaf(b, name, hash, pm_weight(b->g, name, PM_F32, need->rank, need->dims));
+}
+
+pm_tensor *pm_build_weight(pm_build *b, const char *name, int rank, const int64_t *dims) {
+    pm_need need = {.name = name, .rank = rank};
+    for (int i = 0; i < rank; i++) need.dims[i] = dims[i];
+    if (b->record && b->status == PM_OK)
+        pm_build_fail(b, pm_checkpoint_want(&b->record->checkpoint, name, rank, dims, &need.array));
+    return weight_leaf(b, &need);
+}
+
+pm_tensor *pm_build_table(pm_build *b, const char *name, const int64_t dims[2],
+                          void (*fill)(const pm_spec *spec, int64_t rows, int64_t columns, float *out)) {
+    pm_need need = {.name = name, .rank = 2, .dims = {dims[0], dims[1]}, .fill = fill};
+    return weight_leaf(b, &need);
+}
+
+pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int64_t layer,
+                          const int64_t dims[4]) {
+    char full[NAME_CHARS];
+    snprintf(full, sizeof full, "%s%s.%" PRId64, prefix ? prefix : "", name, layer);
+    uint32_t hash = hash_of(full);
+    pm_tensor *t = find_leaf(b, full, hash);
+    return t ? t : keep_leaf(b, full, hash, pm_state(b->g, full, PM_F32, 4, dims));
+}
+
+pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch, int64_t length) {
+    return pm_input(b->g, name, PM_I32, 2, (int64_t[]){batch, length});
+}
+
+void pm_build_label(pm_build *b, const char *stack, int64_t layer, const char *part) {
+    char text[NAME_CHARS];
+    if (layer < 0)
+        snprintf(text, sizeof text, "%s%s%s", stack, part ? "." : "", part ? part : "");
+    else
+        snprintf(text, sizeof text, "%s.%" PRId64 ".%s", stack, layer, part);
+    pm_graph_label(b->g, text);
+}
+
+/* ---- outputs ---- */
+
+static pm_status parse_want(pm_build *b) {
+    const char *at = b->options.want ? b->options.want : "final";
+    while (*at) {
+        size_t n = strcspn(at, ",");
+        const char *text = at;
+        at += n + (at[n] == ',');
+        while (n && *text == ' ') text++, n--;
+        while (n && text[n - 1] == ' ') n--;
+        if (n > 4 && strncmp(text, "out.", 4) == 0) text += 4, n -= 4;
+        if (!n) continue;
+        if (b->n_wanted == PM_MAX_WANTED)
+            return pm_raise(PM_ERR_USAGE, "want: more than %d outputs are listed", (int)PM_MAX_WANTED);
+        b->wanted[b->n_wanted++] = (pm_wanted){.text = text, .length = n};
+    }
+    return PM_OK;
+}
+
+static bool is_text(const pm_wanted *w, const char *text) {
+    return w->length == strlen(text) && strncmp(w->text, text, w->length) == 0;
+}
+
+bool pm_build_wants(pm_build *b, const char *name, int64_t layer, bool final) {
+    char full[NAME_CHARS];
+    bool wants = b->n_wanted == 0;
+    if (layer < 0)
+        snprintf(full, sizeof full, "%s", name);
+    else
+        snprintf(full, sizeof full, "%s.%" PRId64, name, layer);
+    if (layer <= 0) pm_text_add(&b->offered, "%s%s", b->offered.length ? ", " : "", name);
+    for (size_t i = 0; i < b->n_wanted; i++) {
+        pm_wanted *w = &b->wanted[i];
+        bool is_final = is_text(w, "final");
+        if (!(is_final ? final : is_text(w, full) || is_text(w, name))) continue;
+        wants = w->found = true;
+    }
+    return wants;
+}
+
+void pm_build_output(pm_build *b, const char *name, int64_t layer, bool final, pm_tensor *t) {
+    char full[NAME_CHARS];
+    if (!pm_build_wants(b, name, layer, final)) return;
+    if (layer < 0)
+        snprintf(full, sizeof full, "%s", name);
+    else
+        snprintf(full, sizeof full, "%s.%" PRId64, name, layer);
+    pm_output(b->g, full, t);
+}
+
+static pm_status check_wanted(const pm_build *b) {
+    for (size_t i = 0; i < b->n_wanted; i++)
+        if (!b->wanted[i].found && !is_text(&b->wanted[i], "final"))
+            return pm_raise(PM_ERR_USAGE, "want: the model has no output %.*s, it has: %s",
+                            (int)b->wanted[i].length, b->wanted[i].text,
+                            b->offered.data ? b->offered.data : "none");
+    return PM_OK;
+}
+
+/* ---- the whole ---- */
+
+static pm_status build(const pm_model *m, pm_model *record, const pm_build_options *options,
+                       pm_graph **out_graph) {
+    static const char *const names[] = {"forward", "step", "encode"};
+    pm_build b = {.model = m, .record = record, .options = *options};
+    pm_status s;
+    PM_GOTO(parse_want(&b));
+    PM_GOTO(pm_graph_create(names[options->kind], &b.g));
+    if (options->kind == PM_BUILD_STEP) b.position = pm_param(b.g, "position");
+    if (options->kind == PM_BUILD_ENCODE || (options->kind == PM_BUILD_STEP && m->arch->encoder_decoder))
+        b.source_length = pm_param(b.g, "source_length");
+    m->arch->build(&b);
+    s = b.status;
+    if (s != PM_OK && b.error) s = pm_raise(s, "%s", b.error);
+    if (s == PM_OK) s = pm_graph_status(b.g);
+    if (s == PM_OK) s = pm_text_status(&b.offered);
+    if (s == PM_OK && options->kind == PM_BUILD_FORWARD) s = check_wanted(&b);
+fail:
+    if (s != PM_OK) {
+        pm_graph_destroy(b.g);
+        b.g = NULL;
+    }
+    *out_graph = b.g;
+    pm_text_free(&b.offered);
+    pm_free(b.leaves);
+    pm_arena_free(&b.arena);
+    return s;
+}
+
+pm_status pm_model_build(const pm_model *m, const pm_build_options *options, pm_graph **out_graph) {
+    return build(m, NULL, options, out_graph);
+}
+
+pm_status pm_model_collect(pm_model *m) {
+    pm_graph *g = NULL;
+    pm_build_options o = {.kind = PM_BUILD_FORWARD, .batch = 1, .length = 1, .target_length = 1, .want = ""};
+    PM_TRY(build(m, m, &o, &g));
+    pm_graph_destroy(g);
+    return PM_OK;
+}

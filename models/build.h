@@ -1,0 +1,77 @@
+/* The state of one graph being built from a model: its options, wanted outputs, weights by name, first error.
+ * A builder writes on after an error (weights are stood in for) and pm_model_build reports the first one. */
+#ifndef PM_BUILD_H
+#define PM_BUILD_H
+
+#include "models/arch.h"
+#include "pumice/graph.h"
+
+typedef enum pm_build_kind {
+    PM_BUILD_FORWARD, /* whole sequences, every output */
+    PM_BUILD_STEP,    /* T new tokens behind param "position"; keys and values live in states */
+    PM_BUILD_ENCODE   /* an encoder, which leaves the decoder's cross keys and values in states */
+} pm_build_kind;
+
+typedef struct pm_build_options {
+    pm_build_kind kind;
+    int64_t batch, length; /* B and T of input_ids (encoder-decoders: the source; STEP: the new tokens) */
+    int64_t target_length; /* FORWARD of encoder-decoders: T of decoder_input_ids */
+    int64_t cache, source; /* STEP: S of the cache; keys of the encoder's states */
+    bool key_mask, types;  /* FORWARD: attention_mask, token_type_ids are given */
+    const char *want;      /* as in pm_session_run; NULL: "final" */
+    const char *weights, *states, *cross_states; /* what names in the store begin with; NULL: "" */
+} pm_build_options;
+
+enum { PM_MAX_WANTED = 32 };
+typedef struct pm_wanted {
+    const char *text;
+    size_t length;
+    bool found;
+} pm_wanted;
+typedef struct pm_leaf {
+    uint32_t hash;
+    const char *name;
+    pm_tensor *tensor;
+} pm_leaf;
+
+struct pm_build {
+    pm_graph *g;
+    const pm_model *model;
+    pm_model *record; /* at pm_model_open: the model whose needs are written down and checked; else NULL */
+    pm_build_options options;
+    pm_wanted wanted[PM_MAX_WANTED];
+    size_t n_wanted;
+    pm_text offered; /* outputs that the model has, for an error */
+    pm_leaf *leaves;
+    size_t n_leaves, leaves_capacity;
+    pm_tensor *position;      /* STEP: param; else NULL */
+    pm_tensor *source_length; /* STEP of an encoder-decoder, ENCODE: param; else NULL */
+    pm_tensor *key_mask;      /* FORWARD: I32 [B,S] over input_ids, or NULL */
+    pm_status status;         /* first error of this file's functions; its text: */
+    char *error;
+    pm_arena arena;
+};
+
+pm_status pm_model_build(const pm_model *m, const pm_build_options *options,
+                         pm_graph **out_graph) PM_MUST_USE;
+/* Builds every graph of the model once, small, and writes down what they need: a bad checkpoint fails here.
+ */
+pm_status pm_model_collect(pm_model *m) PM_MUST_USE;
+
+/* ---- for builders ---- */
+void pm_build_fail(pm_build *b, pm_status s); /* keeps the first error, which pm_raise has just set */
+pm_tensor *pm_build_weight(pm_build *b, const char *name, int rank, const int64_t *dims);
+/* A weight [rows, columns] that `fill` computes. */
+pm_tensor *pm_build_table(pm_build *b, const char *name, const int64_t dims[2],
+                          void (*fill)(const pm_spec *spec, int64_t rows, int64_t columns, float *out));
+pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int64_t layer,
+                          const int64_t dims[4]);
+pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch,
+                        int64_t length); /* an I32 input [B,T] */
+/* Marks an output when it is wanted. layer -1: a plain name; else "name.layer". final: one of the last
+ * outputs. */
+bool pm_build_wants(pm_build *b, const char *name, int64_t layer, bool final);
+void pm_build_output(pm_build *b, const char *name, int64_t layer, bool final, pm_tensor *t);
+void pm_build_label(pm_build *b, const char *stack, int64_t layer, const char *part); /* layer -1: none */
+
+#endif

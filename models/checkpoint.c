@@ -1,0 +1,93 @@
+/* See checkpoint.h. */
+#include "models/checkpoint.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "models/convert.h"
+
+static pm_status add_shard(const pm_files *f, pm_checkpoint *c, const char *name) {
+    for (size_t i = 0; i < c->n_shards; i++)
+        if (strcmp(c->shards[i].label, name) == 0) return PM_OK;
+    PM_TRY(pm_grow((void **)&c->shards, &c->shards_capacity, c->n_shards + 1, sizeof *c->shards));
+    pm_shard *shard = &c->shards[c->n_shards];
+    *shard = (pm_shard){.label = pm_arena_strdup(&c->arena, name)};
+    if (!shard->label) return PM_ERR_MEMORY;
+    PM_TRY(pm_files_get(f, name, &shard->blob));
+    c->n_shards++; /* from here on pm_checkpoint_close unmaps it */
+    return pm_safetensors_parse(shard->label, shard->blob.data, shard->blob.bytes, &c->arena, &shard->file);
+}
+
+static pm_status add_indexed(const pm_files *f, pm_checkpoint *c, const char *index) {
+    pm_blob blob;
+    json_error_t error;
+    const char *tensor;
+    json_t *file;
+    pm_status s = PM_OK;
+    PM_TRY(pm_files_get(f, index, &blob));
+    json_t *root =
+        json_loadb(blob.data ? (const char *)blob.data : "", blob.bytes, JSON_REJECT_DUPLICATES, &error);
+    pm_blob_close(&blob);
+    if (!root) return pm_raise(PM_ERR_FILE, "%s: line %d: %s", index, error.line, error.text);
+    json_t *map = json_object_get(root, "weight_map");
+    if (!json_is_object(map) || json_object_size(map) == 0)
+        s = pm_raise(PM_ERR_FILE, "%s: weight_map is missing or empty", index);
+    json_object_foreach(map, tensor, file) {
+        const char *name = json_string_value(file);
+        if (s == PM_OK && (!name || strchr(name, '/')))
+            s = pm_raise(PM_ERR_FILE, "%s: weight_map: %s is not in a file of this folder", index, tensor);
+        if (s == PM_OK) s = add_shard(f, c, name);
+    }
+    json_decref(root);
+    return s;
+}
+
+pm_status pm_checkpoint_open(const pm_files *f, pm_checkpoint *out_checkpoint) {
+    static const char index[] = "model.safetensors.index.json";
+    *out_checkpoint = (pm_checkpoint){0};
+    if (!pm_files_has(f, "model.safetensors") && pm_files_has(f, index))
+        return add_indexed(f, out_checkpoint, index);
+    return add_shard(f, out_checkpoint, "model.safetensors");
+}
+
+void pm_checkpoint_close(pm_checkpoint *c) {
+    for (size_t i = 0; i < c->n_shards; i++) pm_blob_close(&c->shards[i].blob);
+    pm_free(c->shards);
+    pm_arena_free(&c->arena);
+    *c = (pm_checkpoint){0};
+}
+
+static const pm_array *find(const pm_checkpoint *c, const char *name, const char **out_label) {
+    for (size_t i = 0; i < c->n_shards; i++) {
+        const pm_array *a = pm_safetensors_find(&c->shards[i].file, name);
+        *out_label = c->shards[i].label;
+        if (a) return a;
+    }
+    return NULL;
+}
+
+const pm_array *pm_checkpoint_find(const pm_checkpoint *c, const char *name) {
+    const char *label;
+    return find(c, name, &label);
+}
+
+pm_status pm_checkpoint_want(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
+                             const pm_array **out) {
+    const char *label = "model.safetensors";
+    char is[PM_SHAPE_CHARS], expected[PM_SHAPE_CHARS];
+    const pm_array *a = find(c, name, &label);
+    if (!a)
+        return pm_raise(PM_ERR_FILE, "%s: tensor %s is missing, expected %s",
+                        c->n_shards == 1 ? label : "model.safetensors", name,
+                        pm_array_shape(rank, dims, expected));
+    bool same = a->rank == rank;
+    for (int i = 0; same && i < rank; i++) same = a->dims[i] == dims[i];
+    if (!same)
+        return pm_raise(PM_ERR_FILE, "%s: tensor %s is %s, expected %s", label, name,
+                        pm_array_shape(a->rank, a->dims, is), pm_array_shape(rank, dims, expected));
+    if (a->dtype != PM_F32 && a->dtype != PM_F16 && a->dtype != PM_BF16)
+        return pm_raise(PM_ERR_FILE, "%s: tensor %s has type %s, expected f32, f16 or bf16", label, name,
+                        a->dtype == PM_N_DTYPES ? "of a kind that is not read" : pm_dtype_name(a->dtype));
+    *out = a;
+    return PM_OK;
+}

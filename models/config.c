@@ -1,0 +1,148 @@
+/* See config.h. Invariant: what a caller gets is within the range that its table says. */
+#include "models/config.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+pm_status pm_config_open(const pm_files *f, const char *label, pm_config *out_config) {
+    pm_blob blob;
+    json_error_t error;
+    *out_config = (pm_config){.label = label};
+    PM_TRY(pm_files_get(f, label, &blob));
+    json_t *root =
+        json_loadb(blob.data ? (const char *)blob.data : "", blob.bytes, JSON_REJECT_DUPLICATES, &error);
+    pm_blob_close(&blob);
+    if (!root) return pm_raise(PM_ERR_FILE, "%s: line %d: %s", label, error.line, error.text);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return pm_raise(PM_ERR_FILE, "%s: is not a JSON object", label);
+    }
+    out_config->root = root;
+    return PM_OK;
+}
+
+void pm_config_close(pm_config *c) {
+    json_decref((json_t *)c->root);
+    *c = (pm_config){0};
+}
+
+/* The object to look in; NULL when it is absent. */
+static pm_status find_object(const pm_config *c, const char *inside, const json_t **out) {
+    *out = inside ? json_object_get(c->root, inside) : c->root;
+    if (json_is_null(*out)) *out = NULL;
+    if (*out && !json_is_object(*out))
+        return pm_raise(PM_ERR_FILE, "%s: %s is not an object", c->label, inside);
+    return PM_OK;
+}
+
+static const json_t *find_value(const json_t *object, const char *key) {
+    const json_t *v = object ? json_object_get(object, key) : NULL;
+    return json_is_null(v) ? NULL : v;
+}
+
+bool pm_config_has(const pm_config *c, const char *inside, const char *key) {
+    const json_t *object = inside ? json_object_get(c->root, inside) : c->root;
+    return json_is_object(object) && find_value(object, key);
+}
+
+size_t pm_config_size(const pm_config *c, const char *key) {
+    const json_t *v = json_object_get(c->root, key);
+    return json_is_array(v) ? json_array_size(v) : json_object_size(v);
+}
+
+static const char *type_text(pm_config_type t) {
+    return t == PM_CONFIG_INT ? "an integer" : t == PM_CONFIG_REAL ? "a number" : "true or false";
+}
+
+/* The value of one field as a number (bools: 0 or 1), its type and range checked. */
+static pm_status read_number(const pm_config *c, const json_t *v, const pm_config_field *f, double *out) {
+    bool right = f->type == PM_CONFIG_BOOL  ? json_is_boolean(v)
+                 : f->type == PM_CONFIG_INT ? json_is_integer(v)
+                                            : json_is_number(v);
+    if (!right) {
+        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+        pm_status s = pm_raise(PM_ERR_FILE, "%s: %s is %.40s, %s was expected", c->label, f->key,
+                               text ? text : "something else", type_text(f->type));
+        free(text);
+        return s;
+    }
+    if (f->type == PM_CONFIG_BOOL) return *out = json_is_true(v), PM_OK;
+    *out = json_number_value(v);
+    if (*out >= f->min && *out <= f->max) return PM_OK;
+    if (f->type == PM_CONFIG_INT)
+        return pm_raise(PM_ERR_FILE, "%s: %s is %" JSON_INTEGER_FORMAT ", expected %.0f..%.0f", c->label,
+                        f->key, json_integer_value(v), f->min, f->max);
+    return pm_raise(PM_ERR_FILE, "%s: %s is %g, expected %g..%g", c->label, f->key, *out, f->min, f->max);
+}
+
+static void store(const pm_config_field *f, double value, void *out) {
+    char *at = (char *)out + f->offset;
+    if (f->type == PM_CONFIG_BOOL) memcpy(at, &(bool){value != 0}, sizeof(bool));
+    if (f->type == PM_CONFIG_INT) memcpy(at, &(int64_t){(int64_t)value}, sizeof(int64_t));
+    if (f->type == PM_CONFIG_REAL) memcpy(at, &(float){(float)value}, sizeof(float));
+}
+
+pm_status pm_config_read(const pm_config *c, const char *inside, const pm_config_field *fields,
+                         size_t n_fields, void *out) {
+    const json_t *object;
+    PM_TRY(find_object(c, inside, &object));
+    for (size_t i = 0; i < n_fields; i++) {
+        const pm_config_field *f = &fields[i];
+        const json_t *v = find_value(object, f->key);
+        double value = f->fallback;
+        if (v) PM_TRY(read_number(c, v, f, &value));
+        if (!v && f->fallback <= PM_CONFIG_REQUIRED)
+            return pm_raise(PM_ERR_FILE, "%s: %s%s%s is missing", c->label, inside ? inside : "",
+                            inside ? "." : "", f->key);
+        store(f, value, out);
+    }
+    return PM_OK;
+}
+
+pm_status pm_config_choose(const pm_config *c, const char *inside, const pm_config_choice *choice, int *out) {
+    const json_t *object;
+    PM_TRY(find_object(c, inside, &object));
+    const json_t *v = find_value(object, choice->key);
+    const char *text = v ? json_string_value(v) : choice->fallback;
+    if (!text && !v) return pm_raise(PM_ERR_FILE, "%s: %s is missing", c->label, choice->key);
+    if (!text) return pm_raise(PM_ERR_FILE, "%s: %s is not a text", c->label, choice->key);
+    for (size_t i = 0; i < choice->n_texts; i++)
+        if (strcmp(choice->texts[i], text) == 0) return *out = (int)i, PM_OK;
+    pm_text known = {0};
+    for (size_t i = 0; i < choice->n_texts; i++) pm_text_add(&known, "%s%s", i ? ", " : "", choice->texts[i]);
+    pm_status s = pm_text_status(&known);
+    if (s == PM_OK)
+        s = pm_raise(PM_ERR_FILE, "%s: %s is \"%.60s\", expected one of: %s", c->label, choice->key, text,
+                     known.data);
+    pm_text_free(&known);
+    return s;
+}
+
+pm_status pm_config_text(const pm_config *c, const char *key, const char **out) {
+    const json_t *v = find_value(c->root, key);
+    if (json_is_array(v)) v = json_array_get(v, 0);
+    *out = v ? json_string_value(v) : NULL;
+    if (v && !*out) return pm_raise(PM_ERR_FILE, "%s: %s is not a text", c->label, key);
+    return PM_OK;
+}
+
+pm_status pm_config_ids(const pm_config *c, const char *key, int32_t *out, size_t capacity, size_t *out_n) {
+    const json_t *v = find_value(c->root, key);
+    *out_n = 0;
+    size_t n = !v ? 0 : json_is_array(v) ? json_array_size(v) : 1;
+    if (n > capacity)
+        return pm_raise(PM_ERR_FILE, "%s: %s has %zu ids, at most %zu were expected", c->label, key, n,
+                        capacity);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_is_array(v) ? json_array_get(v, i) : v;
+        if (!json_is_integer(id))
+            return pm_raise(PM_ERR_FILE, "%s: %s is not an id or a list of ids", c->label, key);
+        json_int_t value = json_integer_value(id);
+        if (value < -1 || value > INT32_MAX)
+            return pm_raise(PM_ERR_FILE, "%s: %s is %" JSON_INTEGER_FORMAT ", expected 0..%d", c->label, key,
+                            value, INT32_MAX);
+        if (value >= 0) out[(*out_n)++] = (int32_t)value; /* some configs write -1 for none */
+    }
+    return PM_OK;
+}

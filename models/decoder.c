@@ -1,0 +1,200 @@
+/* See decoder.h. Invariant: rows 0 .. position-1 of every cache state are those of the sequences fed so far;
+ * what lies behind them is rubbish that the causal mask hides. */
+#include "models/decoder.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MIN_BUCKET = 8, MAX_CHUNK = 512, MIN_CACHE = 16 };
+
+static const pm_stack *stack_of(const pm_decoder *d) {
+    return &d->s->model->spec.stack[d->s->model->arch->encoder_decoder ? 1 : 0];
+}
+
+static int64_t bucket(int64_t n, int64_t least, int64_t most) {
+    int64_t b = least;
+    while (b < n && b < most) b *= 2;
+    return b < most ? b : most;
+}
+
+int64_t pm_decoder_limit(const pm_decoder *d) {
+    return d->s->model->spec.max_positions;
+}
+int64_t pm_decoder_vocab(const pm_decoder *d) {
+    return d->s->model->spec.embed[d->s->model->arch->encoder_decoder ? 1 : 0].vocab;
+}
+
+static void name_states(pm_decoder *d) {
+    snprintf(d->states, sizeof d->states, "%skv.%" PRId64 "x%" PRId64 ".", d->s->prefix, d->batch, d->cache);
+    snprintf(d->cross, sizeof d->cross, "%skv.%" PRId64 "x%" PRId64 ".", d->s->prefix, d->batch, d->source);
+}
+
+pm_status pm_decoder_open(pm_decoder *d, pm_session *s, int64_t batch, int64_t expected) {
+    *d = (pm_decoder){.s = s, .batch = batch};
+    d->cache = bucket(expected, MIN_CACHE, pm_decoder_limit(d));
+    name_states(d);
+    return PM_OK;
+}
+
+pm_status pm_decoder_encode(pm_decoder *d, const int32_t *ids, size_t n) {
+    pm_ready *r;
+    if (n == 0 || n > (size_t)pm_decoder_limit(d))
+        return pm_raise(PM_ERR_USAGE, "source: has %zu ids, expected 1..%" PRId64, n, pm_decoder_limit(d));
+    PM_TRY(pm_check_ids("source", ids, n, d->s->model->spec.embed[0].vocab));
+    d->source = bucket((int64_t)n, MIN_BUCKET, pm_decoder_limit(d));
+    d->source_length = (int64_t)n;
+    name_states(d);
+    pm_build_options o = {.kind = PM_BUILD_ENCODE,
+                          .batch = d->batch,
+                          .length = d->source,
+                          .source = d->source,
+                          .cross_states = d->cross};
+    PM_TRY(pm_session_program(d->s, &o, &r));
+    d->encoder = r;
+    int32_t *padded = pm_calloc((size_t)d->source, sizeof *padded);
+    if (!padded) return PM_ERR_MEMORY;
+    memcpy(padded, ids, n * sizeof *ids);
+    pm_status s = pm_ready_write(r, "input_ids", padded, (size_t)d->source);
+    pm_free(padded);
+    PM_TRY(s);
+    pm_ready_set(r, "source_length", d->source_length);
+    return pm_loaded_run(r->loaded);
+}
+
+/* ---- growing and reordering: small graphs over the states ---- */
+
+static pm_status finish_graph(pm_graph *g, pm_graph **out_graph) {
+    pm_status s = pm_graph_status(g);
+    if (s == PM_OK)
+        *out_graph = g;
+    else
+        pm_graph_destroy(g);
+    return s;
+}
+
+static pm_tensor *state(pm_graph *g, const pm_decoder *d, const char *part, int64_t layer) {
+    char name[128];
+    const pm_stack *st = stack_of(d);
+    snprintf(name, sizeof name, "%s%s.%" PRId64, d->states, part, layer);
+    return pm_state(g, name, PM_F32, 4, (int64_t[]){d->batch, st->n_kv_heads, d->cache, st->head_dim});
+}
+
+static const char *const parts[] = {"k", "v"};
+
+/* context: the decoder before [0] and after [1]. */
+static pm_status make_grow(pm_session *s, const void *context, pm_graph **out_graph) {
+    const pm_decoder *const *d = context;
+    pm_graph *g;
+    (void)s;
+    PM_TRY(pm_graph_create("grow", &g));
+    for (int64_t i = 0; i < stack_of(d[0])->n_layers; i++)
+        for (size_t k = 0; k < PM_COUNT(parts); k++)
+            (void)pm_cache_write(g, state(g, d[1], parts[k], i), state(g, d[0], parts[k], i),
+                                 pm_const_i32(g, 0));
+    return finish_graph(g, out_graph);
+}
+
+static pm_status grow(pm_decoder *d, int64_t need) {
+    pm_decoder bigger = *d;
+    pm_ready *r;
+    char key[64];
+    if (need <= d->cache) return PM_OK;
+    bigger.cache = bucket(need, d->cache, pm_decoder_limit(d));
+    name_states(&bigger);
+    snprintf(key, sizeof key, "grow:%" PRId64 ",%" PRId64 ",%" PRId64, d->batch, d->cache, bigger.cache);
+    if (d->position > 0) {
+        PM_TRY(pm_session_ready(d->s, key, make_grow, (const pm_decoder *[]){d, &bigger}, &r));
+        PM_TRY(pm_loaded_run(r->loaded));
+    }
+    *d = bigger;
+    return PM_OK;
+}
+
+static pm_status make_reorder(pm_session *s, const void *context, pm_graph **out_graph) {
+    const pm_decoder *d = context;
+    const pm_stack *st = stack_of(d);
+    int64_t row = st->n_kv_heads * d->cache * st->head_dim,
+            dims[4] = {d->batch, st->n_kv_heads, d->cache, st->head_dim};
+    pm_graph *g;
+    (void)s;
+    PM_TRY(pm_graph_create("reorder", &g));
+    pm_tensor *order = pm_input(g, "order", PM_I32, 1, &d->batch);
+    for (int64_t i = 0; i < st->n_layers; i++)
+        for (size_t k = 0; k < PM_COUNT(parts); k++) {
+            pm_tensor *to = state(g, d, parts[k], i);
+            pm_tensor *rows = pm_gather(g, pm_reshape(g, to, 2, (int64_t[]){d->batch, row}), order);
+            (void)pm_cache_write(g, to, pm_reshape(g, rows, 4, dims), pm_const_i32(g, 0));
+        }
+    return finish_graph(g, out_graph);
+}
+
+pm_status pm_decoder_reorder(pm_decoder *d, const int32_t *order) {
+    pm_ready *r;
+    char key[64];
+    bool same = true;
+    for (int64_t i = 0; i < d->batch; i++) same &= order[i] == i;
+    if (same) return PM_OK;
+    snprintf(key, sizeof key, "reorder:%" PRId64 ",%" PRId64, d->batch, d->cache);
+    PM_TRY(pm_session_ready(d->s, key, make_reorder, d, &r));
+    PM_TRY(pm_ready_write(r, "order", order, (size_t)d->batch));
+    return pm_loaded_run(r->loaded);
+}
+
+/* ---- feeding ---- */
+
+pm_status pm_decoder_program(pm_decoder *d, int64_t length, pm_ready **out) {
+    pm_build_options o = {.kind = PM_BUILD_STEP,
+                          .batch = d->batch,
+                          .length = length,
+                          .cache = d->cache,
+                          .source = d->source,
+                          .states = d->states,
+                          .cross_states = d->cross};
+    return pm_session_program(d->s, &o, out);
+}
+
+/* ids: [batch][stride], of which n each are fed. */
+static pm_status feed_chunk(pm_decoder *d, const int32_t *ids, size_t stride, int64_t n) {
+    const char *input = d->s->model->arch->encoder_decoder ? "decoder_input_ids" : "input_ids";
+    pm_ready *r;
+    PM_TRY(grow(d, d->position + n));
+    int64_t length = n == 1 ? 1 : bucket(n, MIN_BUCKET, d->cache);
+    PM_TRY(pm_decoder_program(d, length, &r));
+    size_t total = (size_t)(d->batch * length);
+    int32_t *padded = pm_calloc(total, sizeof *padded);
+    if (!padded) return PM_ERR_MEMORY;
+    for (int64_t i = 0; i < d->batch; i++)
+        memcpy(padded + i * length, ids + (size_t)i * stride, (size_t)n * sizeof *ids);
+    pm_status s = pm_ready_write(r, input, padded, total);
+    pm_free(padded);
+    PM_TRY(s);
+    pm_ready_set(r, "position", d->position);
+    pm_ready_set(r, "last_row", n - 1);
+    pm_ready_set(r, "source_length", d->source_length);
+    PM_TRY(pm_loaded_run(r->loaded));
+    d->position += n;
+    d->last = r;
+    return PM_OK;
+}
+
+pm_status pm_decoder_feed(pm_decoder *d, const int32_t *ids, size_t n) {
+    if (n == 0 || n > (size_t)(pm_decoder_limit(d) - d->position))
+        return pm_raise(PM_ERR_USAGE, "ids: %zu more behind %" PRId64 ", the model has %" PRId64 " positions",
+                        n, d->position, pm_decoder_limit(d));
+    PM_TRY(pm_check_ids("ids", ids, n * (size_t)d->batch, pm_decoder_vocab(d)));
+    for (size_t at = 0; at < n; at += MAX_CHUNK) {
+        size_t left = n - at;
+        PM_TRY(feed_chunk(d, ids + at, n, (int64_t)(left < MAX_CHUNK ? left : MAX_CHUNK)));
+    }
+    return PM_OK;
+}
+
+pm_status pm_decoder_best(pm_decoder *d, int32_t *out_ids) {
+    return pm_ready_read(d->last, "next", out_ids, (uint64_t)d->batch * sizeof *out_ids);
+}
+
+pm_status pm_decoder_logits(pm_decoder *d, float *out_logits) {
+    return pm_ready_read(d->last, "logits", out_logits,
+                         (uint64_t)(d->batch * pm_decoder_vocab(d)) * sizeof *out_logits);
+}

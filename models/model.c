@@ -1,0 +1,178 @@
+/* Opening and describing a model (pumice/model.h). Everything that can be wrong with the files is found here,
+ * before a device is touched. */
+#include "models/build.h"
+#include "models/builtin.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "models/convert.h"
+
+/* ---- opening ---- */
+
+/* Special tokens: config.json's, and over them generation_config.json's, as Hugging Face has it. */
+static pm_status read_ids(pm_model *m, const pm_config *c) {
+    struct {
+        const char *key;
+        int32_t *to;
+    } rows[] = {{"bos_token_id", &m->info.bos_id},
+                {"pad_token_id", &m->info.pad_id},
+                {"decoder_start_token_id", &m->info.decoder_start_id}};
+    size_t n = 0;
+    int32_t eos[PM_MAX_EOS];
+    for (size_t i = 0; i < PM_COUNT(rows); i++) {
+        PM_TRY(pm_config_ids(c, rows[i].key, eos, PM_MAX_EOS, &n));
+        if (n) *rows[i].to = eos[0];
+    }
+    PM_TRY(pm_config_ids(c, "eos_token_id", eos, PM_MAX_EOS, &n));
+    if (!n) return PM_OK;
+    memcpy(m->eos, eos, n * sizeof *eos);
+    m->n_eos = n;
+    m->info.eos_id = eos[0];
+    return PM_OK;
+}
+
+static void describe(pm_model *m) {
+    const pm_spec *spec = &m->spec;
+    int side = m->arch->encoder_decoder ? 1 : 0;
+    pm_model_info *info = &m->info;
+    info->name = m->files.path;
+    info->model_type = m->arch->model_type;
+    info->task = m->arch->task;
+    info->decoder = m->arch->decoder;
+    info->encoder_decoder = m->arch->encoder_decoder;
+    info->has_tokenizer = m->words.source != NULL;
+    info->vocab_size = spec->embed[side].vocab;
+    info->max_positions = spec->max_positions;
+    info->n_layers = spec->stack[side].n_layers;
+    info->n_heads = spec->stack[side].n_heads;
+    info->width = spec->stack[side].width;
+    if (info->encoder_decoder && info->decoder_start_id < 0) info->decoder_start_id = info->bos_id;
+    for (size_t i = 0; i < m->n_needs; i++) {
+        const pm_array *a = m->needs[i].array;
+        if (!a) continue;
+        info->n_parameters += pm_array_elems(a);
+        info->weight_bytes += a->bytes;
+    }
+}
+
+static pm_status check_words(const pm_model *m) {
+    const pm_embedding *e = m->spec.embed;
+    if (!m->words.source) return PM_OK;
+    int side = m->arch->encoder_decoder ? 1 : 0;
+    if ((int64_t)m->words.n_source == e[0].vocab && (int64_t)m->words.n_target == e[side].vocab) return PM_OK;
+    return pm_raise(PM_ERR_FILE,
+                    "vocab.txt: source and target have %zu and %zu lines, expected %lld and %lld",
+                    m->words.n_source, m->words.n_target, (long long)e[0].vocab, (long long)e[side].vocab);
+}
+
+static pm_status read_settings(pm_model *m) {
+    pm_config c, generation = {0};
+    m->info.bos_id = m->info.eos_id = m->info.pad_id = m->info.decoder_start_id = -1;
+    pm_status s;
+    PM_TRY(pm_config_open(&m->files, "config.json", &c));
+    PM_GOTO(pm_arch_find(&c, &m->arch));
+    PM_GOTO(pm_checkpoint_open(&m->files, &m->checkpoint));
+    PM_GOTO(m->arch->configure(m, &c));
+    PM_GOTO(read_ids(m, &c));
+    if (pm_files_has(&m->files, "generation_config.json")) {
+        PM_GOTO(pm_config_open(&m->files, "generation_config.json", &generation));
+        PM_GOTO(read_ids(m, &generation));
+    }
+fail:
+    pm_config_close(&c);
+    pm_config_close(&generation);
+    return s;
+}
+
+pm_status pm_model_open(const char *path, pm_model **out_model) {
+    pm_status s;
+    *out_model = NULL;
+    pm_model *m = pm_calloc(1, sizeof *m);
+    if (!m) return PM_ERR_MEMORY;
+    PM_GOTO(pm_files_open(path, &m->files));
+    PM_GOTO(read_settings(m));
+    PM_GOTO(pm_words_open(&m->files, &m->words));
+    PM_GOTO(check_words(m));
+    PM_GOTO(pm_model_collect(m));
+    describe(m);
+    *out_model = m;
+    return PM_OK;
+fail:
+    pm_model_close(m);
+    return s;
+}
+
+void pm_model_close(pm_model *m) {
+    if (!m) return;
+    pm_words_close(&m->words);
+    pm_checkpoint_close(&m->checkpoint);
+    pm_files_close(&m->files);
+    pm_free(m->needs);
+    pm_arena_free(&m->arena);
+    pm_free(m);
+}
+
+void pm_model_get_info(const pm_model *m, pm_model_info *out_info) {
+    *out_info = m->info;
+}
+
+const char *pm_model_builtin_name(size_t i) {
+    const char *last = NULL;
+    for (const pm_builtin_file *f = pm_builtin_files; f->model; f++) {
+        if (last && strcmp(f->model, last) == 0) continue; /* a model's files stand together */
+        last = f->model;
+        if (i-- == 0) return last;
+    }
+    return NULL;
+}
+
+/* ---- text and ids ---- */
+
+void pm_release(void *p) {
+    pm_free(p);
+}
+
+static pm_status want_words(const pm_model *m) {
+    if (m->words.source) return PM_OK;
+    return pm_raise(PM_ERR_USAGE,
+                    "%s: the model has no tokenizer that is supported, give ids instead of text",
+                    m->files.path);
+}
+
+pm_status pm_model_encode(const pm_model *m, const char *text, int32_t **out_ids, size_t *out_n) {
+    *out_ids = NULL;
+    *out_n = 0;
+    PM_TRY(want_words(m));
+    return pm_words_encode(&m->words, text, out_ids, out_n);
+}
+
+static pm_status take_text(pm_text *t, pm_status s, char **out_text) {
+    if (s == PM_OK) s = pm_text_status(t);
+    if (s == PM_OK && !t->data) t->data = pm_strdup("");
+    if (s == PM_OK && t->data)
+        *out_text = t->data;
+    else
+        pm_text_free(t);
+    return s == PM_OK && !*out_text ? PM_ERR_MEMORY : s;
+}
+
+pm_status pm_model_decode(const pm_model *m, const int32_t *ids, size_t n, char **out_text) {
+    pm_text t = {0};
+    *out_text = NULL;
+    PM_TRY(want_words(m));
+    return take_text(&t, pm_words_decode(&m->words, ids, n, &t), out_text);
+}
+
+pm_status pm_model_token_label(const pm_model *m, int side, int32_t id, char **out_text) {
+    const pm_words *w = &m->words;
+    const char **list = side ? w->target : w->source;
+    size_t n = side ? w->n_target : w->n_source;
+    pm_text t = {0};
+    *out_text = NULL;
+    if (list && id >= 0 && (size_t)id < n)
+        pm_text_add(&t, "%s", list[id]);
+    else
+        pm_text_add(&t, "%d", (int)id);
+    return take_text(&t, PM_OK, out_text);
+}

@@ -1,0 +1,36 @@
+/* An open model: files, settings, weights by name. Read-only after pm_model_open. */
+#ifndef PM_MODEL_DATA_H
+#define PM_MODEL_DATA_H
+
+#include "models/checkpoint.h"
+#include "models/spec.h"
+#include "models/words.h"
+#include "pumice/model.h"
+
+typedef struct pm_arch pm_arch;
+
+/* A tensor that the graphs of a model use: from the checkpoint, or computed (`fill`). */
+typedef struct pm_need {
+    const char *name;
+    int32_t rank;
+    int64_t dims[PM_MAX_DIMS];
+    const pm_array *array; /* NULL: computed */
+    void (*fill)(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
+} pm_need;
+
+#define PM_MAX_EOS 8
+struct pm_model {
+    pm_files files;
+    pm_checkpoint checkpoint;
+    const pm_arch *arch;
+    pm_spec spec;
+    pm_model_info info;
+    int32_t eos[PM_MAX_EOS];
+    size_t n_eos;
+    pm_words words;
+    pm_need *needs;
+    size_t n_needs, needs_capacity;
+    pm_arena arena;
+};
+
+#endif

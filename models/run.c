@@ -1,0 +1,65 @@
+/* One forward pass on named tensors (pm_session_run). */
+#include <string.h>
+
+#include "models/convert.h"
+#include "models/inputs.h"
+#include "models/session.h"
+
+static pm_status read_output(pm_ready *r, uint32_t i, pm_tensors *set) {
+    const pm_io *io = &r->program->outputs[i];
+    pm_array a = {.dtype = io->dtype, .rank = io->rank};
+    pm_text name = {0};
+    void *data = NULL;
+    memcpy(a.dims, io->dims, sizeof a.dims);
+    pm_text_add(&name, "out.%s", io->name);
+    pm_status s = pm_text_status(&name);
+    a.name = name.data;
+    if (s == PM_OK) s = pm_tensors_add(set, &a, &data);
+    pm_text_free(&name);
+    PM_TRY(s);
+    PM_TRY(pm_loaded_read(r->loaded, i, data, io->range.bytes));
+    pm_words_to_file(data, io->range.bytes / 4);
+    return PM_OK;
+}
+
+pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char *want, pm_ready **out) {
+    const pm_given *in = inputs->in;
+    pm_build_options o = {.kind = PM_BUILD_FORWARD,
+                          .batch = in[PM_INPUT_IDS].dims[0],
+                          .length = in[PM_INPUT_IDS].dims[1],
+                          .target_length = in[PM_INPUT_DECODER_IDS].dims[1],
+                          .key_mask = in[PM_INPUT_MASK].values != NULL,
+                          .types = in[PM_INPUT_TYPES].values != NULL,
+                          .want = want};
+    return pm_session_program(s, &o, out);
+}
+
+static pm_status run(pm_session *s, const pm_inputs *inputs, const char *want, pm_tensors *set) {
+    pm_ready *r;
+    PM_TRY(pm_session_forward(s, inputs, want, &r));
+    for (int i = 0; i < PM_N_INPUTS; i++) {
+        const pm_given *in = &inputs->in[i];
+        if (in->values) PM_TRY(pm_ready_write(r, in->name, in->values, (size_t)(in->dims[0] * in->dims[1])));
+    }
+    PM_TRY(pm_loaded_run(r->loaded));
+    for (uint32_t i = 0; i < r->program->n_outputs; i++) PM_TRY(read_output(r, i, set));
+    const pm_program *p = r->program;
+    s->figures = (pm_program_figures){p->arena_bytes, p->lower_bound_bytes, p->n_dispatches,
+                                      p->n_barriers,  p->n_submits,         p->n_fallback};
+    return PM_OK;
+}
+
+pm_status pm_session_run(pm_session *s, const pm_tensors *inputs, const char *want, pm_tensors **out_set) {
+    pm_inputs in;
+    pm_tensors *set = NULL;
+    *out_set = NULL;
+    PM_TRY(pm_inputs_read(s->model, inputs, &in));
+    pm_status status = pm_tensors_create(&set);
+    if (status == PM_OK) status = run(s, &in, want ? want : "", set);
+    pm_inputs_free(&in);
+    if (status == PM_OK)
+        *out_set = set;
+    else
+        pm_tensors_free(set);
+    return status;
+}

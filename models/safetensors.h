@@ -1,0 +1,24 @@
+/* The safetensors format (https://huggingface.co/docs/safetensors/index#format): 8 bytes of little-endian
+ * header length N, N bytes of JSON {name: {dtype, shape, data_offsets: [begin, end]}}, then the data that the
+ * offsets count from. Reads from memory, converts nothing, keeps pointers into the file. */
+#ifndef PM_SAFETENSORS_H
+#define PM_SAFETENSORS_H
+
+#include "graph/base.h"
+#include "pumice/tensors.h"
+
+typedef struct pm_safetensors {
+    pm_array *arrays; /* sorted by name; dtype PM_N_DTYPES: of a type that is known but not read */
+    size_t n_arrays;
+} pm_safetensors;
+
+/* label: how the file is called in errors. Arrays and names are allocated in `arena`. Everything is checked:
+ * PM_ERR_FILE names the file, the tensor and the values. */
+pm_status pm_safetensors_parse(const char *label, const unsigned char *data, size_t bytes, pm_arena *arena,
+                               pm_safetensors *out_file) PM_MUST_USE;
+const pm_array *pm_safetensors_find(const pm_safetensors *f, const char *name); /* NULL when absent */
+
+/* The format's name of a type, "F32"; NULL when it has none. */
+const char *pm_safetensors_dtype(pm_dtype t);
+
+#endif

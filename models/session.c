@@ -1,0 +1,205 @@
+/* See session.h. Invariant: every state in the store that begins with the session's prefix is in `states`. */
+#include "models/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "models/convert.h"
+
+/* ---- opening ---- */
+
+static pm_status upload(pm_session *s, const pm_need *need) {
+    char name[512];
+    uint64_t n = 1, bytes;
+    for (int32_t i = 0; i < need->rank; i++)
+        if (!pm_mul_u64(n, (uint64_t)need->dims[i], &n)) n = UINT64_MAX;
+    if (!pm_mul_u64(n, sizeof(float), &bytes) || bytes > SIZE_MAX)
+        return pm_raise(PM_ERR_MEMORY,
+                        "tensor %s: has %" PRIu64 " elements, more than this machine can address", need->name,
+                        n);
+    float *data = pm_alloc((size_t)bytes);
+    if (!data) return PM_ERR_MEMORY;
+    pm_status status = PM_OK;
+    if (need->array)
+        status = pm_convert_f32(need->array, data);
+    else
+        need->fill(&s->model->spec, need->dims[0], need->dims[1], data);
+    snprintf(name, sizeof name, "%s%s", s->prefix, need->name);
+    if (status == PM_OK) status = pm_executor_put(s->executor, name, data, bytes);
+    pm_free(data);
+    return status;
+}
+
+static void drop_weights(pm_session *s) {
+    char name[512];
+    for (size_t i = 0; i < s->model->n_needs; i++) {
+        snprintf(name, sizeof name, "%s%s", s->prefix, s->model->needs[i].name);
+        if (pm_executor_has(s->executor, name)) pm_executor_drop(s->executor, name);
+    }
+}
+
+pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_session) {
+    *out_session = NULL;
+    pm_session *s = pm_calloc(1, sizeof *s);
+    if (!s) return PM_ERR_MEMORY;
+    s->model = m;
+    s->device = d;
+    s->executor = d->executor;
+    snprintf(s->prefix, sizeof s->prefix, "s%u/", (unsigned)++d->n_serials);
+    pm_status status = PM_OK;
+    for (size_t i = 0; status == PM_OK && i < m->n_needs; i++) status = upload(s, &m->needs[i]);
+    if (status == PM_OK)
+        *out_session = s;
+    else
+        pm_session_close(s);
+    return status;
+}
+
+static void free_ready(pm_ready *r) {
+    if (!r) return;
+    pm_loaded_unload(r->loaded);
+    pm_program_destroy(r->program);
+    pm_free(r->key);
+    pm_free(r);
+}
+
+void pm_session_close(pm_session *s) {
+    if (!s) return;
+    for (size_t i = 0; i < s->n_ready; i++) free_ready(s->ready[i]);
+    for (size_t i = 0; i < s->n_states; i++) {
+        pm_executor_drop(s->executor, s->states[i]);
+        pm_free(s->states[i]);
+    }
+    pm_free(s->states);
+    drop_weights(s);
+    pm_free(s);
+}
+
+/* ---- states ---- */
+
+static bool uses_state(const pm_ready *r, const char *name) {
+    for (uint32_t i = 0; i < r->program->n_externals; i++) {
+        const pm_external *e = &r->program->externals[i];
+        if (e->kind == PM_EXTERNAL_STATE && strcmp(e->name, name) == 0) return true;
+    }
+    return false;
+}
+
+static pm_status make_state(pm_session *s, const pm_external *e) {
+    if (pm_executor_has(s->executor, e->name)) return PM_OK;
+    PM_TRY(pm_grow((void **)&s->states, &s->states_capacity, s->n_states + 1, sizeof *s->states));
+    char *name = pm_strdup(e->name);
+    if (!name) return PM_ERR_MEMORY;
+    pm_status status = pm_executor_put(s->executor, name, NULL, e->bytes);
+    if (status == PM_OK)
+        s->states[s->n_states++] = name;
+    else
+        pm_free(name);
+    return status;
+}
+
+static void drop_idle_states(pm_session *s) {
+    for (size_t i = s->n_states; i-- > 0;) {
+        bool used = false;
+        for (size_t k = 0; k < s->n_ready; k++) used |= uses_state(s->ready[k], s->states[i]);
+        if (used) continue;
+        pm_executor_drop(s->executor, s->states[i]);
+        pm_free(s->states[i]);
+        s->states[i] = s->states[--s->n_states];
+    }
+}
+
+/* ---- programs ---- */
+
+static void make_room(pm_session *s) {
+    if (s->n_ready < PM_MAX_READY) return;
+    size_t oldest = 0;
+    for (size_t i = 1; i < s->n_ready; i++)
+        if (s->ready[i]->used < s->ready[oldest]->used) oldest = i;
+    free_ready(s->ready[oldest]);
+    s->ready[oldest] = s->ready[--s->n_ready];
+    drop_idle_states(s);
+}
+
+static pm_status load(pm_session *s, const pm_graph *g, pm_ready *r) {
+    pm_compile_options o = {.caps = pm_executor_caps(s->executor)};
+    PM_TRY(pm_compile(g, &o, &r->program));
+    for (uint32_t i = 0; i < r->program->n_externals; i++)
+        if (r->program->externals[i].kind == PM_EXTERNAL_STATE)
+            PM_TRY(make_state(s, &r->program->externals[i]));
+    return pm_executor_load(s->executor, r->program, &r->loaded);
+}
+
+pm_status pm_session_ready(pm_session *s, const char *key, pm_make_graph make, const void *context,
+                           pm_ready **out) {
+    pm_graph *g = NULL;
+    *out = NULL;
+    s->clock++;
+    for (size_t i = 0; i < s->n_ready; i++)
+        if (strcmp(s->ready[i]->key, key) == 0) {
+            s->ready[i]->used = s->clock;
+            return *out = s->ready[i], PM_OK;
+        }
+    PM_TRY(make(s, context, &g));
+    make_room(s);
+    pm_ready *r = pm_calloc(1, sizeof *r);
+    pm_status status = r && (r->key = pm_strdup(key)) ? load(s, g, r) : PM_ERR_MEMORY;
+    pm_graph_destroy(g);
+    if (status != PM_OK) {
+        free_ready(r);
+        drop_idle_states(s);
+        return status;
+    }
+    r->used = s->clock;
+    s->ready[s->n_ready++] = r;
+    return *out = r, PM_OK;
+}
+
+static pm_status make_model_graph(pm_session *s, const void *context, pm_graph **out_graph) {
+    pm_build_options o = *(const pm_build_options *)context;
+    o.weights = s->prefix;
+    return pm_model_build(s->model, &o, out_graph);
+}
+
+pm_status pm_session_program(pm_session *s, const pm_build_options *o, pm_ready **out) {
+    pm_text key = {0};
+    pm_text_add(&key, "%d:%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%d%d,%s", (int)o->kind,
+                o->batch, o->length, o->target_length, o->cache, o->source, o->key_mask, o->types,
+                o->want ? o->want : "final");
+    pm_status status = pm_text_status(&key);
+    if (status == PM_OK) status = pm_session_ready(s, key.data, make_model_graph, o, out);
+    pm_text_free(&key);
+    return status;
+}
+
+void pm_ready_set(pm_ready *r, const char *param, int64_t value) {
+    int i = pm_program_param(r->program, param);
+    if (i >= 0) pm_loaded_set_param(r->loaded, (uint32_t)i, (int32_t)value);
+}
+
+pm_status pm_ready_write(pm_ready *r, const char *input, const int32_t *ids, size_t n) {
+    int i = pm_program_input(r->program, input);
+    return i < 0 ? PM_OK : pm_loaded_write(r->loaded, (uint32_t)i, ids, n * sizeof *ids);
+}
+
+pm_status pm_ready_read(pm_ready *r, const char *output, void *data, uint64_t bytes) {
+    int i = pm_program_output(r->program, output);
+    if (i < 0) return pm_raise(PM_ERR_OTHER, "program %s: has no output %s", r->program->name, output);
+    return pm_loaded_read(r->loaded, (uint32_t)i, data, bytes);
+}
+
+pm_status pm_check_ids(const char *what, const int32_t *ids, size_t n, int64_t vocab) {
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= vocab)
+            return pm_raise(PM_ERR_USAGE, "%s: id %d at %zu, expected 0..%" PRId64, what, (int)ids[i], i,
+                            vocab - 1);
+    return PM_OK;
+}
+
+pm_status pm_session_figures(const pm_session *s, pm_program_figures *out) {
+    if (!s->figures.n_dispatches)
+        return pm_raise(PM_ERR_USAGE, "session: has no figures before its first run");
+    *out = s->figures;
+    return PM_OK;
+}

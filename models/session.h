@@ -1,0 +1,55 @@
+/* A model on a device: weights in the device's store, programs compiled once a shape, states that programs
+ * use. */
+#ifndef PM_SESSION_H
+#define PM_SESSION_H
+
+#include "graph/compile.h"
+#include "models/build.h"
+#include "models/device_data.h"
+#include "models/inputs.h"
+
+/* A compiled graph, loaded on the device. */
+typedef struct pm_ready {
+    char *key;
+    pm_program *program;
+    pm_loaded *loaded;
+    uint64_t used; /* the session's clock at the last use */
+} pm_ready;
+
+enum { PM_MAX_READY = 48 }; /* programs that a session keeps; the longest unused one goes */
+
+struct pm_session {
+    const pm_model *model;
+    pm_device *device;
+    pm_executor *executor;
+    char prefix[24]; /* of this session's names in the store: "s3/" */
+    pm_ready *ready[PM_MAX_READY];
+    size_t n_ready;
+    uint64_t clock;
+    char **states; /* names in the store that this session made */
+    size_t n_states, states_capacity;
+    pm_program_figures figures; /* of the last forward run */
+};
+
+/* Makes the graph of a key that is not cached. */
+typedef pm_status (*pm_make_graph)(pm_session *s, const void *context, pm_graph **out_graph);
+/* The program of `key`, compiled and loaded when it is not there; states that it names exist then (zeros when
+ * new). A pm_ready is good until the next PM_MAX_READY - 1 calls. */
+pm_status pm_session_ready(pm_session *s, const char *key, pm_make_graph make, const void *context,
+                           pm_ready **out) PM_MUST_USE;
+/* The same for a graph of the model. The session fills the prefix of weights. */
+pm_status pm_session_program(pm_session *s, const pm_build_options *options, pm_ready **out) PM_MUST_USE;
+
+/* The program of a forward pass on such inputs (run.c). */
+pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char *want,
+                             pm_ready **out) PM_MUST_USE;
+
+/* Of a ready program: parameters and inputs by name; one that the program has no use for is passed over. */
+void pm_ready_set(pm_ready *r, const char *param, int64_t value);
+pm_status pm_ready_write(pm_ready *r, const char *input, const int32_t *ids, size_t n) PM_MUST_USE;
+pm_status pm_ready_read(pm_ready *r, const char *output, void *data, uint64_t bytes) PM_MUST_USE;
+
+/* Checks ids against 0 .. vocab-1. */
+pm_status pm_check_ids(const char *what, const int32_t *ids, size_t n, int64_t vocab) PM_MUST_USE;
+
+#endif

@@ -1,0 +1,23 @@
+/* A stack of Transformer layers as a pm_stack describes it: self attention, attention to an encoder,
+ * feed-forward; norms before or after; keys and values in states when the graph is a step. */
+#ifndef PM_STACK_H
+#define PM_STACK_H
+
+#include "models/blocks.h"
+
+/* What the layers look at besides x. */
+typedef struct pm_context {
+    pm_tensor *memory;      /* [B,S,C] of the encoder; NULL: none, or its keys and values are in states */
+    pm_tensor *keys;        /* I32 [B,S]: mask of own tokens; or NULL */
+    pm_tensor *memory_keys; /* likewise of the memory's */
+    pm_tensor *length;      /* rank-0 I32: own tokens at or past it are absent; or NULL */
+} pm_context;
+
+/* All layers; hidden_states.0 .. n-1 are offered as outputs. */
+pm_tensor *pm_stack_layers(pm_build *b, const pm_stack *st, pm_tensor *x, const pm_context *context);
+/* The final norm; hidden_states.n. */
+pm_tensor *pm_stack_finish(pm_build *b, const pm_stack *st, pm_tensor *x);
+/* ENCODE: the cross keys and values of every layer go into states of `batch` sequences. */
+void pm_stack_keep_memory(pm_build *b, const pm_stack *st, pm_tensor *memory);
+
+#endif

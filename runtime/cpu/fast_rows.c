@@ -1,0 +1,96 @@
+/* Fast softmax, layer_norm, rms_norm. Rows whose elements do not lie side by side go to the reference kernels. */
+#include "runtime/cpu/fast.h"
+#include "runtime/cpu/reference.h"
+#include "shaders/rowwise.params.h"
+#include "shaders/softmax.params.h"
+
+uint64_t pm_fast_softmax_items(const pm_call *c) { return pm_reference_softmax_items(c); }
+uint64_t pm_fast_layer_norm_items(const pm_call *c) { return pm_reference_layer_norm_items(c); }
+uint64_t pm_fast_rms_norm_items(const pm_call *c) { return pm_reference_rms_norm_items(c); }
+
+/* ---- softmax: without key mask, bias and softcap; they keep the reference's general walk ---- */
+
+static void softmax_row(const pm_call *c, const pm_softmax_params *p, uint64_t index) {
+    uint32_t mask = c->spec[PM_SPEC_MASK];
+    uint64_t b = index / ((uint64_t)p->dims[1] * p->dims[2] * p->dims[3]), t = index % p->dims[3];
+    int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[1])[p->position_offset] : 0;
+    int64_t length = mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
+    pm_key_range keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
+    const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4);
+    float *y = (float *)c->out + p->y_offset + pm_strided(index, p->dims, p->y_stride, 4);
+    float most = (float)PM_MASKED_F32, sum = 0;
+    for (int64_t s = keys.first; s < keys.end; s++) {
+        float z = x[s] * p->scale;
+        if (x[s] > (float)PM_MASKED_F32 && z > most) most = z;
+    }
+    for (int64_t s = 0; s < p->dims[4]; s++) {
+        float z = 0;
+        bool in = s >= keys.first && s < keys.end && x[s] > (float)PM_MASKED_F32 && (z = x[s] * p->scale) > (float)PM_MASKED_F32;
+        y[s] = in ? expf(z - most) : 0;
+        sum += y[s];
+    }
+    float share = sum > 0 ? 1.0f / sum : 0;
+    for (int64_t s = keys.first; s < keys.end; s++) y[s] *= share;
+}
+
+void pm_fast_softmax(const pm_call *c, uint64_t first, uint64_t last) {
+    const pm_softmax_params *p = c->params;
+    bool plain = !(c->spec[PM_SPEC_MASK] & (PM_MASK_KEYS | PM_MASK_BIAS)) && p->softcap == 0;
+    if (!plain || (p->dims[4] > 1 && (p->x_stride[4] != 1 || p->y_stride[4] != 1))) {
+        pm_reference_softmax(c, first, last);
+        return;
+    }
+    for (uint64_t i = first; i < last; i++) softmax_row(c, p, i);
+}
+
+/* ---- norms ---- */
+
+PM_CLONES static float sum_of(const float *x, uint64_t n) {
+    float acc[PM_LANES] = {0};
+    uint64_t i = 0;
+    for (; i + PM_LANES <= n; i += PM_LANES)
+        for (uint64_t j = 0; j < PM_LANES; j++) acc[j] += x[i + j];
+    float sum = pm_lanes_sum(acc);
+    for (; i < n; i++) sum += x[i];
+    return sum;
+}
+
+PM_CLONES static float sum_of_squares(const float *x, float mean, uint64_t n) {
+    float acc[PM_LANES] = {0};
+    uint64_t i = 0;
+    for (; i + PM_LANES <= n; i += PM_LANES)
+        for (uint64_t j = 0; j < PM_LANES; j++) acc[j] += (x[i + j] - mean) * (x[i + j] - mean);
+    float sum = pm_lanes_sum(acc);
+    for (; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
+    return sum;
+}
+
+static void norm_row(const pm_call *c, const pm_norm_params *p, uint64_t row, bool centred) {
+    const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(row, p->dims, p->x_stride, 4);
+    const float *gamma = c->spec[PM_SPEC_HAS_GAMMA] ? (const float *)c->in[1] + p->gamma_offset : NULL;
+    const float *beta = centred && c->spec[PM_SPEC_HAS_BETA] ? (const float *)c->in[2] + p->beta_offset : NULL;
+    float *y = (float *)c->out + p->y_offset + pm_strided(row, p->dims, p->y_stride, 4);
+    float n = (float)p->n_cols, mean = centred ? sum_of(x, p->n_cols) / n : 0;
+    float r = 1.0f / sqrtf(sum_of_squares(x, mean, p->n_cols) / n + p->eps);
+    for (uint64_t i = 0; i < p->n_cols; i++) {
+        float v = (x[i] - mean) * r;
+        if (gamma) v *= gamma[i];
+        y[i] = beta ? v + beta[i] : v;
+    }
+}
+
+static bool rows_are_dense(const pm_norm_params *p) { return p->n_cols == 1 || (p->x_col_stride == 1 && p->y_col_stride == 1); }
+
+void pm_fast_layer_norm(const pm_call *c, uint64_t first, uint64_t last) {
+    if (!rows_are_dense(c->params))
+        pm_reference_layer_norm(c, first, last);
+    else
+        for (uint64_t row = first; row < last; row++) norm_row(c, c->params, row, true);
+}
+
+void pm_fast_rms_norm(const pm_call *c, uint64_t first, uint64_t last) {
+    if (!rows_are_dense(c->params))
+        pm_reference_rms_norm(c, first, last);
+    else
+        for (uint64_t row = first; row < last; row++) norm_row(c, c->params, row, false);
+}

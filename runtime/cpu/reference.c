@@ -1,0 +1,116 @@
+/* The table of reference kernels, and the scalar functions that they share with their errors.
+ *
+ * Errors follow the precision that the Vulkan specification asks of fp32 ("Precision and Operation of SPIR-V Instructions"):
+ * add, subtract, multiply correctly rounded; divide 2.5 ULP; exp 3 + 2|x| ULP; log 3 ULP, or 2^-21 absolute in [0.5, 2];
+ * inversesqrt 2 ULP; sqrt as 1 / inversesqrt. tanh and erf are formulas of shaders/activation.glsl: tanh within 2^-20
+ * relative, erf within 2^-20 absolute. */
+#include "runtime/cpu/reference.h"
+
+#include <assert.h>
+
+#define FORMULA_ERROR 9.5367431640625e-07 /* 2^-20 */
+
+static const pm_cpu_kernel table[PM_N_KERNELS] = {
+#define ROW(id, name, grain) [PM_KERNEL_##id] = {pm_reference_##name##_items, pm_reference_##name, grain}
+    ROW(UNARY, unary, 4096),     ROW(BINARY, binary, 4096),         ROW(WHERE, where, 4096),
+    ROW(REDUCE, reduce, 16),     ROW(ARGMAX, argmax, 1),            ROW(SOFTMAX, softmax, 4),
+    ROW(LAYER_NORM, layer_norm, 8), ROW(RMS_NORM, rms_norm, 8),     ROW(MATMUL, matmul, 64),
+    ROW(ATTENTION, attention, 1), ROW(GATHER, gather, 4096),        ROW(CACHE_WRITE, cache_write, 4096),
+    ROW(ROTARY, rotary, 2048),
+#undef ROW
+};
+
+const pm_cpu_kernel *pm_reference_kernel(pm_kernel k) {
+    assert(table[k].run);
+    return &table[k];
+}
+
+/* y (1 - y) slope damps the error of exp; then one addition and one division. */
+static pm_valued sigmoid_value(double x) {
+    double y = 1 / (1 + exp(-x));
+    return (pm_valued){y, y * PM_ULP * ((1 - y) * (3 + 2 * fabs(x)) + 4) + PM_TINY};
+}
+
+static pm_valued gelu_value(double x) {
+    double y = 0.5 * x * (1 + erf(x * 0.70710678118654752440));
+    return (pm_valued){y, 0.5 * fabs(x) * (FORMULA_ERROR + 2 * PM_U) + 4 * PM_U * fabs(y) + PM_TINY};
+}
+
+/* The argument carries four roundings; |a| (1 - tanh(a)^2) stays below 0.45. */
+static pm_valued gelu_tanh_value(double x) {
+    double y = 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    return (pm_valued){y, 0.5 * fabs(x) * (FORMULA_ERROR + 6 * PM_U) + 4 * PM_U * fabs(y) + PM_TINY};
+}
+
+static pm_valued silu_value(double x) {
+    pm_valued s = sigmoid_value(x);
+    return (pm_valued){x * s.y, fabs(x) * s.error + 2 * PM_U * fabs(x * s.y) + PM_TINY};
+}
+
+static pm_valued log_value(double x) {
+    double y = log(x);
+    double error = x >= 0.5 && x <= 2 ? 4.76837158203125e-07 : 3 * PM_ULP * fabs(y);
+    return (pm_valued){y, error + PM_TINY};
+}
+
+pm_valued pm_unary_value(uint32_t fn, double x) {
+    double y;
+    switch (fn) {
+    case PM_FN_COPY: return (pm_valued){x, 0};
+    case PM_FN_NEG: return (pm_valued){-x, 0};
+    case PM_FN_ABS: return (pm_valued){fabs(x), 0};
+    case PM_FN_EXP: y = exp(x); return (pm_valued){y, (3 + 2 * fabs(x)) * PM_ULP * y + PM_TINY};
+    case PM_FN_LOG: return log_value(x);
+    case PM_FN_SQRT: y = sqrt(x); return (pm_valued){y, 5 * PM_ULP * y + PM_TINY};
+    case PM_FN_RSQRT: y = 1 / sqrt(x); return (pm_valued){y, 2 * PM_ULP * y + PM_U * y + PM_TINY};
+    case PM_FN_TANH: y = tanh(x); return (pm_valued){y, FORMULA_ERROR * fabs(y) + PM_TINY};
+    case PM_FN_ERF: return (pm_valued){erf(x), FORMULA_ERROR};
+    case PM_FN_SIGMOID: return sigmoid_value(x);
+    case PM_FN_RELU: return (pm_valued){x > 0 ? x : 0, 0};
+    case PM_FN_GELU: return gelu_value(x);
+    case PM_FN_GELU_TANH: return gelu_tanh_value(x);
+    case PM_FN_SILU: return silu_value(x);
+    default: assert(0 && "a function of floats"); return (pm_valued){0, 0};
+    }
+}
+
+static const struct {
+    uint32_t fn;
+    double slope;
+} acts[PM_N_ACT] = {
+    [PM_ACT_NONE] = {PM_FN_COPY, 1},        [PM_ACT_RELU] = {PM_FN_RELU, 1},
+    [PM_ACT_GELU] = {PM_FN_GELU, 1.13},     [PM_ACT_GELU_TANH] = {PM_FN_GELU_TANH, 1.13},
+    [PM_ACT_SILU] = {PM_FN_SILU, 1.1},      [PM_ACT_TANH] = {PM_FN_TANH, 1},
+    [PM_ACT_SIGMOID] = {PM_FN_SIGMOID, 0.25},
+};
+
+pm_valued pm_act_value(uint32_t act, double x) { return pm_unary_value(acts[act].fn, x); }
+double pm_act_slope(uint32_t act) { return acts[act].slope; }
+
+/* softcap * tanh(z / softcap) has slope at most 1: the argument's error stays, tanh's own comes on top. */
+pm_valued pm_score_value(double score, double score_error, float scale, float softcap, double bias) {
+    double z = score * (double)scale;
+    double error = score_error * fabs((double)scale) + 2 * PM_U * fabs(z);
+    if (softcap != 0) {
+        double t = tanh(z / (double)softcap);
+        z = t * (double)softcap;
+        error += (FORMULA_ERROR + 8 * PM_U) * fabs(z);
+    }
+    double sum = z + bias;
+    if (bias != 0) error += PM_U * fabs(sum);
+    return (pm_valued){sum, error};
+}
+
+/* exp may be off by 3 + 2|d| ULP, twice where running sums are rescaled; an error e of the argument is a factor of 1 + e. */
+double pm_exp_relative(double d, double z_error, double max_error) {
+    return 2 * (3 + 2 * fabs(d)) * PM_ULP + z_error + max_error + PM_U * fabs(d) + 6 * PM_U;
+}
+
+pm_key_range pm_visible_keys(uint32_t mask, int64_t window, int64_t query, int64_t length, int64_t n_keys) {
+    pm_key_range r = {0, n_keys};
+    if (mask & PM_MASK_LENGTH && length < r.end) r.end = length;
+    if (mask & PM_MASK_CAUSAL && query + 1 < r.end) r.end = query + 1;
+    if (mask & PM_MASK_WINDOW && query - window + 1 > r.first) r.first = query - window + 1;
+    if (r.end < r.first) r.end = r.first;
+    return r;
+}

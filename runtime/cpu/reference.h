@@ -1,0 +1,65 @@
+/* What the reference kernels share: rounding units, strided indices, errors of functions, masks. Only reference_*.c and the
+ * fast kernels that fall back on the same scalar functions include this. */
+#ifndef PM_REFERENCE_H
+#define PM_REFERENCE_H
+
+#include <math.h>
+
+#include "runtime/cpu/cpu_kernel.h"
+
+/* Unit roundoff of fp32, and the smallest normal number: a device may flush what is smaller to zero. */
+#define PM_U 5.9604644775390625e-08
+#define PM_TINY 1.1754943508222875e-38
+#define PM_ULP (2 * PM_U) /* one unit in the last place is at most this, relative */
+/* A dot product or sum of n terms may be off by PM_DOT * u * (sum of magnitudes): DESIGN's c. */
+#define PM_DOT 4.0
+
+/* Offset of element `index` (counted row-major over dims) of a strided operand. */
+static inline uint64_t pm_strided(uint64_t index, const uint32_t *dims, const uint32_t *strides, int n) {
+    uint64_t offset = 0;
+    for (int i = n - 1; i >= 0; i--) {
+        offset += index % dims[i] * strides[i];
+        index /= dims[i];
+    }
+    return offset;
+}
+
+/* A function's value and the largest error that a device may make in it, the argument being exact. */
+typedef struct pm_valued {
+    double y, error;
+} pm_valued;
+pm_valued pm_unary_value(uint32_t fn, double x); /* PM_FN_NEG .. PM_FN_SILU */
+pm_valued pm_act_value(uint32_t act, double x);  /* PM_ACT_* */
+double pm_act_slope(uint32_t act);               /* the largest slope anywhere: how much an argument's error can grow */
+
+/* z = softcap(scale * score) + bias, with its error, given the error of the score. */
+pm_valued pm_score_value(double score, double score_error, float scale, float softcap, double bias);
+/* The relative error of exp(z - max) / sum that comes with an argument d = z - max and the errors of z and max. */
+double pm_exp_relative(double d, double z_error, double max_error);
+
+/* The keys that a query row may see: first .. end-1, still subject to key_mask. */
+typedef struct pm_key_range {
+    int64_t first, end;
+} pm_key_range;
+pm_key_range pm_visible_keys(uint32_t mask, int64_t window, int64_t query, int64_t length, int64_t n_keys);
+
+/* The kernels: rows of the table in reference.c. */
+#define PM_REFERENCE(name)                                                                                             \
+    uint64_t pm_reference_##name##_items(const pm_call *c);                                                            \
+    void pm_reference_##name(const pm_call *c, uint64_t first, uint64_t last);
+PM_REFERENCE(unary)
+PM_REFERENCE(binary)
+PM_REFERENCE(where)
+PM_REFERENCE(reduce)
+PM_REFERENCE(argmax)
+PM_REFERENCE(softmax)
+PM_REFERENCE(layer_norm)
+PM_REFERENCE(rms_norm)
+PM_REFERENCE(matmul)
+PM_REFERENCE(attention)
+PM_REFERENCE(gather)
+PM_REFERENCE(cache_write)
+PM_REFERENCE(rotary)
+#undef PM_REFERENCE
+
+#endif

@@ -1,0 +1,124 @@
+/* Reference kernels matmul and attention: shaders/matmul.params.h, shaders/attention.params.h.
+ * An item of matmul is an element of y; of attention, a query row. */
+#include "runtime/cpu/reference.h"
+#include "shaders/attention.params.h"
+#include "shaders/matmul.params.h"
+
+uint64_t pm_reference_matmul_items(const pm_call *c) {
+    const pm_matmul_params *p = c->params;
+    return (uint64_t)p->batch[0] * p->batch[1] * p->batch[2] * p->m * p->n;
+}
+
+/* error of act(scale * dot + bias) + residual: 4u |scale| sum|a||b|, two roundings before the activation, the activation's
+ * slope and own error, and the output's rounding */
+void pm_reference_matmul(const pm_call *c, uint64_t first, uint64_t last) {
+    const pm_matmul_params *p = c->params;
+    uint32_t act = c->spec[PM_SPEC_ACT];
+    for (uint64_t i = first; i < last; i++) {
+        uint64_t n = i % p->n, m = i / p->n % p->m, batch = i / p->n / p->m;
+        const float *a = (const float *)c->in[0] + p->a_offset + pm_strided(batch, p->batch, p->a_batch, 3) + m * p->a_m;
+        const float *b = (const float *)c->in[1] + p->b_offset + pm_strided(batch, p->batch, p->b_batch, 3) + n * p->b_n;
+        double dot = 0, magnitude = 0;
+        for (uint64_t k = 0; k < p->k; k++) {
+            double product = (double)a[k * p->a_k] * (double)b[k * p->b_k];
+            dot += product;
+            magnitude += fabs(product);
+        }
+        double v = dot * (double)p->scale, error = PM_DOT * PM_U * magnitude * fabs((double)p->scale) + PM_U * fabs(v);
+        if (c->spec[PM_SPEC_HAS_BIAS]) {
+            v += (double)((const float *)c->in[2])[p->bias_offset + n];
+            error += PM_U * fabs(v);
+        }
+        pm_valued y = pm_act_value(act, v);
+        error = error * pm_act_slope(act) + y.error;
+        if (c->spec[PM_SPEC_HAS_RESIDUAL])
+            y.y += (double)((const float *)c->in[3])[p->residual_offset + pm_strided(batch, p->batch, p->residual_batch, 3) +
+                                                     m * p->residual_m + n];
+        uint64_t at = p->y_offset + pm_strided(batch, p->batch, p->y_batch, 3) + m * p->y_m + n;
+        ((float *)c->out)[at] = (float)y.y;
+        if (c->bound) c->bound[at] = (float)(error + PM_ULP * fabs(y.y) + PM_TINY);
+    }
+}
+
+uint64_t pm_reference_attention_items(const pm_call *c) {
+    const pm_attention_params *p = c->params;
+    return (uint64_t)p->n_batch * p->n_heads * p->n_queries;
+}
+
+/* One query row. */
+typedef struct query {
+    const pm_attention_params *p;
+    const float *q, *k, *v, *bias;
+    const int32_t *key_mask;
+    pm_key_range keys;
+    uint32_t head_size;
+} query;
+
+static query find_query(const pm_call *c, uint64_t index, uint64_t *out_y) {
+    const pm_attention_params *p = c->params;
+    uint32_t mask = c->spec[PM_SPEC_MASK];
+    uint64_t t = index % p->n_queries, h = index / p->n_queries % p->n_heads, b = index / p->n_queries / p->n_heads;
+    uint64_t g = h / c->spec[PM_SPEC_GROUP];
+    query q = {.p = p, .head_size = c->spec[PM_SPEC_HEAD_SIZE]};
+    q.q = (const float *)c->in[0] + p->q_offset + b * p->q_stride[0] + h * p->q_stride[1] + t * p->q_stride[2];
+    q.k = (const float *)c->in[1] + p->k_offset + b * p->k_stride[0] + g * p->k_stride[1];
+    q.v = (const float *)c->in[2] + p->v_offset + b * p->v_stride[0] + g * p->v_stride[1];
+    int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[3])[p->position_offset] : 0;
+    int64_t length = mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[4])[p->length_offset + b * p->length_stride] : 0;
+    if (mask & PM_MASK_KEYS) q.key_mask = (const int32_t *)c->in[5] + p->key_mask_offset + b * p->key_mask_stride;
+    if (mask & PM_MASK_BIAS)
+        q.bias = (const float *)c->in[6] + p->bias_offset + b * p->bias_stride[0] + h * p->bias_stride[1] + t * p->bias_stride[2];
+    q.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->n_keys);
+    *out_y = p->y_offset + b * p->y_stride[0] + h * p->y_stride[1] + t * p->y_stride[2];
+    return q;
+}
+
+static bool score_key(const query *q, int64_t s, pm_valued *out) {
+    if (q->key_mask && !q->key_mask[s]) return false;
+    double dot = 0, magnitude = 0;
+    const float *k = q->k + (uint64_t)s * q->p->k_stride[2];
+    for (uint32_t j = 0; j < q->head_size; j++) {
+        double product = (double)q->q[j] * (double)k[j];
+        dot += product;
+        magnitude += fabs(product);
+    }
+    *out = pm_score_value(dot, PM_DOT * PM_U * magnitude, q->p->scale, q->p->softcap, q->bias ? (double)q->bias[s] : 0);
+    return out->y > PM_MASKED_F32;
+}
+
+/* y = sum p v: each share p has the relative error of its exponential and of the sum; the products add as a dot does. */
+static void attend_row(const pm_call *c, uint64_t index) {
+    uint64_t y_row;
+    query q = find_query(c, index, &y_row);
+    pm_valued z, most = {-INFINITY, 0};
+    for (int64_t s = q.keys.first; s < q.keys.end; s++)
+        if (score_key(&q, s, &z) && z.y > most.y) most = z;
+    enum { MAX_HEAD = 1024 };
+    double y[MAX_HEAD] = {0}, error[MAX_HEAD] = {0}, magnitude[MAX_HEAD] = {0}, sum = 0, sum_error = 0;
+    uint32_t head_size = q.head_size < MAX_HEAD ? q.head_size : MAX_HEAD;
+    for (int64_t s = q.keys.first; s < q.keys.end; s++) {
+        if (!score_key(&q, s, &z)) continue;
+        double e = exp(z.y - most.y), relative = pm_exp_relative(z.y - most.y, z.error, most.error);
+        const float *v = q.v + (uint64_t)s * q.p->v_stride[2];
+        sum += e;
+        sum_error += e * relative;
+        for (uint32_t j = 0; j < head_size; j++) {
+            double product = e * (double)v[j];
+            y[j] += product;
+            magnitude[j] += fabs(product);
+            error[j] += fabs(product) * relative;
+        }
+    }
+    for (uint32_t j = 0; j < head_size; j++) {
+        double out = sum > 0 ? y[j] / sum : 0;
+        ((float *)c->out)[y_row + j] = (float)out;
+        if (c->bound)
+            c->bound[y_row + j] =
+                sum > 0 ? (float)((error[j] + magnitude[j] * (sum_error / sum + PM_DOT * PM_U)) / sum + 6 * PM_U * fabs(out) + PM_TINY)
+                        : 0;
+    }
+}
+
+void pm_reference_attention(const pm_call *c, uint64_t first, uint64_t last) {
+    for (uint64_t i = first; i < last; i++) attend_row(c, i);
+}

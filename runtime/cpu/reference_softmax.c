@@ -1,0 +1,68 @@
+/* Reference kernel softmax: shaders/softmax.params.h. An item is a row of keys. */
+#include "runtime/cpu/reference.h"
+#include "shaders/softmax.params.h"
+
+uint64_t pm_reference_softmax_items(const pm_call *c) {
+    const pm_softmax_params *p = c->params;
+    return (uint64_t)p->dims[0] * p->dims[1] * p->dims[2] * p->dims[3];
+}
+
+/* One row, walked three times: the largest score, the sum, the shares. */
+typedef struct row {
+    const pm_call *c;
+    const pm_softmax_params *p;
+    const float *x, *bias;
+    const int32_t *key_mask;
+    pm_key_range keys;
+} row;
+
+static bool present(const row *r, int64_t s, pm_valued *out) {
+    if (s < r->keys.first || s >= r->keys.end || (r->key_mask && !r->key_mask[s])) return false;
+    double bias = r->bias ? (double)r->bias[(uint64_t)s * r->p->bias_stride[4]] : 0;
+    double x = (double)r->x[(uint64_t)s * r->p->x_stride[4]];
+    *out = pm_score_value(x, 0, r->p->scale, r->p->softcap, bias);
+    return out->y > PM_MASKED_F32 && x > PM_MASKED_F32;
+}
+
+static row find_row(const pm_call *c, uint64_t index) {
+    const pm_softmax_params *p = c->params;
+    uint32_t mask = c->spec[PM_SPEC_MASK];
+    uint64_t b = index / ((uint64_t)p->dims[1] * p->dims[2] * p->dims[3]), t = index % p->dims[3];
+    row r = {.c = c, .p = p, .x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4)};
+    int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[1])[p->position_offset] : 0;
+    int64_t length = mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
+    if (mask & PM_MASK_KEYS) r.key_mask = (const int32_t *)c->in[3] + p->key_mask_offset + b * p->key_mask_stride;
+    if (mask & PM_MASK_BIAS) r.bias = (const float *)c->in[4] + p->bias_offset + pm_strided(index, p->dims, p->bias_stride, 4);
+    r.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
+    return r;
+}
+
+static void softmax_row(const pm_call *c, uint64_t index) {
+    row r = find_row(c, index);
+    uint64_t y_row = r.p->y_offset + pm_strided(index, r.p->dims, r.p->y_stride, 4);
+    pm_valued z, most = {-INFINITY, 0};
+    double sum = 0, sum_error = 0;
+    for (int64_t s = 0; s < r.p->dims[4]; s++)
+        if (present(&r, s, &z) && z.y > most.y) most = z;
+    for (int64_t s = 0; s < r.p->dims[4]; s++) {
+        if (!present(&r, s, &z)) continue;
+        double e = exp(z.y - most.y);
+        sum += e;
+        sum_error += e * pm_exp_relative(z.y - most.y, z.error, most.error);
+    }
+    double sum_relative = sum > 0 ? sum_error / sum : 0;
+    for (int64_t s = 0; s < r.p->dims[4]; s++) {
+        uint64_t at = y_row + (uint64_t)s * r.p->y_stride[4];
+        double y = 0, error = 0;
+        if (present(&r, s, &z)) {
+            y = exp(z.y - most.y) / sum;
+            error = y * (pm_exp_relative(z.y - most.y, z.error, most.error) + sum_relative) + PM_TINY;
+        }
+        ((float *)c->out)[at] = (float)y;
+        if (c->bound) c->bound[at] = (float)error;
+    }
+}
+
+void pm_reference_softmax(const pm_call *c, uint64_t first, uint64_t last) {
+    for (uint64_t i = first; i < last; i++) softmax_row(c, i);
+}

@@ -1,0 +1,271 @@
+/* See verify.h. One dispatch at a time: operands are read from the device, the reference kernel runs on the copies (with
+ * bounds), the device steps, its result is compared and then replaced by the reference's, so that errors do not add up and
+ * the next dispatch starts from the reference's values. */
+#include "runtime/verify.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/cpu/cpu_kernel.h"
+#include "runtime/npy.h"
+
+#define MAX_DUMPED 4 /* offenders whose tensors are written */
+
+void pm_verify_report_free(pm_verify_report *r) {
+    if (!r) return;
+    pm_free(r->rows);
+    if (r->arena) {
+        pm_arena_free(r->arena);
+        pm_free(r->arena);
+    }
+    *r = (pm_verify_report){.first_out = -1};
+}
+
+static char *keep(pm_verify_report *r, const char *text) {
+    if (!r->arena) r->arena = pm_calloc(1, sizeof(pm_arena));
+    return r->arena ? pm_arena_strdup(r->arena, text) : NULL;
+}
+
+/* ---- one dispatch ---- */
+
+/* Host copies of a dispatch's operands, the reference's result with its bounds, and the device's result. */
+typedef struct comparison {
+    const pm_dispatch *d;
+    uint32_t *in[PM_MAX_BINDINGS];
+    uint32_t *want, *got;
+    float *bound;
+    uint64_t n; /* words of the result's range */
+} comparison;
+
+static void free_comparison(comparison *c) {
+    for (uint32_t i = 0; i < PM_MAX_BINDINGS; i++) pm_free(c->in[i]);
+    pm_free(c->want);
+    pm_free(c->got);
+    pm_free(c->bound);
+}
+
+static pm_status copy_range(pm_loaded *l, const pm_range *r, uint32_t **out) {
+    *out = pm_alloc((size_t)r->bytes);
+    return *out ? pm_loaded_peek(l, r, *out) : PM_ERR_MEMORY;
+}
+
+static pm_status run_reference(comparison *c, pm_loaded *l) {
+    const pm_dispatch *d = c->d;
+    const pm_range *result = &d->bindings[d->n_bindings - 1];
+    const pm_cpu_kernel *kernel = pm_reference_kernel(d->kernel);
+    pm_call call = {.params = d->params, .spec = d->spec};
+    for (uint32_t i = 0; i + 1 < d->n_bindings; i++) {
+        if (d->unused >> i & 1) continue;
+        PM_TRY(copy_range(l, &d->bindings[i], &c->in[i]));
+        call.in[i] = c->in[i];
+    }
+    c->n = result->bytes / 4;
+    PM_TRY(copy_range(l, result, &c->want)); /* what the kernel leaves alone stays */
+    c->got = pm_alloc((size_t)result->bytes);
+    c->bound = pm_realloc_array(NULL, (size_t)c->n, sizeof *c->bound);
+    if (!c->got || !c->bound) return PM_ERR_MEMORY;
+    for (uint64_t i = 0; i < c->n; i++) c->bound[i] = -1; /* not written */
+    call.out = c->want;
+    call.bound = c->bound;
+    kernel->run(&call, 0, kernel->n_items(&call));
+    return PM_OK;
+}
+
+/* Error over bound of one word; more than 1 is out. An exact word (bound 0) must have the same bits, or be a zero for a zero. */
+static double word_ratio(uint32_t got, uint32_t want, float bound, double *out_error) {
+    float g, w;
+    memcpy(&g, &got, sizeof g);
+    memcpy(&w, &want, sizeof w);
+    *out_error = 0;
+    if (got == want) return 0;
+    *out_error = fabs((double)g - (double)w);
+    if (bound == 0) return g == 0 && w == 0 ? 0 : INFINITY;
+    if (!isfinite(g) || !isfinite(w)) return isnan(g) && isnan(w) ? 0 : INFINITY;
+    return *out_error / (double)bound;
+}
+
+static void compare(const comparison *c, pm_verify_row *row) {
+    row->worst_ratio = -1;
+    for (uint64_t i = 0; i < c->n; i++) {
+        if (c->bound[i] < 0) continue;
+        double error, ratio = word_ratio(c->got[i], c->want[i], c->bound[i], &error);
+        row->n_elements++;
+        row->n_out += !(ratio <= 1);
+        if (ratio <= row->worst_ratio) continue;
+        row->worst_ratio = ratio;
+        row->worst_error = error;
+        row->bound = (double)c->bound[i];
+        row->worst_index = i;
+    }
+    if (row->worst_ratio < 0) row->worst_ratio = 0;
+    /* reports are printed and written as JSON: no infinities */
+    if (!isfinite(row->worst_ratio)) row->worst_ratio = 1e30;
+    if (!isfinite(row->worst_error)) row->worst_error = 1e30;
+}
+
+static bool writes_integers(const pm_dispatch *d) { return d->kernel == PM_KERNEL_ARGMAX; }
+
+static pm_status dump(const comparison *c, size_t row, const char *dir) {
+    const char *kernel = pm_kernel_get(c->d->kernel)->name;
+    char path[4096];
+    for (uint32_t i = 0; i + 1 < c->d->n_bindings; i++) {
+        if (!c->in[i]) continue;
+        snprintf(path, sizeof path, "%s/%04zu-%s-operand%u.npy", dir, row, kernel, i);
+        PM_TRY(pm_npy_write(path, c->in[i], c->d->bindings[i].bytes / 4, false));
+    }
+    const struct {
+        const char *name;
+        const void *words;
+        bool integers;
+    } results[] = {{"got", c->got, writes_integers(c->d)}, {"want", c->want, writes_integers(c->d)}, {"bound", c->bound, false}};
+    for (size_t i = 0; i < PM_COUNT(results); i++) {
+        snprintf(path, sizeof path, "%s/%04zu-%s-%s.npy", dir, row, kernel, results[i].name);
+        PM_TRY(pm_npy_write(path, results[i].words, c->n, results[i].integers));
+    }
+    return PM_OK;
+}
+
+static size_t count_out(const pm_verify_report *r) {
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_rows; i++) n += r->rows[i].n_out > 0;
+    return n;
+}
+
+static pm_status add_row(pm_verify_report *r, const char *name, const pm_dispatch *d, const comparison *c) {
+    void *rows = r->rows;
+    PM_TRY(pm_grow(&rows, &r->rows_capacity, r->n_rows + 1, sizeof *r->rows));
+    r->rows = rows;
+    pm_verify_row row = {.program = keep(r, name), .label = keep(r, d->label), .kernel = pm_kernel_get(d->kernel)->name,
+                         .variant = pm_variant_get(d->variant)->name};
+    if (!row.program || !row.label) return PM_ERR_MEMORY;
+    compare(c, &row);
+    r->rows[r->n_rows] = row;
+    if (row.n_out && r->first_out < 0) r->first_out = (int64_t)r->n_rows;
+    r->n_rows++;
+    return PM_OK;
+}
+
+pm_status pm_verify_dispatch(const char *name, pm_loaded *l, uint32_t dispatch, const char *dump_dir, pm_verify_report *r) {
+    comparison c = {.d = &l->program->dispatches[dispatch]};
+    const pm_range *result = &c.d->bindings[c.d->n_bindings - 1];
+    pm_status s;
+    PM_GOTO(run_reference(&c, l));
+    PM_GOTO(pm_loaded_step(l, dispatch));
+    PM_GOTO(pm_loaded_peek(l, result, c.got));
+    PM_GOTO(add_row(r, name, c.d, &c));
+    if (r->rows[r->n_rows - 1].n_out && dump_dir && count_out(r) <= MAX_DUMPED) PM_GOTO(dump(&c, r->n_rows - 1, dump_dir));
+    PM_GOTO(pm_loaded_poke(l, result, c.want));
+fail:
+    free_comparison(&c);
+    return s;
+}
+
+/* ---- a whole program ---- */
+
+/* Contents of the program's states, one an external (NULL for the others), read from or put back into the store. */
+static pm_status save_states(pm_executor *ex, const pm_program *p, void **copies) {
+    for (uint32_t i = 0; i < p->n_externals; i++) {
+        if (p->externals[i].kind != PM_EXTERNAL_STATE) continue;
+        if (!copies[i]) copies[i] = pm_alloc((size_t)p->externals[i].bytes);
+        if (!copies[i]) return PM_ERR_MEMORY;
+        PM_TRY(pm_executor_get(ex, p->externals[i].name, copies[i], p->externals[i].bytes));
+    }
+    return PM_OK;
+}
+
+static pm_status restore_states(pm_executor *ex, const pm_program *p, void *const *copies) {
+    for (uint32_t i = 0; i < p->n_externals; i++)
+        if (copies[i]) PM_TRY(pm_executor_put(ex, p->externals[i].name, copies[i], p->externals[i].bytes));
+    return PM_OK;
+}
+
+static void free_copies(void **copies, uint32_t n) {
+    for (uint32_t i = 0; copies && i < n; i++) pm_free(copies[i]);
+    pm_free(copies);
+}
+
+static pm_status read_outputs(pm_loaded *l, void **copies) {
+    const pm_program *p = l->program;
+    for (uint32_t i = 0; i < p->n_outputs; i++) {
+        copies[i] = pm_alloc((size_t)p->outputs[i].range.bytes);
+        if (!copies[i]) return PM_ERR_MEMORY;
+        PM_TRY(pm_loaded_read(l, i, copies[i], p->outputs[i].range.bytes));
+    }
+    return PM_OK;
+}
+
+static pm_status note_unequal(const pm_verify_job *job, const char *what, pm_verify_report *r) {
+    r->bit_equal = false;
+    if (r->bit_unequal) return PM_OK;
+    char text[512];
+    snprintf(text, sizeof text, "%s: %s", job->name, what);
+    r->bit_unequal = keep(r, text);
+    return r->bit_unequal ? PM_OK : PM_ERR_MEMORY;
+}
+
+/* Results of one whole run. */
+typedef struct run_copies {
+    void **outputs, **states;
+} run_copies;
+
+static pm_status whole_run(const pm_verify_job *job, pm_loaded *l, void *const *states, run_copies *out) {
+    const pm_program *p = job->program;
+    PM_TRY(restore_states(job->device, p, states));
+    for (uint32_t i = 0; i < p->n_inputs; i++) PM_TRY(pm_loaded_write(l, i, job->inputs[i], p->inputs[i].range.bytes));
+    PM_TRY(pm_loaded_run(l));
+    out->outputs = pm_calloc(p->n_outputs, sizeof *out->outputs);
+    out->states = pm_calloc(p->n_externals, sizeof *out->states);
+    if (!out->outputs || !out->states) return PM_ERR_MEMORY;
+    PM_TRY(read_outputs(l, out->outputs));
+    return save_states(job->device, p, out->states);
+}
+
+static pm_status check_repeat(const pm_verify_job *job, pm_loaded *l, void *const *states, pm_verify_report *r) {
+    const pm_program *p = job->program;
+    run_copies runs[2] = {{0}};
+    pm_status s;
+    for (int i = 0; i < 2; i++) PM_GOTO(whole_run(job, l, states, &runs[i]));
+    for (uint32_t i = 0; i < p->n_outputs; i++)
+        if (memcmp(runs[0].outputs[i], runs[1].outputs[i], (size_t)p->outputs[i].range.bytes) != 0)
+            PM_GOTO(note_unequal(job, p->outputs[i].name, r));
+    for (uint32_t i = 0; i < p->n_externals; i++)
+        if (states[i] && memcmp(runs[0].states[i], runs[1].states[i], (size_t)p->externals[i].bytes) != 0)
+            PM_GOTO(note_unequal(job, p->externals[i].name, r));
+fail:
+    for (int i = 0; i < 2; i++) {
+        free_copies(runs[i].outputs, p->n_outputs);
+        free_copies(runs[i].states, p->n_externals);
+    }
+    return s;
+}
+
+pm_status pm_verify_program(const pm_verify_job *job, pm_verify_report *report) {
+    const pm_program *p = job->program;
+    pm_loaded *l = NULL;
+    pm_status s = PM_ERR_MEMORY;
+    void **states = pm_calloc(p->n_externals, sizeof *states);
+    if (!states) return s;
+    PM_GOTO(pm_executor_load(job->device, p, &l));
+    PM_GOTO(save_states(job->device, p, states));
+    for (uint32_t i = 0; i < p->n_params; i++) pm_loaded_set_param(l, i, job->params ? job->params[i] : 0);
+    for (uint32_t i = 0; i < p->n_inputs; i++) PM_GOTO(pm_loaded_poke(l, &p->inputs[i].range, job->inputs[i]));
+    for (uint32_t i = 0; i < p->n_dispatches; i++) PM_GOTO(pm_verify_dispatch(job->name, l, i, job->dump_dir, report));
+    PM_GOTO(check_repeat(job, l, states, report));
+    PM_GOTO(restore_states(job->device, p, states));
+fail:
+    pm_loaded_unload(l);
+    free_copies(states, p->n_externals);
+    return s;
+}
+
+pm_status pm_verify_verdict(const pm_verify_report *r) {
+    if (r->first_out >= 0) {
+        const pm_verify_row *row = &r->rows[r->first_out];
+        return pm_raise(PM_ERR_VERIFY, "verification failed: %s: %s (%s) is off by %.3g at element %llu, the bound is %.3g", row->program,
+                        row->label, row->variant, row->worst_error, (unsigned long long)row->worst_index, row->bound);
+    }
+    if (!r->bit_equal)
+        return pm_raise(PM_ERR_VERIFY, "verification failed: two runs differ in %s", r->bit_unequal ? r->bit_unequal : "an output");
+    return PM_OK;
+}

@@ -1,0 +1,30 @@
+/* Verification of a program: each dispatch on a device against the reference kernel on the same inputs, within computed
+ * bounds; then two whole runs compared bit for bit. Knows no model. */
+#ifndef PM_VERIFY_INTERNAL_H
+#define PM_VERIFY_INTERNAL_H
+
+#include "pumice/verify.h"
+#include "runtime/executor.h"
+
+typedef struct pm_verify_job {
+    const char *name;            /* of the program, in the report's rows */
+    const pm_program *program;   /* compiled for `device` */
+    pm_executor *device;         /* its store has the weights and states */
+    const void *const *inputs;   /* one a program input, of its range's bytes */
+    const int32_t *params;       /* one a parameter word; NULL: zeros */
+    const char *dump_dir;        /* offenders go there as .npy; NULL: nowhere */
+} pm_verify_job;
+
+/* Appends one row a dispatch to the report (start with {.first_out = -1, .bit_equal = true}). States are left as they were.
+ * PM_OK also when operations are out of bounds: the report says so. Others: what kept it from running. */
+pm_status pm_verify_program(const pm_verify_job *job, pm_verify_report *report) PM_MUST_USE;
+
+/* PM_OK, or PM_ERR_VERIFY with a text that names the first operation out of bounds or the first unequal output. */
+pm_status pm_verify_verdict(const pm_verify_report *report) PM_MUST_USE;
+
+/* One comparison, for tests of operations: runs the reference kernel of d on operands read from `loaded` (before the device's
+ * step), then steps the device and compares. The device's operands are those it holds. Adds a row. */
+pm_status pm_verify_dispatch(const char *name, pm_loaded *loaded, uint32_t dispatch, const char *dump_dir,
+                             pm_verify_report *report) PM_MUST_USE;
+
+#endif

@@ -1,0 +1,218 @@
+/* The structs of the Vulkan executor, one Vulkan noun a file:
+ *   vk_loader.c    libvulkan, found at run time; VkResult to pm_status     vk_instance.c  instance, validation, messenger
+ *   vk_caps.c      physical devices to pm_caps                             vk_quirks.c    the table of driver quirks
+ *   vk_memory.c    buffers with their memory; staging                      vk_store.c     named tensors; the arena
+ *   vk_pipeline.c  layouts, pipelines, the cache on disk                   vk_recorder.c  descriptor sets, command buffers
+ *   vk_cache.c     the cache file; vk_profiler.c timestamps                                          vk_loaded.c    a program on the device: load, run, peek
+ *   vk_executor.c  the device, the vtable
+ * Nothing here knows an operation or a model. An executor belongs to one thread at a time; executors share nothing but
+ * the loader. */
+#ifndef PM_VK_H
+#define PM_VK_H
+
+#include <volk.h>
+
+#include "runtime/executor.h"
+
+#define PM_VK_BLOCK_BYTES (64ull << 20)   /* weights and states are cut from blocks of this size */
+#define PM_VK_STAGING_BYTES (16ull << 20) /* two halves */
+#define PM_VK_WAIT_NS 60000000000ull      /* for one submission of a GPU */
+
+/* ---- loader ---- */
+bool pm_vk_loader_ready(void); /* loads libvulkan at the first call; false: this machine has none */
+void pm_vk_load_device(PFN_vkGetDeviceProcAddr get, VkDevice device, struct VolkDeviceTable *out);
+const char *pm_vk_result_name(VkResult r);
+/* PM_OK for VK_SUCCESS; else raises "<what>: <name of the result>". */
+pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
+#define VK_TRY(call, what) PM_TRY(pm_vk_check(call, what))
+
+/* ---- instance ---- */
+#define PM_VK_INSTANCE_FNS(X)                                                                                          \
+    X(vkDestroyInstance) X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties)                                \
+    X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties)           \
+    X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice)              \
+    X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)                        \
+    X(vkSetDebugUtilsObjectNameEXT)
+typedef struct pm_vk_instance {
+    VkInstance handle;
+    VkDebugUtilsMessengerEXT messenger;
+    bool debug_utils; /* else the last three functions must not be called */
+#define PM_VK_FN(name) PFN_##name name;
+    PM_VK_INSTANCE_FNS(PM_VK_FN)
+#undef PM_VK_FN
+} pm_vk_instance;
+/* ex: where messages of the validation layer go; only used with `validate`. The loader must be ready. */
+pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *out) PM_MUST_USE;
+void pm_vk_instance_destroy(pm_vk_instance *in);
+
+/* ---- physical devices ---- */
+typedef struct pm_vk_gpu {
+    VkPhysicalDevice handle;
+    uint32_t queue_family, timestamp_bits;
+    VkPhysicalDeviceMemoryProperties memory;
+    bool feedback, feedback_extension; /* says whether a pipeline came from the cache */
+    bool portability_subset;           /* the extension must be asked for where it is listed */
+    pm_caps caps;
+} pm_vk_gpu;
+/* The devices that can run the baseline kernels, in the driver's order. Free *out with pm_free. */
+pm_status pm_vk_gpus(const pm_vk_instance *in, pm_vk_gpu **out, size_t *out_n) PM_MUST_USE;
+void pm_vk_quirks_apply(pm_caps *caps, uint32_t driver_id);
+
+/* ---- buffers ---- */
+typedef enum pm_vk_use {
+    PM_VK_USE_DEVICE,  /* the device's own; mapped too where memory is unified */
+    PM_VK_USE_UPLOAD,  /* mapped, coherent */
+    PM_VK_USE_READBACK /* mapped, coherent, cached where there is such memory */
+} pm_vk_use;
+typedef struct pm_vk_buffer {
+    VkBuffer handle;
+    VkDeviceMemory memory;
+    unsigned char *mapped; /* NULL: reached by staging */
+    uint64_t bytes;
+} pm_vk_buffer;
+/* A part of a buffer. */
+typedef struct pm_vk_place {
+    const pm_vk_buffer *buffer;
+    uint64_t offset, bytes;
+} pm_vk_place;
+
+typedef struct pm_vk_staging {
+    pm_vk_buffer ring;
+    VkCommandPool pool;
+    VkCommandBuffer commands[2];
+    VkFence fences[2];
+    bool pending[2]; /* the fence of this half is on its way */
+    uint32_t next;
+} pm_vk_staging;
+
+/* ---- store ---- */
+typedef struct pm_vk_store_block {
+    pm_vk_buffer buffer; /* handle NULL: this place in the table is free */
+    uint64_t used;
+    uint32_t n_tensors;  /* live ones; the block is freed with the last */
+} pm_vk_store_block;
+typedef struct pm_vk_tensor {
+    char *name; /* NULL: dropped, its room can be taken by a tensor of the same size */
+    pm_vk_store_block *block;
+    uint64_t offset, bytes, reserved;
+} pm_vk_tensor;
+typedef struct pm_vk_store {
+    pm_vk_store_block **blocks; /* pointers: places in them stay valid while the table grows */
+    size_t n_blocks, cap_blocks;
+    pm_vk_tensor *tensors;
+    size_t n_tensors, cap_tensors;
+} pm_vk_store;
+typedef struct pm_vk_arena {
+    pm_vk_buffer *blocks;
+    size_t n_blocks, cap_blocks;
+    uint64_t generation; /* changes when a block moved: programs bind and record again */
+} pm_vk_arena;
+
+/* ---- pipelines ---- */
+typedef struct pm_vk_pipeline {
+    pm_variant variant;
+    uint32_t spec[PM_N_SPEC];
+    VkPipeline handle;
+} pm_vk_pipeline;
+typedef struct pm_vk_pipelines {
+    VkDescriptorSetLayout set_layouts[PM_MAX_BINDINGS + 1]; /* by number of bindings */
+    VkPipelineLayout layouts[PM_MAX_BINDINGS + 1];
+    VkPipelineCache cache;
+    char *cache_path; /* NULL: none on disk */
+    bool cache_changed;
+    pm_vk_pipeline *all;
+    size_t n, capacity;
+} pm_vk_pipelines;
+
+/* ---- the executor ---- */
+typedef struct pm_vk_executor {
+    pm_executor base;
+    pm_vk_instance in;
+    pm_vk_gpu gpu;
+    VkDevice device;
+    struct VolkDeviceTable d;
+    VkQueue queue;
+    VkCommandPool pool; /* of one-time command buffers */
+    pm_vk_staging staging;
+    pm_vk_store store;
+    pm_vk_arena arena;
+    pm_vk_pipelines pipelines;
+    bool lost;
+} pm_vk_executor;
+
+pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use, const char *name,
+                              pm_vk_buffer *out) PM_MUST_USE;
+void pm_vk_buffer_destroy(pm_vk_executor *ex, pm_vk_buffer *b);
+/* Between host and any buffer; both return when `data` may be reused, reading when it is complete. data NULL: zeros. */
+pm_status pm_vk_upload(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, const void *data,
+                       uint64_t bytes) PM_MUST_USE;
+pm_status pm_vk_download(pm_vk_executor *ex, const pm_vk_buffer *from, uint64_t offset, void *data,
+                         uint64_t bytes) PM_MUST_USE;
+pm_status pm_vk_staging_flush(pm_vk_executor *ex) PM_MUST_USE; /* waits for what was uploaded */
+void pm_vk_staging_destroy(pm_vk_executor *ex);
+void pm_vk_name(pm_vk_executor *ex, VkObjectType type, uint64_t handle, const char *name);
+/* Everything before it, then everything after it: of compute, transfers and, at the end, the host. */
+void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c);
+/* Submits and waits when fence is not NULL. */
+pm_status pm_vk_submit(pm_vk_executor *ex, VkCommandBuffer c, VkFence fence) PM_MUST_USE;
+pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) PM_MUST_USE;
+
+pm_status pm_vk_store_put(pm_executor *ex, const char *name, const void *data, uint64_t bytes) PM_MUST_USE;
+pm_status pm_vk_store_get(pm_executor *ex, const char *name, void *data, uint64_t bytes) PM_MUST_USE;
+bool pm_vk_store_has(const pm_executor *ex, const char *name);
+void pm_vk_store_drop(pm_executor *ex, const char *name);
+bool pm_vk_store_find(const pm_vk_executor *ex, const char *name, pm_vk_place *out);
+void pm_vk_store_destroy(pm_vk_executor *ex);
+pm_status pm_vk_arena_reserve(pm_vk_executor *ex, const pm_program *p) PM_MUST_USE;
+void pm_vk_arena_destroy(pm_vk_executor *ex);
+
+pm_status pm_vk_pipelines_create(pm_vk_executor *ex) PM_MUST_USE;
+void pm_vk_pipelines_destroy(pm_vk_executor *ex); /* saves the cache when it changed */
+pm_status pm_vk_pipeline_get(pm_vk_executor *ex, const pm_dispatch *d, VkPipeline *out) PM_MUST_USE;
+
+/* ---- a loaded program ---- */
+typedef struct pm_vk_loaded {
+    pm_loaded base;
+    uint64_t generation;    /* of the arena that the sets and command buffers were made for; 0: none */
+    VkPipeline *pipelines;  /* of each dispatch; owned by the executor */
+    uint32_t *set_index;    /* of each dispatch, into sets */
+    uint32_t *set_dispatch; /* of each set, a dispatch whose bindings it holds */
+    uint32_t n_sets;
+    VkDescriptorPool descriptors;
+    VkDescriptorSet *sets;
+    pm_vk_place *externals;
+    pm_vk_buffer constants, params, inputs, outputs;
+    uint64_t *input_offset, *output_offset;
+    VkCommandPool pool;
+    VkCommandBuffer *commands; /* one a submission */
+    uint32_t n_submits;
+    VkCommandBuffer step;
+    VkFence fence;
+    VkQueryPool queries; /* two a dispatch; NULL without profile */
+    uint64_t *times_ns, *ticks;
+} pm_vk_loaded;
+
+/* Where slot `slot` lies now. */
+pm_vk_place pm_vk_slot(const pm_vk_loaded *l, uint32_t slot);
+pm_status pm_vk_sets_create(pm_vk_loaded *l) PM_MUST_USE;          /* layout and pool, once */
+pm_status pm_vk_record(pm_vk_loaded *l) PM_MUST_USE;               /* binds and records when the arena moved; else nothing */
+pm_status pm_vk_record_step(pm_vk_loaded *l, uint32_t i) PM_MUST_USE; /* dispatch i alone, into l->step */
+
+pm_status pm_vk_profiler_create(pm_vk_loaded *l) PM_MUST_USE;
+void pm_vk_profiler_reset(const pm_vk_loaded *l, VkCommandBuffer c);
+void pm_vk_profiler_mark(const pm_vk_loaded *l, VkCommandBuffer c, uint32_t mark); /* 2i before, 2i+1 after dispatch i */
+pm_status pm_vk_profiler_read(pm_vk_loaded *l) PM_MUST_USE;
+void pm_vk_profiler_destroy(pm_vk_loaded *l);
+
+pm_status pm_vk_load(pm_executor *ex, const pm_program *p, pm_loaded **out) PM_MUST_USE;
+void pm_vk_unload(pm_loaded *l);
+pm_status pm_vk_write(pm_loaded *l, uint32_t input, const void *data, uint64_t bytes) PM_MUST_USE;
+void pm_vk_set_param(pm_loaded *l, uint32_t param, int32_t value);
+pm_status pm_vk_run(pm_loaded *l) PM_MUST_USE;
+pm_status pm_vk_read(pm_loaded *l, uint32_t output, void *data, uint64_t bytes) PM_MUST_USE;
+pm_status pm_vk_step(pm_loaded *l, uint32_t dispatch) PM_MUST_USE;
+pm_status pm_vk_peek(pm_loaded *l, const pm_range *r, void *data) PM_MUST_USE;
+pm_status pm_vk_poke(pm_loaded *l, const pm_range *r, const void *data) PM_MUST_USE;
+const uint64_t *pm_vk_times_ns(const pm_loaded *l);
+
+#endif

@@ -1,0 +1,170 @@
+/* Opening and closing a Vulkan device, submitting to its queue, and the vtable. The device is opened with no features:
+ * the baseline kernels need none. */
+#include "runtime/vulkan/vk.h"
+
+static const pm_executor_vtable vtable;
+
+void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c) {
+    const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const VkMemoryBarrier all = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                 .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                                 .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+                                                  VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT |
+                                                  VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT};
+    ex->d.vkCmdPipelineBarrier(c, stages, stages | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &all, 0, NULL, 0, NULL);
+}
+
+static pm_status check_lost(pm_vk_executor *ex, pm_status s) {
+    if (s == PM_ERR_LOST) ex->lost = true;
+    return s;
+}
+
+pm_status pm_vk_submit(pm_vk_executor *ex, VkCommandBuffer c, VkFence fence) {
+    if (ex->lost) return pm_raise(PM_ERR_LOST, "submit: device %s was lost before", ex->base.caps.name);
+    const VkSubmitInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &c};
+    ex->base.stats.n_submits++;
+    return check_lost(ex, pm_vk_check(ex->d.vkQueueSubmit(ex->queue, 1, &info, fence), "vkQueueSubmit"));
+}
+
+pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) {
+    if (ex->lost) return pm_raise(PM_ERR_LOST, "wait: device %s was lost before", ex->base.caps.name);
+    bool software = ex->base.caps.type == PM_DEVICE_SOFTWARE_GPU; /* as slow as it likes: it cannot hang */
+    uint64_t timeout = software ? UINT64_MAX : PM_VK_WAIT_NS * (n_submits ? n_submits : 1);
+    uint64_t start = pm_now_ns();
+    VkResult r = ex->d.vkWaitForFences(ex->device, 1, &fence, VK_TRUE, timeout);
+    ex->base.stats.device_ns += pm_now_ns() - start;
+    if (r == VK_TIMEOUT) {
+        ex->lost = true;
+        return pm_raise(PM_ERR_LOST, "wait: device %s did not finish within %llu s", ex->base.caps.name,
+                        (unsigned long long)(timeout / 1000000000));
+    }
+    PM_TRY(check_lost(ex, pm_vk_check(r, "vkWaitForFences")));
+    return pm_vk_check(ex->d.vkResetFences(ex->device, 1, &fence), "vkResetFences");
+}
+
+static pm_status create_device(pm_vk_executor *ex) {
+    const float priority = 1.0f;
+    const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                           .queueFamilyIndex = ex->gpu.queue_family,
+                                           .queueCount = 1,
+                                           .pQueuePriorities = &priority};
+    const char *extensions[2];
+    uint32_t n = 0;
+    if (ex->gpu.feedback_extension) extensions[n++] = VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME;
+    if (ex->gpu.portability_subset) extensions[n++] = "VK_KHR_portability_subset";
+    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                     .queueCreateInfoCount = 1,
+                                     .pQueueCreateInfos = &queue,
+                                     .enabledExtensionCount = n,
+                                     .ppEnabledExtensionNames = extensions};
+    VkResult r = ex->in.vkCreateDevice(ex->gpu.handle, &info, NULL, &ex->device);
+    if (r != VK_SUCCESS && r != VK_ERROR_OUT_OF_HOST_MEMORY && r != VK_ERROR_OUT_OF_DEVICE_MEMORY)
+        return pm_raise(PM_ERR_DEVICE, "open: device %s: vkCreateDevice: %s", ex->gpu.caps.name, pm_vk_result_name(r));
+    VK_TRY(r, "vkCreateDevice");
+    pm_vk_load_device(ex->in.vkGetDeviceProcAddr, ex->device, &ex->d);
+    ex->d.vkGetDeviceQueue(ex->device, ex->gpu.queue_family, 0, &ex->queue);
+    return PM_OK;
+}
+
+static pm_status choose(pm_vk_executor *ex, size_t index) {
+    pm_vk_gpu *gpus;
+    size_t n;
+    PM_TRY(pm_vk_gpus(&ex->in, &gpus, &n));
+    if (index < n) ex->gpu = gpus[index];
+    pm_free(gpus);
+    if (index >= n) return pm_raise(PM_ERR_DEVICE, "open: Vulkan device %zu: this machine has %zu", index, n);
+    return PM_OK;
+}
+
+static void apply_options(pm_vk_executor *ex) {
+    pm_caps *c = &ex->base.caps;
+    const pm_executor_options *o = &ex->base.options;
+    *c = ex->gpu.caps;
+    if (o->max_block_bytes && o->max_block_bytes < c->max_block_bytes) c->max_block_bytes = o->max_block_bytes;
+    if (o->submit_cost) c->submit_cost = o->submit_cost;
+}
+
+static void close_executor(pm_executor *base) {
+    pm_vk_executor *ex = (pm_vk_executor *)base;
+    if (ex->device) {
+        (void)ex->d.vkDeviceWaitIdle(ex->device); /* a lost device is idle */
+        pm_vk_staging_destroy(ex);
+        pm_vk_pipelines_destroy(ex);
+        pm_vk_arena_destroy(ex);
+        pm_vk_store_destroy(ex);
+        ex->d.vkDestroyDevice(ex->device, NULL);
+    }
+    pm_vk_instance_destroy(&ex->in);
+    pm_text_free(&base->messages);
+    pm_free(ex);
+}
+
+pm_status pm_vulkan_open(size_t index, const pm_executor_options *options, pm_executor **out) {
+    *out = NULL;
+    if (!pm_vk_loader_ready())
+        return pm_raise(PM_ERR_DEVICE, "open: no Vulkan loader (libvulkan.so.1) on this machine");
+    pm_vk_executor *ex = pm_calloc(1, sizeof *ex);
+    if (!ex) return PM_ERR_MEMORY;
+    ex->base.vtable = &vtable;
+    if (options) ex->base.options = *options;
+    pm_status s;
+    PM_GOTO(pm_vk_instance_create(ex->base.options.validate, &ex->base, &ex->in));
+    PM_GOTO(choose(ex, index));
+    apply_options(ex);
+    PM_GOTO(create_device(ex));
+    PM_GOTO(pm_vk_pipelines_create(ex));
+    ex->base.options.cache_dir = NULL; /* used up; the caller's string need not live on */
+    *out = &ex->base;
+    return PM_OK;
+fail:
+    close_executor(&ex->base);
+    return s;
+}
+
+pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_note) {
+    *out_caps = NULL;
+    *out_n = 0;
+    *out_note = "";
+    pm_vk_gpu *gpus = NULL;
+    size_t n = 0;
+    if (!pm_vk_loader_ready()) {
+        *out_note = "no Vulkan loader (libvulkan.so.1) on this machine";
+    } else {
+        pm_vk_instance in;
+        if (pm_vk_instance_create(false, NULL, &in) == PM_OK) {
+            pm_status s = pm_vk_gpus(&in, &gpus, &n);
+            pm_vk_instance_destroy(&in);
+            if (s != PM_OK) return s;
+        }
+        if (n == 0) *out_note = "no Vulkan 1.1 driver with a compute queue on this machine";
+    }
+    pm_caps *caps = pm_calloc(n, sizeof *caps);
+    if (!caps) {
+        pm_free(gpus);
+        return PM_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < n; i++) caps[i] = gpus[i].caps;
+    pm_free(gpus);
+    *out_caps = caps;
+    *out_n = n;
+    return PM_OK;
+}
+
+static const pm_executor_vtable vtable = {
+    .close = close_executor,
+    .put = pm_vk_store_put,
+    .has = pm_vk_store_has,
+    .get = pm_vk_store_get,
+    .drop = pm_vk_store_drop,
+    .load = pm_vk_load,
+    .unload = pm_vk_unload,
+    .write = pm_vk_write,
+    .set_param = pm_vk_set_param,
+    .run = pm_vk_run,
+    .read = pm_vk_read,
+    .step = pm_vk_step,
+    .peek = pm_vk_peek,
+    .poke = pm_vk_poke,
+    .times_ns = pm_vk_times_ns,
+};

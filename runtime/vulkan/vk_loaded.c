@@ -1,0 +1,261 @@
+/* A program on the device: its buffers, loading, running, reading, and the single steps of verification. The inputs wait in
+ * a mapped buffer of the program's own and are copied into the shared arena by its first command, the outputs out of it by
+ * its last. Every range of the program is checked once, at loading. */
+#include "runtime/vulkan/vk.h"
+
+#include <string.h>
+
+static pm_vk_loaded *vkl(pm_loaded *l) { return (pm_vk_loaded *)l; }
+static pm_vk_executor *vk(const pm_vk_loaded *l) { return (pm_vk_executor *)l->base.executor; }
+
+pm_vk_place pm_vk_slot(const pm_vk_loaded *l, uint32_t slot) {
+    const pm_program *p = l->base.program;
+    if (slot >= p->n_blocks) return l->externals[slot - p->n_blocks];
+    const pm_vk_buffer *b = &vk(l)->arena.blocks[slot];
+    return (pm_vk_place){b, 0, p->block_bytes[slot]};
+}
+
+/* ---- checks of what comes from lowering ---- */
+
+static pm_status check_range(const pm_program *p, const pm_range *r, const char *what) {
+    bool good = r->slot < p->n_blocks + p->n_externals;
+    uint64_t limit = 0;
+    if (good) limit = r->slot < p->n_blocks ? p->block_bytes[r->slot] : p->externals[r->slot - p->n_blocks].bytes;
+    if (good && r->offset <= limit && r->bytes <= limit - r->offset) return PM_OK;
+    return pm_raise(PM_ERR_OTHER, "load: program '%s', %s: slot %u, offset %llu, %llu bytes: outside the slot's %llu", p->name,
+                    what, r->slot, (unsigned long long)r->offset, (unsigned long long)r->bytes, (unsigned long long)limit);
+}
+
+static pm_status check_dispatch(const pm_vk_executor *ex, const pm_program *p, const pm_dispatch *d) {
+    const pm_caps *c = &ex->base.caps;
+    const char *label = d->label ? d->label : "a dispatch";
+    if ((unsigned)d->kernel >= PM_N_KERNELS || (unsigned)d->variant >= PM_N_VARIANTS || d->n_bindings == 0 ||
+        d->n_bindings > PM_MAX_BINDINGS || d->param_bytes > PM_MAX_PARAM_BYTES || d->param_bytes % 4 != 0)
+        return pm_raise(PM_ERR_OTHER, "load: program '%s', %s: kernel %d, variant %d, %u bindings, %u parameter bytes",
+                        p->name, label, (int)d->kernel, (int)d->variant, d->n_bindings, d->param_bytes);
+    for (uint32_t b = 0; b < d->n_bindings; b++) {
+        PM_TRY(check_range(p, &d->bindings[b], label));
+        if (d->bindings[b].offset % c->binding_alignment != 0 || d->bindings[b].bytes > c->max_binding_bytes)
+            return pm_raise(PM_ERR_OTHER, "load: program '%s', %s, binding %u: offset %llu, %llu bytes; %s wants multiples of "
+                            "%u and at most %llu", p->name, label, b, (unsigned long long)d->bindings[b].offset,
+                            (unsigned long long)d->bindings[b].bytes, c->name, c->binding_alignment,
+                            (unsigned long long)c->max_binding_bytes);
+    }
+    for (int i = 0; i < 3; i++)
+        if (d->groups[i] > c->max_groups[i])
+            return pm_raise(PM_ERR_OTHER, "load: program '%s', %s: %u workgroups along axis %d, %s allows %u", p->name, label,
+                            d->groups[i], i, c->name, c->max_groups[i]);
+    return PM_OK;
+}
+
+static pm_status check_program(const pm_vk_executor *ex, const pm_program *p) {
+    for (uint32_t i = 0; i < p->n_dispatches; i++) PM_TRY(check_dispatch(ex, p, &p->dispatches[i]));
+    for (uint32_t i = 0; i < p->n_inputs; i++) PM_TRY(check_range(p, &p->inputs[i].range, p->inputs[i].name));
+    for (uint32_t i = 0; i < p->n_outputs; i++) PM_TRY(check_range(p, &p->outputs[i].range, p->outputs[i].name));
+    return PM_OK;
+}
+
+/* ---- loading ---- */
+
+static pm_status find_external(pm_vk_loaded *l, const pm_external *e, pm_vk_place *out) {
+    pm_vk_executor *ex = vk(l);
+    const pm_program *p = l->base.program;
+    if (e->kind == PM_EXTERNAL_CONSTANTS) {
+        PM_TRY(pm_vk_buffer_create(ex, e->bytes, PM_VK_USE_DEVICE, "constants", &l->constants));
+        *out = (pm_vk_place){&l->constants, 0, e->bytes};
+        uint64_t bytes = e->bytes < p->constants_bytes ? e->bytes : p->constants_bytes;
+        return pm_vk_upload(ex, &l->constants, 0, p->constants, bytes);
+    }
+    if (e->kind == PM_EXTERNAL_PARAMS) {
+        PM_TRY(pm_vk_buffer_create(ex, e->bytes, PM_VK_USE_UPLOAD, "params", &l->params));
+        *out = (pm_vk_place){&l->params, 0, e->bytes};
+        return pm_vk_upload(ex, &l->params, 0, NULL, e->bytes);
+    }
+    if (!pm_vk_store_find(ex, e->name, out))
+        return pm_raise(PM_ERR_USAGE, "load: program '%s' uses the tensor '%s', which is not on %s", p->name, e->name,
+                        ex->base.caps.name);
+    if (out->bytes != e->bytes)
+        return pm_raise(PM_ERR_USAGE, "load: program '%s' uses the tensor '%s' with %llu bytes, there it has %llu", p->name,
+                        e->name, (unsigned long long)e->bytes, (unsigned long long)out->bytes);
+    return PM_OK;
+}
+
+/* Lays n tensors out in one mapped buffer. */
+static pm_status create_io(pm_vk_loaded *l, const pm_io *io, uint32_t n, pm_vk_use use, uint64_t *offsets) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        offsets[i] = bytes;
+        if (!pm_add_u64(bytes, pm_align_up(io[i].range.bytes, 16), &bytes))
+            return pm_raise(PM_ERR_MEMORY, "load: program '%s': its inputs or outputs are too large", l->base.program->name);
+    }
+    if (n == 0) return PM_OK;
+    bool in = use == PM_VK_USE_UPLOAD;
+    pm_vk_buffer *b = in ? &l->inputs : &l->outputs;
+    PM_TRY(pm_vk_buffer_create(vk(l), bytes, use, in ? "inputs" : "outputs", b));
+    memset(b->mapped, 0, (size_t)b->bytes); /* an input that is never written is zeros */
+    return PM_OK;
+}
+
+static pm_status create_commands(pm_vk_loaded *l) {
+    pm_vk_executor *ex = vk(l);
+    const pm_program *p = l->base.program;
+    l->n_submits = 1;
+    for (uint32_t i = 1; i < p->n_dispatches; i++) l->n_submits += p->dispatches[i].submit;
+    l->commands = pm_calloc(l->n_submits, sizeof(VkCommandBuffer));
+    if (!l->commands) return PM_ERR_MEMORY;
+    const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                          .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                          .queueFamilyIndex = ex->gpu.queue_family};
+    VK_TRY(ex->d.vkCreateCommandPool(ex->device, &pool, NULL, &l->pool), "vkCreateCommandPool");
+    VkCommandBufferAllocateInfo commands = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                            .commandPool = l->pool,
+                                            .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                            .commandBufferCount = l->n_submits};
+    VK_TRY(ex->d.vkAllocateCommandBuffers(ex->device, &commands, l->commands), "vkAllocateCommandBuffers");
+    commands.commandBufferCount = 1;
+    VK_TRY(ex->d.vkAllocateCommandBuffers(ex->device, &commands, &l->step), "vkAllocateCommandBuffers");
+    const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    return pm_vk_check(ex->d.vkCreateFence(ex->device, &fence, NULL, &l->fence), "vkCreateFence");
+}
+
+static pm_status fill(pm_vk_loaded *l) {
+    pm_vk_executor *ex = vk(l);
+    const pm_program *p = l->base.program;
+    l->pipelines = pm_calloc(p->n_dispatches, sizeof(VkPipeline));
+    l->set_index = pm_calloc(p->n_dispatches, sizeof *l->set_index);
+    l->set_dispatch = pm_calloc(p->n_dispatches, sizeof *l->set_dispatch);
+    l->externals = pm_calloc(p->n_externals, sizeof *l->externals);
+    l->input_offset = pm_calloc(p->n_inputs, sizeof *l->input_offset);
+    l->output_offset = pm_calloc(p->n_outputs, sizeof *l->output_offset);
+    if (!l->pipelines || !l->set_index || !l->set_dispatch || !l->externals || !l->input_offset || !l->output_offset)
+        return PM_ERR_MEMORY;
+    for (uint32_t i = 0; i < p->n_externals; i++) PM_TRY(find_external(l, &p->externals[i], &l->externals[i]));
+    PM_TRY(create_io(l, p->inputs, p->n_inputs, PM_VK_USE_UPLOAD, l->input_offset));
+    PM_TRY(create_io(l, p->outputs, p->n_outputs, PM_VK_USE_READBACK, l->output_offset));
+    for (uint32_t i = 0; i < p->n_dispatches; i++)
+        PM_TRY(pm_vk_pipeline_get(ex, &p->dispatches[i], &l->pipelines[i]));
+    PM_TRY(create_commands(l));
+    PM_TRY(pm_vk_profiler_create(l));
+    PM_TRY(pm_vk_sets_create(l));
+    return pm_vk_record(l);
+}
+
+pm_status pm_vk_load(pm_executor *base, const pm_program *p, pm_loaded **out) {
+    *out = NULL;
+    PM_TRY(check_program((pm_vk_executor *)base, p));
+    pm_vk_loaded *l = pm_calloc(1, sizeof *l);
+    if (!l) return PM_ERR_MEMORY;
+    l->base = (pm_loaded){base, p};
+    pm_status s = fill(l);
+    if (s != PM_OK) {
+        pm_vk_unload(&l->base);
+        return s;
+    }
+    *out = &l->base;
+    return PM_OK;
+}
+
+void pm_vk_unload(pm_loaded *base) {
+    if (!base) return;
+    pm_vk_loaded *l = vkl(base);
+    pm_vk_executor *ex = vk(l);
+    if (pm_vk_staging_flush(ex) != PM_OK) ex->lost = true; /* constants may be on their way */
+    pm_vk_profiler_destroy(l);
+    if (l->fence) ex->d.vkDestroyFence(ex->device, l->fence, NULL);
+    if (l->pool) ex->d.vkDestroyCommandPool(ex->device, l->pool, NULL);
+    if (l->descriptors) ex->d.vkDestroyDescriptorPool(ex->device, l->descriptors, NULL);
+    pm_vk_buffer_destroy(ex, &l->constants);
+    pm_vk_buffer_destroy(ex, &l->params);
+    pm_vk_buffer_destroy(ex, &l->inputs);
+    pm_vk_buffer_destroy(ex, &l->outputs);
+    pm_free(l->pipelines);
+    pm_free(l->set_index);
+    pm_free(l->set_dispatch);
+    pm_free(l->sets);
+    pm_free(l->externals);
+    pm_free(l->input_offset);
+    pm_free(l->output_offset);
+    pm_free(l->commands);
+    pm_free(l);
+}
+
+/* ---- running ---- */
+
+static pm_status check_io(const char *verb, const pm_io *io, uint32_t n, uint32_t i, uint64_t bytes) {
+    if (i >= n) return pm_raise(PM_ERR_USAGE, "%s: index %u, the program has %u", verb, i, n);
+    if (io[i].range.bytes != bytes)
+        return pm_raise(PM_ERR_USAGE, "%s: '%s' has %llu bytes, not %llu", verb, io[i].name,
+                        (unsigned long long)io[i].range.bytes, (unsigned long long)bytes);
+    return PM_OK;
+}
+
+pm_status pm_vk_write(pm_loaded *base, uint32_t input, const void *data, uint64_t bytes) {
+    pm_vk_loaded *l = vkl(base);
+    PM_TRY(check_io("write input", base->program->inputs, base->program->n_inputs, input, bytes));
+    if (bytes) memcpy(l->inputs.mapped + l->input_offset[input], data, (size_t)bytes);
+    return PM_OK;
+}
+
+pm_status pm_vk_read(pm_loaded *base, uint32_t output, void *data, uint64_t bytes) {
+    pm_vk_loaded *l = vkl(base);
+    PM_TRY(check_io("read output", base->program->outputs, base->program->n_outputs, output, bytes));
+    if (bytes) memcpy(data, l->outputs.mapped + l->output_offset[output], (size_t)bytes);
+    return PM_OK;
+}
+
+void pm_vk_set_param(pm_loaded *base, uint32_t param, int32_t value) {
+    pm_vk_loaded *l = vkl(base);
+    if (l->params.mapped && param < l->params.bytes / 4) memcpy(l->params.mapped + 4 * (size_t)param, &value, 4);
+}
+
+static pm_status check_messages(const pm_executor *ex) {
+    if (ex->stats.n_messages == 0) return PM_OK;
+    return pm_raise(PM_ERR_OTHER, "validation: %llu messages, the first: %.1000s", (unsigned long long)ex->stats.n_messages,
+                    ex->messages.data ? ex->messages.data : "");
+}
+
+pm_status pm_vk_run(pm_loaded *base) {
+    pm_vk_loaded *l = vkl(base);
+    pm_vk_executor *ex = vk(l);
+    uint64_t start = pm_now_ns(), waited = ex->base.stats.device_ns;
+    PM_TRY(pm_vk_record(l));
+    for (uint32_t i = 0; i < l->n_submits; i++)
+        PM_TRY(pm_vk_submit(ex, l->commands[i], i + 1 == l->n_submits ? l->fence : VK_NULL_HANDLE));
+    PM_TRY(pm_vk_wait(ex, l->fence, l->n_submits));
+    PM_TRY(pm_vk_profiler_read(l));
+    ex->base.stats.n_runs++;
+    ex->base.stats.host_ns += pm_now_ns() - start - (ex->base.stats.device_ns - waited);
+    return check_messages(&ex->base);
+}
+
+pm_status pm_vk_step(pm_loaded *base, uint32_t dispatch) {
+    pm_vk_loaded *l = vkl(base);
+    if (dispatch >= base->program->n_dispatches)
+        return pm_raise(PM_ERR_USAGE, "step: dispatch %u, the program has %u", dispatch, base->program->n_dispatches);
+    PM_TRY(pm_vk_record_step(l, dispatch));
+    PM_TRY(pm_vk_submit(vk(l), l->step, l->fence));
+    PM_TRY(pm_vk_wait(vk(l), l->fence, 1));
+    return check_messages(base->executor);
+}
+
+static pm_status locate(pm_vk_loaded *l, const pm_range *r, pm_vk_place *out) {
+    PM_TRY(check_range(l->base.program, r, "a range of verification"));
+    PM_TRY(pm_vk_record(l)); /* the arena may have moved or shrunk since */
+    *out = pm_vk_slot(l, r->slot);
+    out->offset += r->offset;
+    return PM_OK;
+}
+
+pm_status pm_vk_peek(pm_loaded *base, const pm_range *r, void *data) {
+    pm_vk_place at;
+    PM_TRY(locate(vkl(base), r, &at));
+    return pm_vk_download(vk(vkl(base)), at.buffer, at.offset, data, r->bytes);
+}
+
+pm_status pm_vk_poke(pm_loaded *base, const pm_range *r, const void *data) {
+    pm_vk_place at;
+    PM_TRY(locate(vkl(base), r, &at));
+    return pm_vk_upload(vk(vkl(base)), at.buffer, at.offset, data, r->bytes);
+}
+
+const uint64_t *pm_vk_times_ns(const pm_loaded *l) { return ((const pm_vk_loaded *)l)->times_ns; }

@@ -1,0 +1,90 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+// matmul for few rows: y[b,m,n] = act(scale * sum over k of a[b,m,k] b[b,n,k] + bias[n]) + residual[b,m,n].
+// Groups: y is the row m, z the batch. COLUMNS = 0, for b contiguous along k: a workgroup computes NPW columns (a
+// multiple of 4), four at a time; its invocations split k and add up through shared memory. COLUMNS = 1, for b contiguous
+// along n: an invocation computes one column, so that neighbours read neighbouring elements.
+// y may be the range of residual: no restrict there.
+#include "activation.glsl"
+#include "matmul.params.h"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = PM_SPEC_LOCAL_X) const uint LOCAL_X = 64;
+layout(constant_id = 3) const uint NPW = 4;
+layout(constant_id = 4) const uint COLUMNS = 0;
+layout(constant_id = PM_SPEC_ACT) const uint ACT = PM_ACT_NONE;
+layout(constant_id = PM_SPEC_HAS_BIAS) const uint HAS_BIAS = 0;
+layout(constant_id = PM_SPEC_HAS_RESIDUAL) const uint HAS_RESIDUAL = 0;
+layout(push_constant) uniform Push { pm_matmul_params p; };
+layout(std430, set = 0, binding = 0) readonly restrict buffer A { float a[]; };
+layout(std430, set = 0, binding = 1) readonly restrict buffer B { float b[]; };
+layout(std430, set = 0, binding = 2) readonly buffer Bias { float bias[]; };
+layout(std430, set = 0, binding = 3) readonly buffer Residual { float residual[]; };
+layout(std430, set = 0, binding = 4) writeonly buffer Y { float y[]; };
+const uint N_EIGHTS = LOCAL_X / 8;
+const uint COLUMN = LOCAL_X + 8; // eight words of padding: four columns are spread over the banks
+shared float partial[4 * COLUMN]; // [column][invocation], four columns at a time
+shared float eights[4 * N_EIGHTS]; // [column][eighth]: each joins eight of partial
+
+uint batch_offset(uint at[3], uint stride[3]) { return at[0] * stride[0] + at[1] * stride[1] + at[2] * stride[2]; }
+
+void finish(uint batch[3], uint m, uint n, float sum) {
+    float v = p.scale * sum;
+    if (HAS_BIAS != 0) v += bias[p.bias_offset + n];
+    v = activate(ACT, v);
+    if (HAS_RESIDUAL != 0)
+        v += residual[p.residual_offset + batch_offset(batch, p.residual_batch) + m * p.residual_m + n];
+    y[p.y_offset + batch_offset(batch, p.y_batch) + m * p.y_m + n] = v;
+}
+
+void main() {
+    uint z = gl_WorkGroupID.z, m = gl_WorkGroupID.y, lane = gl_LocalInvocationID.x;
+    uint batch[3];
+    batch[2] = z % p.batch[2];
+    batch[1] = z / p.batch[2] % p.batch[1];
+    batch[0] = z / p.batch[2] / p.batch[1];
+    uint from_a = p.a_offset + batch_offset(batch, p.a_batch) + m * p.a_m;
+    uint from_b = p.b_offset + batch_offset(batch, p.b_batch);
+
+    if (COLUMNS != 0) {
+        uint n = gl_WorkGroupID.x * LOCAL_X + lane;
+        if (n >= p.n) return;
+        from_b += n * p.b_n;
+        float sum = 0.0;
+        for (uint k0 = 0; k0 < p.k; k0 += 32) { // in parts, so that roundings do not pile up over all of k
+            float part = 0.0;
+            for (uint k = k0; k < min(k0 + 32, p.k); k++) part += a[from_a + k * p.a_k] * b[from_b + k * p.b_k];
+            sum += part;
+        }
+        finish(batch, m, n, sum);
+        return;
+    }
+
+    uint last = p.n - 1u; // past the last column it is computed again, and not written
+    for (uint j = 0; j < NPW; j += 4) {
+        uint n = gl_WorkGroupID.x * NPW + j;
+        uvec4 column = from_b + min(uvec4(n, n + 1, n + 2, n + 3), uvec4(last)) * p.b_n;
+        vec4 sum = vec4(0);
+        for (uint k = lane; k < p.k; k += LOCAL_X) {
+            uvec4 at = column + k * p.b_k;
+            sum += a[from_a + k * p.a_k] * vec4(b[at.x], b[at.y], b[at.z], b[at.w]);
+        }
+        partial[lane] = sum.x;
+        partial[COLUMN + lane] = sum.y;
+        partial[2 * COLUMN + lane] = sum.z;
+        partial[3 * COLUMN + lane] = sum.w;
+        barrier();
+        if (lane < 4 * N_EIGHTS) {
+            uint at = lane / N_EIGHTS * COLUMN + lane % N_EIGHTS;
+            float eight = partial[at];
+            for (uint i = 1; i < 8; i++) eight += partial[at + i * N_EIGHTS];
+            eights[lane] = eight;
+        }
+        barrier();
+        if (lane < 4u && n + lane < p.n) {
+            float total = eights[lane * N_EIGHTS];
+            for (uint i = 1; i < N_EIGHTS; i++) total += eights[lane * N_EIGHTS + i];
+            finish(batch, m, n + lane, total);
+        } // the next partial may be written now; eights only past the next barrier
+    }
+}

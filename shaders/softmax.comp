@@ -1,0 +1,59 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+// softmax: y[b,.,.,t,s] = exp(z[s] - max z) / sum exp(z - max z) over the present s, z = softcap(scale x[..,s]) + bias[..,s].
+// Absent keys (mask, or x or z <= PM_MASKED_F32) give 0; a row of absent keys gives 0. One workgroup a row (b,.,.,t);
+// an invocation takes every LOCAL_X-th key, in three passes: maximum, exponentials and their sum, division.
+#include "activation.glsl"
+#include "softmax.params.h"
+#include "index.glsl"
+#include "reduce.glsl"
+
+layout(push_constant) uniform Push { pm_softmax_params p; };
+layout(std430, set = 0, binding = 0) readonly buffer X { float x[]; };
+layout(std430, set = 0, binding = 1) readonly buffer Position { int position[]; };
+layout(std430, set = 0, binding = 2) readonly buffer Lengths { int lengths[]; };
+layout(std430, set = 0, binding = 3) readonly buffer KeyMask { uint key_mask[]; };
+layout(std430, set = 0, binding = 4) readonly buffer Bias { float bias[]; };
+layout(std430, set = 0, binding = 5) buffer Y { float y[]; };
+#include "mask.glsl"
+
+// z[s] of the row whose x and bias start at the given elements; NONE when key s is absent.
+float score(uint b, uint s, uint x_row, uint bias_row) {
+    if (!key_allowed(b, s)) return NONE;
+    float entry = x[x_row + s * p.x_stride[4]];
+    if (entry <= MASKED) return NONE; // before scale and cap lift it
+    float z = soft_cap(p.scale * entry, p.softcap);
+    if ((MASK & PM_MASK_BIAS) != 0u) z += bias[bias_row + s * p.bias_stride[4]];
+    return z > MASKED ? z : NONE;
+}
+
+void main() {
+    uint row = folded_group();
+    if (row >= p.dims[0] * p.dims[1] * p.dims[2] * p.dims[3]) return;
+    uint at[5];
+    unflatten(row * p.dims[4], p.dims, at);
+    uint x_row = p.x_offset + strided(at, p.x_stride);
+    uint y_row = p.y_offset + strided(at, p.y_stride);
+    uint bias_row = p.bias_offset + strided(at, p.bias_stride);
+    uint b = at[0], lane = gl_LocalInvocationID.x;
+    uint first, end;
+    key_range(b, at[3], p.dims[4], first, end);
+
+    float largest = NONE;
+    for (uint s = first + lane; s < end; s += LOCAL_X) largest = max(largest, score(b, s, x_row, bias_row));
+    largest = group_max(largest);
+
+    float sum = 0.0;
+    for (uint s = lane; s < p.dims[4]; s += LOCAL_X) {
+        float e = 0.0;
+        if (s >= first && s < end) {
+            float z = score(b, s, x_row, bias_row);
+            if (z > NONE) e = exp(z - largest);
+        }
+        y[y_row + s * p.y_stride[4]] = e;
+        sum += e;
+    }
+    sum = group_sum(sum);
+    if (sum == 0.0) return; // no key: the zeros are written
+    for (uint s = lane; s < p.dims[4]; s += LOCAL_X) y[y_row + s * p.y_stride[4]] /= sum; // its own elements: no barrier
+}

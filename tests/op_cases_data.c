@@ -1,0 +1,195 @@
+/* Cases of the kernels gather, cache_write and rotary, and of concat, which runs as copies. */
+#include "tests/support_ops.h"
+
+/* ---- gather: V, C, then the ids' dims ---- */
+
+static int ids_rank(const test_op_case *c) {
+    int rank = 0;
+    while (rank < 4 && c->size[2 + rank] > 0) rank++;
+    return rank;
+}
+
+static pm_tensor *gather(pm_graph *g, const test_op_case *c) {
+    return pm_gather(g, pm_weight(g, "table", PM_F32, 2, c->size), pm_input(g, "ids", PM_I32, ids_rank(c), c->size + 2));
+}
+
+static pm_tensor *gather_i32(pm_graph *g, const test_op_case *c) {
+    return pm_gather(g, pm_weight(g, "table", PM_I32, 2, c->size), pm_input(g, "ids", PM_I32, ids_rank(c), c->size + 2));
+}
+
+/* the table transposed and cut; every second id */
+static pm_tensor *gather_strided(pm_graph *g, const test_op_case *c) {
+    pm_tensor *table = pm_input(g, "table", PM_F32, 2, (int64_t[]){c->size[1] + 2, c->size[0] + 3});
+    pm_tensor *ids = pm_input(g, "ids", PM_I32, 2, (int64_t[]){c->size[2], 2});
+    table = pm_slice(g, pm_slice(g, table, 0, 2, c->size[1]), 1, 3, c->size[0]);
+    return pm_gather(g, pm_transpose(g, table, 0, 1), pm_reshape(g, pm_slice(g, ids, 1, 1, 1), 1, c->size + 2));
+}
+
+/* one id for all: a stride of 0 */
+static pm_tensor *gather_expanded(pm_graph *g, const test_op_case *c) {
+    pm_tensor *ids = pm_expand(g, pm_input(g, "ids", PM_I32, 1, (int64_t[]){1}), 1, c->size + 2);
+    return pm_gather(g, pm_weight(g, "table", PM_F32, 2, c->size), ids);
+}
+
+/* rows of learned positions: iota + position */
+static pm_tensor *gather_positions(pm_graph *g, const test_op_case *c) {
+    pm_tensor *ids = pm_add(g, pm_iota(g, c->size[2]), pm_param(g, "position"));
+    return pm_gather(g, pm_weight(g, "table", PM_F32, 2, c->size), ids);
+}
+
+/* ---- concat: dims of one part in size[0..3], attrs.axis, the number of parts in size[5]; part i is i longer ---- */
+
+static pm_tensor *concat(pm_graph *g, const test_op_case *c) {
+    pm_tensor *parts[PM_MAX_IN];
+    char name[] = "x0";
+    int n = (int)c->size[5], rank = 0;
+    while (rank < 4 && c->size[rank] > 0) rank++;
+    for (int i = 0; i < n; i++) {
+        int64_t dims[4];
+        memcpy(dims, c->size, sizeof dims);
+        dims[c->attrs.axis] += i;
+        name[1] = (char)('0' + i);
+        parts[i] = pm_input(g, name, PM_F32, rank, dims);
+    }
+    return pm_concat(g, n, parts, c->attrs.axis);
+}
+
+/* the two halves change places, as a rotation's do */
+static pm_tensor *concat_swapped(pm_graph *g, const test_op_case *c) {
+    pm_tensor *x = pm_input(g, "x", PM_F32, 3, c->size);
+    int64_t half = c->size[2] / 2;
+    return pm_concat(g, 2, (pm_tensor *[]){pm_neg(g, pm_slice(g, x, 2, half, half)), pm_slice(g, x, 2, 0, half)}, 2);
+}
+
+/* x, x transposed, x's first column expanded */
+static pm_tensor *concat_views(pm_graph *g, const test_op_case *c) {
+    const int64_t n = c->size[0];
+    pm_tensor *x = pm_input(g, "x", PM_F32, 2, (int64_t[]){n, n});
+    pm_tensor *column = pm_expand(g, pm_slice(g, x, 1, 0, 1), 2, (int64_t[]){n, 3});
+    return pm_concat(g, 3, (pm_tensor *[]){x, pm_transpose(g, x, 0, 1), column}, 1);
+}
+
+/* ---- cache_write: B G T S D; position from its hint ---- */
+
+static pm_tensor *cache_write_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
+    const int64_t *s = c->size;
+    pm_tensor *state = pm_state(g, "state", PM_F32, 4, (int64_t[]){s[0], s[1], s[3], s[4]});
+    return pm_cache_write(g, state, x, pm_param(g, "position"));
+}
+
+static pm_tensor *cache_write(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    return cache_write_of(g, c, pm_input(g, "x", PM_F32, 4, (int64_t[]){s[0], s[1], s[2], s[4]}));
+}
+
+/* x is [B,T,G,D], as a projection leaves it */
+static pm_tensor *cache_write_heads(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){s[0], s[2], s[1], s[4]});
+    return cache_write_of(g, c, pm_transpose(g, x, 1, 2));
+}
+
+/* twice: the second write stands after the first */
+static pm_tensor *cache_write_twice(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){s[0], s[1], s[2], s[4]});
+    pm_tensor *after = cache_write_of(g, c, x);
+    return pm_neg(g, pm_cache_write(g, after, pm_abs(g, x), pm_param(g, "later")));
+}
+
+/* ---- rotary: B H T D; size[4]: rank of the tables ---- */
+
+static pm_tensor *table_of(pm_graph *g, const test_op_case *c, const char *name) {
+    const int64_t *s = c->size;
+    if (s[4] == 4) return pm_input(g, name, PM_F32, 4, (int64_t[]){s[0], 1, s[2], s[3]});
+    return pm_weight(g, name, PM_F32, 2, s + 2);
+}
+
+static pm_tensor *rotary_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
+    pm_tensor *in[] = {x, table_of(g, c, "cos"), table_of(g, c, "sin")};
+    return pm_add_op(g, PM_OP_ROTARY, 3, in, NULL);
+}
+
+static pm_tensor *rotary(pm_graph *g, const test_op_case *c) { return rotary_of(g, c, pm_input(g, "x", PM_F32, 4, c->size)); }
+
+/* x is [B,T,H,D], with another tensor of the same rows beside it */
+static pm_tensor *rotary_heads(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){s[0], s[2], s[1] + 2, s[3]});
+    return rotary_of(g, c, pm_transpose(g, pm_slice(g, x, 2, 1, s[1]), 1, 2));
+}
+
+/* rows T at position .. of longer tables, as decoding reads them; the result goes on as [B,T,H,D] */
+static pm_tensor *rotary_strided_result(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *y = rotary(g, c);
+    if (y && pm_tensor_set_strides(y, (int64_t[]){s[1] * s[2] * s[3], s[3], s[1] * s[3], 1}) != PM_OK) return NULL;
+    return y;
+}
+
+/* ---- the table ---- */
+
+#define GATHER(text, how, low, high, ...)                                                                              \
+    {.name = "gather " text, .build = gather##how, .size = {__VA_ARGS__}, .hints = {{"ids", TEST_UNIFORM, low, high}}}
+#define CONCAT(text, how, ax, ...) {.name = "concat " text, .build = concat##how, .attrs = {.axis = ax}, .size = {__VA_ARGS__}}
+#define CACHE(text, how, at, ...)                                                                                      \
+    {.name = "cache_write " text, .build = cache_write##how, .size = {__VA_ARGS__},                                    \
+     .hints = {{"position", TEST_UNIFORM, at, at}, {"later", TEST_UNIFORM, 2, 2}}}
+#define ROTARY(text, how, ...)                                                                                         \
+    {.name = "rotary " text, .build = rotary##how, .size = {__VA_ARGS__},                                              \
+     .hints = {{"cos", TEST_UNIFORM, -1, 1}, {"sin", TEST_UNIFORM, -1, 1}}}
+
+static const test_op_case cases[] = {
+    GATHER("one", , 0, 0, 1, 1, 1),
+    GATHER("rank 1", , 0, 12, 13, 33, 65),
+    GATHER("rank 0 ids", , 5, 5, 13, 33),
+    GATHER("rank 2 ids", , 0, 12, 13, 17, 3, 5),
+    GATHER("rank 4 ids", , 0, 12, 13, 3, 2, 3, 4, 5),
+    GATHER("out of range", , -5, 20, 13, 33, 65),
+    GATHER("extreme ids", , -2147483648.0, 2147483647.0, 13, 33, 9),
+    GATHER("large", , 0, 999, 1000, 129, 257),
+    GATHER("strided", _strided, -1, 13, 13, 7, 17),
+    GATHER("expanded", _expanded, 3, 3, 13, 7, 17),
+    GATHER("one column", , 0, 12, 13, 1, 65),
+    {.name = "gather i32", .build = gather_i32, .size = {13, 5, 9},
+     .hints = {{"ids", TEST_UNIFORM, 0, 13}, {"table", TEST_RAMP, -40, 40}}},
+    {.name = "gather positions", .build = gather_positions, .size = {13, 5, 7}, .hints = {{"position", TEST_UNIFORM, 9, 9}}},
+
+    CONCAT("axis 0", , 0, 3, 5, 0, 0, 0, 3),
+    CONCAT("axis 1", , 1, 3, 5, 0, 0, 0, 3),
+    CONCAT("rank 1", , 0, 7, 0, 0, 0, 0, 2),
+    CONCAT("axis 1 of 3", , 1, 3, 5, 7, 0, 0, 2),
+    CONCAT("axis 0 of 4", , 0, 2, 3, 4, 5, 0, 2),
+    CONCAT("axis 2 of 4", , 2, 2, 3, 4, 5, 0, 3),
+    CONCAT("axis 3 of 4", , 3, 2, 3, 4, 16, 0, 4),
+    CONCAT("eight", , 1, 3, 1, 0, 0, 0, 8),
+    CONCAT("one part", , 0, 3, 5, 0, 0, 0, 1),
+    CONCAT("swapped", _swapped, 2, 3, 5, 34),
+    CONCAT("views", _views, 1, 17),
+
+    CACHE("at 0", , 0, 1, 2, 3, 9, 16),
+    CACHE("in the middle", , 4, 2, 3, 3, 9, 5),
+    CACHE("at the end", , 6, 1, 2, 3, 9, 16),
+    CACHE("partly past the end", , 7, 2, 2, 3, 9, 16),
+    CACHE("past the end", , 9, 1, 2, 3, 9, 16),
+    CACHE("far past the end", , 2147483647, 1, 2, 3, 9, 16),
+    CACHE("partly before 0", , -1, 1, 2, 3, 9, 16),
+    CACHE("far before 0", , -2147483648.0, 1, 2, 3, 9, 16),
+    CACHE("one", , 5, 1, 1, 1, 9, 1),
+    CACHE("more rows than slots", , 0, 1, 2, 11, 9, 3),
+    CACHE("heads", _heads, 3, 2, 3, 5, 17, 8),
+    CACHE("twice", _twice, 1, 1, 2, 3, 9, 5),
+    CACHE("large", , 100, 2, 8, 33, 200, 64),
+
+    ROTARY("D 2", , 1, 1, 1, 2),
+    ROTARY("D 64", , 1, 3, 5, 64),
+    ROTARY("D 6", , 2, 3, 5, 6),
+    ROTARY("T 1", , 2, 3, 1, 32),
+    ROTARY("table a batch", , 2, 3, 5, 8, 4),
+    ROTARY("heads", _heads, 2, 3, 5, 16),
+    ROTARY("heads, table a batch", _heads, 2, 3, 5, 16, 4),
+    ROTARY("strided result", _strided_result, 2, 3, 5, 16),
+    ROTARY("large", , 2, 8, 65, 64),
+};
+
+const test_op_table test_data_cases = {cases, PM_COUNT(cases)};

@@ -1,0 +1,43 @@
+/* See support_memory.h. */
+#include "tests/support_memory.h"
+
+#include <stdlib.h>
+
+static void *counting_alloc(void *user, void *old, size_t bytes) {
+    test_memory *m = user;
+    if (!bytes) {
+        free(old);
+        m->live--;
+        return NULL;
+    }
+    if (++m->n_calls == m->fail_at) return NULL;
+    void *p = realloc(old, bytes);
+    if (p && !old) m->live++;
+    return p;
+}
+
+void test_memory_begin(test_memory *m, size_t fail_at) {
+    *m = (test_memory){.fail_at = fail_at};
+    pm_set_allocator(counting_alloc, m);
+}
+
+void test_memory_end(void) {
+    pm_set_allocator(NULL, NULL);
+}
+
+size_t test_every_allocation(pm_status (*work)(void *user), void *user) {
+    for (size_t n = 1;; n++) {
+        test_memory m;
+        test_memory_begin(&m, n);
+        pm_status s = work(user);
+        test_memory_end();
+        if (m.live) fail_msg("allocation %zu failed: %zu blocks were not freed", n, m.live);
+        if (m.n_calls < n) {
+            if (s != PM_OK)
+                fail_msg("no allocation failed, but the status is %d: %s", (int)s, pm_error_text());
+            return n - 1;
+        }
+        if (s != PM_ERR_MEMORY)
+            fail_msg("allocation %zu failed, but the status is %d: %s", n, (int)s, pm_error_text());
+    }
+}

@@ -1,0 +1,258 @@
+/* Files that are cut or absurd: each gives PM_ERR_FILE and one line that names the key or tensor and the
+ * values, before a device is opened. */
+#include "tests/support_memory.h"
+#include "tests/support_models.h"
+
+#include <stdlib.h>
+
+/* ---- config.json ---- */
+
+typedef struct bad_key {
+    const char *model, *key, *json;
+    const char *words[5];
+} bad_key;
+
+static const bad_key bad_keys[] = {
+    {"llama", "model_type", NULL, {"model_type is missing"}},
+    {"llama", "model_type", "\"rwkv\"", {"model_type", "rwkv", "llama", "gpt2"}},
+    {"llama", "model_type", "3", {"model_type", "not a text"}},
+    {"llama",
+     "architectures",
+     "[\"LlamaForQuestionAnswering\"]",
+     {"architectures", "LlamaForQuestionAnswering", "LlamaForCausalLM"}},
+    {"llama", "hidden_size", NULL, {"hidden_size is missing"}},
+    {"llama", "hidden_size", "-3", {"hidden_size is -3", "1..65536"}},
+    {"llama", "hidden_size", "0", {"hidden_size is 0"}},
+    {"llama", "hidden_size", "\"32\"", {"hidden_size", "\"32\"", "an integer"}},
+    {"llama", "hidden_size", "32.5", {"hidden_size", "32.5", "an integer"}},
+    {"llama", "hidden_size", "9000000000000000000", {"hidden_size is 9000000000000000000"}},
+    {"llama", "hidden_size", "36", {"model.embed_tokens.weight", "[61,32]", "[61,36]"}},
+    {"llama", "num_hidden_layers", "1000000000", {"num_hidden_layers is 1000000000", "1..512"}},
+    {"llama", "num_hidden_layers", "3", {"model.layers.2.", "missing"}},
+    {"llama", "num_attention_heads", "3", {"num_attention_heads", "3"}},
+    {"llama", "num_attention_heads", "0", {"num_attention_heads is 0"}},
+    {"llama", "num_key_value_heads", "3", {"num_key_value_heads is 3", "num_attention_heads", "4"}},
+    {"llama", "num_key_value_heads", "8", {"num_key_value_heads is 8"}},
+    {"llama", "head_dim", "7", {"head_dim is 7", "even"}},
+    {"llama", "head_dim", "16", {"q_proj.weight", "[32,32]", "[64,32]"}},
+    {"llama", "intermediate_size", "49", {"mlp.up_proj.weight", "[48,32]", "[49,32]"}},
+    {"llama", "vocab_size", "62", {"model.embed_tokens.weight", "[61,32]", "[62,32]"}},
+    {"llama", "vocab_size", "99999999999", {"vocab_size is 99999999999"}},
+    {"llama", "max_position_embeddings", "999999999", {"max_position_embeddings is 999999999"}},
+    {"llama", "rms_norm_eps", "-1", {"rms_norm_eps is -1"}},
+    {"llama", "rms_norm_eps", "\"small\"", {"rms_norm_eps", "small", "a number"}},
+    {"llama", "hidden_act", "\"xielu\"", {"hidden_act", "xielu", "silu"}},
+    {"llama", "attention_bias", "true", {"q_proj.bias", "missing"}},
+    {"llama", "attention_bias", "1", {"attention_bias", "true or false"}},
+    {"llama", "rope_parameters", "{\"rope_type\":\"yarn\",\"factor\":4.0}", {"rope_type", "yarn", "llama3"}},
+    {"llama", "rope_parameters", "{\"rope_type\":\"llama3\",\"factor\":4.0}", {"low_freq_factor is missing"}},
+    {"llama", "rope_parameters", "7", {"rope_parameters is not an object"}},
+    {"llama", "rope_scaling", "{\"type\":\"dynamic\",\"factor\":2.0}", {"type", "dynamic"}},
+    {"llama", "eos_token_id", "\"</s>\"", {"eos_token_id"}},
+    {"llama3-rope", "tie_word_embeddings", "false", {"lm_head.weight", "missing", "[61,32]"}},
+    {"gpt2", "n_head", "5", {"n_head is 5", "n_embd", "32"}},
+    {"gpt2", "n_positions", "63", {"transformer.wpe.weight", "[64,32]", "[63,32]"}},
+    {"gpt2", "activation_function", "\"snake\"", {"activation_function", "snake"}},
+    {"gpt2", "scale_attn_by_inverse_layer_idx", "true", {"scale_attn_by_inverse_layer_idx is true"}},
+    {"bert-ner", "id2label", "{\"0\":\"A\"}", {"classifier.weight", "[9,32]", "[1,32]"}},
+    {"bert-base", "position_embedding_type", "\"relative_key\"", {"position_embedding_type", "relative_key"}},
+    {"bert-base", "is_decoder", "true", {"is_decoder is true"}},
+    {"bert-base", "type_vocab_size", "3", {"token_type_embeddings", "[2,32]", "[3,32]"}},
+    {"transformer", "positions", "\"learned\"", {"positions", "learned", "sinusoidal"}},
+    {"transformer", "nhead", "7", {"nhead is 7", "d_model"}},
+    {"transformer", "dim_feedforward", NULL, {"dim_feedforward is missing"}},
+};
+
+static void test_bad_keys(void **state) {
+    (void)state;
+    for (size_t i = 0; i < PM_COUNT(bad_keys); i++) {
+        const bad_key *b = &bad_keys[i];
+        test_path folder = test_copy_model(b->model);
+        test_edit_config(&folder, b->key, b->json);
+        test_expect_error(&folder, PM_ERR_FILE, b->words);
+    }
+}
+
+static void test_bad_config_files(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *words[3];
+    } rows[] = {{"", {"config.json"}},
+                {"[1]", {"config.json", "not a JSON object"}},
+                {"{\"model_type\":\"llama\",", {"config.json", "line 1"}},
+                {"{\"a\":1,\"a\":2}", {"config.json", "duplicate"}},
+                {"\xff\xfe{", {"config.json"}}};
+    for (size_t i = 0; i < PM_COUNT(rows); i++) {
+        test_path folder = test_copy_model("llama"), path = test_join(&folder, "config.json");
+        test_write_file(path.s, rows[i].text, strlen(rows[i].text));
+        test_expect_error(&folder, PM_ERR_FILE, rows[i].words);
+    }
+    test_path empty = test_folder(), none = {"/nonexistent-model"};
+    test_expect_error(&empty, PM_ERR_FILE, (const char *[]){"config.json", NULL});
+    test_expect_error(&none, PM_ERR_FILE, (const char *[]){"/nonexistent-model", "built-in", NULL});
+}
+
+/* ---- model.safetensors ---- */
+
+typedef struct bad_tensor {
+    const char *model, *tensor, *field, *json;
+    const char *words[5];
+} bad_tensor;
+
+static const bad_tensor bad_tensors[] = {
+    {"gpt2",
+     "transformer.h.0.attn.c_attn.weight",
+     NULL,
+     NULL,
+     {"model.safetensors", "transformer.h.0.attn.c_attn.weight", "missing", "[32,96]"}},
+    {"gpt2",
+     "transformer.h.0.attn.c_attn.weight",
+     "shape",
+     "[96,32]",
+     {"c_attn.weight is [96,32]", "expected [32,96]"}},
+    {"gpt2",
+     "transformer.h.0.attn.c_attn.weight",
+     "shape",
+     "[3072]",
+     {"c_attn.weight is [3072]", "expected [32,96]"}},
+    {"gpt2", "transformer.h.0.attn.c_attn.weight", "shape", "[32,97]", {"c_attn.weight", "3104 elements"}},
+    {"gpt2", "transformer.h.1.ln_2.bias", "dtype", "\"I32\"", {"transformer.h.1.ln_2.bias", "i32", "f32"}},
+    {"gpt2", "transformer.h.1.ln_2.bias", "dtype", "\"F16\"", {"transformer.h.1.ln_2.bias", "128 bytes"}},
+    {"gpt2", "transformer.h.1.ln_2.bias", "dtype", "\"U32\"", {"transformer.h.1.ln_2.bias", "type"}},
+    {"gpt2", "transformer.h.1.ln_2.bias", "data_offsets", "[0,128]", {"share bytes"}},
+    {"gpt2",
+     "transformer.h.1.ln_2.bias",
+     "data_offsets",
+     "[99999999,99999999]",
+     {"transformer.h.1.ln_2.bias", "99999999"}},
+    {"llama", "model.norm.weight", NULL, NULL, {"model.norm.weight is missing", "[32]"}},
+    {"llama",
+     "model.layers.1.mlp.up_proj.weight",
+     NULL,
+     NULL,
+     {"model.layers.1.mlp.up_proj.weight is missing"}},
+    {"bert-mlm", "cls.predictions.bias", NULL, NULL, {"cls.predictions.bias is missing"}},
+    {"bert-base", "pooler.dense.bias", NULL, NULL, {"pooler.dense.bias is missing"}},
+    {"bert-classify",
+     "classifier.weight",
+     "shape",
+     "[32,3]",
+     {"classifier.weight is [32,3]", "expected [3,32]"}},
+    {"transformer",
+     "transformer.decoder.layers.1.multihead_attn.in_proj_weight",
+     NULL,
+     NULL,
+     {"transformer.decoder.layers.1.multihead_attn.in_proj_weight is missing", "[96,32]"}},
+    {"transformer", "generator.bias", "shape", "[1,61]", {"generator.bias is [1,61]", "expected [61]"}},
+};
+
+static void test_bad_tensors(void **state) {
+    (void)state;
+    for (size_t i = 0; i < PM_COUNT(bad_tensors); i++) {
+        const bad_tensor *b = &bad_tensors[i];
+        test_path folder = test_copy_model(b->model);
+        test_edit_header(&folder, b->tensor, b->field, b->json);
+        test_expect_error(&folder, PM_ERR_FILE, b->words);
+    }
+}
+
+static void test_cut_weights(void **state) {
+    (void)state;
+    static const size_t cuts[] = {0, 1, 7, 8, 9, 100, 2583, 2584, 2585, 40000};
+    size_t n;
+    unsigned char *data = test_read_file(test_reference("gpt2", "model.safetensors").s, &n);
+    for (size_t i = 0; i <= PM_COUNT(cuts); i++) {
+        test_path folder = test_copy_model("gpt2"), path = test_join(&folder, "model.safetensors");
+        test_write_file(path.s, data, i < PM_COUNT(cuts) ? cuts[i] : n - 1);
+        test_expect_error(&folder, PM_ERR_FILE, (const char *[]){"model.safetensors", NULL});
+    }
+    free(data);
+}
+
+/* ---- what must still open ---- */
+
+static void expect_open(const test_path *folder) {
+    pm_model *m;
+    assert_ok(pm_model_open(folder->s, &m));
+    pm_model_close(m);
+}
+
+static void test_good_variants(void **state) {
+    (void)state;
+    static const bad_key good[] = {
+        {"gpt2", "n_inner", "48", {NULL}},
+        {"gpt2", "architectures", NULL, {NULL}},
+        {"gpt2", "tie_word_embeddings", NULL, {NULL}},
+        {"llama", "eos_token_id", "[2,3,4]", {NULL}},
+        {"llama", "head_dim", "null", {NULL}},
+        {"llama", "pad_token_id", "-1", {NULL}},
+        {"llama", "rope_parameters", NULL, {NULL}},
+        {"llama", "rope_scaling", "{\"type\":\"linear\",\"factor\":2.0}", {NULL}},
+        {"bert-base", "architectures", "[\"BertModel\",\"Other\"]", {NULL}},
+    };
+    for (size_t i = 0; i < PM_COUNT(good); i++) {
+        test_path folder = test_copy_model(good[i].model);
+        test_edit_config(&folder, good[i].key, good[i].json);
+        expect_open(&folder);
+    }
+}
+
+/* Two shards behind an index, one of them named twice. */
+static void test_shards(void **state) {
+    (void)state;
+    test_path folder = test_copy_model("gpt2"), whole = test_join(&folder, "model.safetensors");
+    test_path a = test_join(&folder, "a.safetensors"), b = test_join(&folder, "b.safetensors");
+    test_path index = test_join(&folder, "model.safetensors.index.json");
+    size_t n;
+    unsigned char *data = test_read_file(whole.s, &n);
+    test_edit_header(&folder, "transformer.ln_f.bias", NULL, NULL); /* a: all but that one */
+    size_t n_a;
+    unsigned char *data_a = test_read_file(whole.s, &n_a);
+    test_write_file(a.s, data_a, n_a);
+    test_write_file(b.s, data, n);
+    assert_int_equal(remove(whole.s), 0);
+    const char *text =
+        "{\"weight_map\":{\"x\":\"a.safetensors\",\"y\":\"a.safetensors\",\"z\":\"b.safetensors\"}}";
+    test_write_file(index.s, text, strlen(text));
+    expect_open(&folder);
+    text = "{\"weight_map\":{\"x\":\"a.safetensors\"}}";
+    test_write_file(index.s, text, strlen(text));
+    test_expect_error(&folder, PM_ERR_FILE, (const char *[]){"transformer.ln_f.bias is missing", NULL});
+    text = "{\"weight_map\":{\"x\":\"../a.safetensors\"}}";
+    test_write_file(index.s, text, strlen(text));
+    test_expect_error(&folder, PM_ERR_FILE, (const char *[]){"weight_map", "x", NULL});
+    text = "{}";
+    test_write_file(index.s, text, strlen(text));
+    test_expect_error(&folder, PM_ERR_FILE, (const char *[]){"weight_map is missing", NULL});
+    free(data);
+    free(data_a);
+}
+
+/* ---- memory ---- */
+
+static pm_status open_and_close(void *user) {
+    pm_model *m = NULL;
+    pm_status s = pm_model_open(user, &m);
+    pm_model_close(m);
+    return s;
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    static const char *const families[] = {"gpt2", "llama3-rope", "bert-mlm", "transformer"};
+    for (size_t i = 0; i < PM_COUNT(families); i++) {
+        test_path path = test_reference(families[i], NULL);
+        assert_true(test_every_allocation(open_and_close, path.s) > 20);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_keys),      cmocka_unit_test(test_bad_config_files),
+        cmocka_unit_test(test_bad_tensors),   cmocka_unit_test(test_cut_weights),
+        cmocka_unit_test(test_good_variants), cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_out_of_memory),
+    };
+    return run_all_tests(tests);
+}

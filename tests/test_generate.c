@@ -1,0 +1,429 @@
+/* Generation: greedy ids are PyTorch's, beams are those of a second implementation
+ * (tests/data/make_beam_cases.py), sampling filters what it must, the cache grows, decoding records nothing.
+ */
+#include "tests/support_models.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "models/convert.h"
+#include "models/decoder.h"
+#include "models/sample.h"
+
+typedef struct opened {
+    pm_device *d;
+    pm_model *m;
+    pm_session *s;
+} opened;
+
+static opened open_path(pm_device *d, const char *path) {
+    opened o = {.d = d};
+    assert_ok(pm_model_open(path, &o.m));
+    assert_ok(pm_session_open(o.m, o.d, &o.s));
+    return o;
+}
+
+static void close_session(opened *o) {
+    pm_session_close(o->s);
+    pm_model_close(o->m);
+}
+
+static pm_device *open_device(const char *spec) {
+    pm_device *d = test_open_device(spec);
+    if (!d) skip_because("no device %s: %s", spec, pm_error_text());
+    return d;
+}
+
+/* ---- greedy ---- */
+
+static const char *const decoders[] = {"gpt2", "llama", "llama3-rope"};
+
+static void check_greedy(pm_device *d, const char *folder, const char *name) {
+    char path[TEST_PATH];
+    pm_tensors *reference;
+    snprintf(path, sizeof path, "%s/%s/reference.safetensors", folder, name);
+    assert_ok(pm_tensors_read(path, &reference));
+    const pm_array *expected = pm_tensors_get(reference, "out.greedy_from_7");
+    size_t n = (size_t)pm_array_elems(expected);
+    int32_t *ids = calloc(n, sizeof *ids);
+    assert_ok(pm_convert_i32(expected, ids));
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    opened o = open_path(d, path);
+    pm_generate_options options = {.max_new = (int32_t)n - 7, .ignore_eos = true};
+    pm_generated g;
+    for (int round = 0; round < 2; round++) { /* the second finds programs and old keys in the cache */
+        assert_ok(pm_generate(o.s, ids, 7, &options, &g));
+        assert_int_equal(g.n_ids, n);
+        assert_int_equal(g.n_prompt, 7);
+        assert_memory_equal(g.ids, ids, n * sizeof *ids);
+        assert_int_equal(g.decode_steps, n - 8);
+        assert_int_equal(g.decode_recordings, 0);
+        assert_true(g.n_device_ops > 0 && g.n_fallback_ops == 0);
+        pm_generated_free(&g);
+    }
+    close_session(&o);
+    pm_tensors_free(reference);
+    free(ids);
+}
+
+static void check_greedy_all(const char *spec) {
+    pm_device *d = open_device(spec);
+    const char *shared = test_shared_dir();
+    char small[TEST_PATH];
+    snprintf(small, sizeof small, "%s/reference/small", shared ? shared : "");
+    for (size_t i = 0; i < PM_COUNT(decoders); i++) {
+        check_greedy(d, PM_SOURCE_DIR "/tests/data/reference", decoders[i]);
+        if (shared) check_greedy(d, small, decoders[i]);
+    }
+    assert_string_equal(pm_device_messages(d), "");
+    pm_device_close(d);
+}
+
+static void test_greedy_reference(void **state) {
+    (void)state, check_greedy_all("reference");
+}
+static void test_greedy_cpu(void **state) {
+    (void)state, check_greedy_all("cpu");
+}
+static void test_greedy_vulkan(void **state) {
+    (void)state, check_greedy_all(test_device());
+}
+
+/* ---- trained models of ../shared ---- */
+
+static json_t *load_expected(const char *path) {
+    char file[TEST_PATH];
+    snprintf(file, sizeof file, "%s/expected.json", path);
+    json_t *root = json_load_file(file, 0, NULL);
+    assert_non_null(root);
+    return root;
+}
+
+static void check_stories(const char *spec) {
+    char path[TEST_PATH];
+    if (!test_shared_dir()) skip_because("no ../shared");
+    pm_device *d = open_device(spec);
+    snprintf(path, sizeof path, "%s/models/stories260k", test_shared_dir());
+    json_t *root = load_expected(path), *expected = json_object_get(root, "greedy_from_bos");
+    opened o = open_path(d, path);
+    pm_generated g;
+    assert_ok(
+        pm_generate(o.s, (int32_t[]){1}, 1, &(pm_generate_options){.max_new = 199, .ignore_eos = true}, &g));
+    assert_int_equal(g.n_ids, json_array_size(expected));
+    for (size_t i = 0; i < g.n_ids; i++)
+        assert_int_equal(g.ids[i], json_integer_value(json_array_get(expected, i)));
+    pm_generated_free(&g);
+    close_session(&o);
+    json_decref(root);
+    pm_device_close(d);
+}
+
+static void check_sort(const char *spec) {
+    char path[TEST_PATH];
+    if (!test_shared_dir()) skip_because("no ../shared");
+    pm_device *d = open_device(spec);
+    snprintf(path, sizeof path, "%s/models/gpt-sort", test_shared_dir());
+    json_t *root = load_expected(path);
+    opened o = open_path(d, path);
+    assert_int_equal(json_array_size(root), 50);
+    for (size_t i = 0; i < json_array_size(root); i++) {
+        json_t *pair = json_array_get(root, i), *from = json_array_get(pair, 0),
+               *to = json_array_get(pair, 1);
+        int32_t ids[6];
+        pm_generated g;
+        for (size_t k = 0; k < 6; k++) ids[k] = (int32_t)json_integer_value(json_array_get(from, k));
+        assert_ok(pm_generate(o.s, ids, 6, &(pm_generate_options){.max_new = 6, .ignore_eos = true}, &g));
+        assert_int_equal(g.n_ids, 12); /* the last one needs no position: the model has 11 */
+        for (size_t k = 0; k < 6; k++)
+            assert_int_equal(g.ids[6 + k], json_integer_value(json_array_get(to, k)));
+        pm_generated_free(&g);
+    }
+    close_session(&o);
+    json_decref(root);
+    pm_device_close(d);
+}
+
+static void test_stories_cpu(void **state) {
+    (void)state, check_stories("cpu");
+}
+static void test_stories_vulkan(void **state) {
+    (void)state, check_stories(test_device());
+}
+static void test_sort_cpu(void **state) {
+    (void)state, check_sort("cpu");
+}
+static void test_sort_vulkan(void **state) {
+    (void)state, check_sort(test_device());
+}
+
+/* ---- beams ---- */
+
+static void take_ids(json_t *list, int32_t *out, size_t *out_n) {
+    *out_n = json_array_size(list);
+    for (size_t i = 0; i < *out_n; i++) out[i] = (int32_t)json_integer_value(json_array_get(list, i));
+}
+
+static void check_beam_case(pm_device *d, json_t *c) {
+    const char *name = json_string_value(json_object_get(c, "model"));
+    test_path folder = test_copy_model(name);
+    char *eos = json_dumps(json_object_get(c, "eos"), 0);
+    int32_t ids[32], expected[32];
+    size_t n, n_expected;
+    pm_generated g;
+    take_ids(json_object_get(c, "ids"), ids, &n);
+    take_ids(json_object_get(c, "expected"), expected, &n_expected);
+    test_edit_config(&folder, "eos_token_id", eos);
+    test_edit_config(&folder, "decoder_start_token_id", "1");
+    opened o = open_path(d, folder.s);
+    pm_generate_options options = {
+        .n_beams = (int32_t)json_integer_value(json_object_get(c, "k")),
+        .has_length_penalty = true,
+        .length_penalty = (float)json_number_value(json_object_get(c, "length_penalty")),
+        .early_stopping = (int32_t)json_integer_value(json_object_get(c, "early_stopping")),
+        .max_new = (int32_t)json_integer_value(json_object_get(c, "max_new"))};
+    assert_ok(pm_generate(o.s, ids, n, &options, &g));
+    char *text = json_dumps(c, 0);
+    if (g.n_ids - g.n_prompt != n_expected ||
+        memcmp(g.ids + g.n_prompt, expected, n_expected * sizeof *ids) != 0) {
+        for (size_t i = 0; i < g.n_ids; i++) print_message("%d ", (int)g.ids[i]);
+        fail_msg("other ids: %s", text);
+    }
+    if (fabs((double)g.score - json_number_value(json_object_get(c, "score"))) > 2e-4)
+        fail_msg("score %g: %s", (double)g.score, text);
+    free(text);
+    free(eos);
+    pm_generated_free(&g);
+    close_session(&o);
+}
+
+static void check_beams(const char *spec, size_t step) {
+    pm_device *d = open_device(spec);
+    json_t *root = json_load_file(PM_SOURCE_DIR "/tests/data/beam_cases.json", 0, NULL);
+    assert_true(json_array_size(root) >= 60);
+    for (size_t i = 0; i < json_array_size(root); i += step) check_beam_case(d, json_array_get(root, i));
+    json_decref(root);
+    pm_device_close(d);
+}
+
+static void test_beams_cpu(void **state) {
+    (void)state, check_beams("cpu", 1);
+}
+static void test_beams_vulkan(void **state) {
+    (void)state, check_beams(test_device(), 6);
+}
+
+/* ---- sampling ---- */
+
+/* How often each of 6 tokens comes in 20 000 draws. */
+static void draw(const pm_generate_options *o, const float *logits, double share[6]) {
+    pm_random random = {7};
+    memset(share, 0, 6 * sizeof *share);
+    for (int i = 0; i < 20000; i++) {
+        int32_t id;
+        assert_ok(pm_sample(o, &random, logits, 6, &id));
+        share[id] += 1.0 / 20000;
+    }
+}
+
+typedef struct sampling_row {
+    pm_generate_options o;
+    double expected[6];
+} sampling_row;
+
+static void test_sampling_filters(void **state) {
+    (void)state;
+    /* probabilities 0.4 0.3 0.15 0.1 0.04 0.01, not in order */
+    const double p[6] = {0.1, 0.4, 0.01, 0.3, 0.15, 0.04};
+    float logits[6];
+    for (int i = 0; i < 6; i++) logits[i] = 5.0f + (float)log(p[i]);
+    static const sampling_row rows[] = {
+        {{.top_k = 0}, {0.1, 0.4, 0.01, 0.3, 0.15, 0.04}},
+        {{.top_k = 2}, {0, 4.0 / 7, 0, 3.0 / 7, 0, 0}},
+        {{.top_k = 99}, {0.1, 0.4, 0.01, 0.3, 0.15, 0.04}},
+        {{.top_p = 0.5f}, {0, 4.0 / 7, 0, 3.0 / 7, 0, 0}}, /* 0.4 is not enough, 0.7 is */
+        {{.top_p = 0.3f}, {0, 1, 0, 0, 0, 0}},
+        {{.min_p = 0.3f}, {0, 0.4 / 0.85, 0, 0.3 / 0.85, 0.15 / 0.85, 0}}, /* at least 0.12 */
+        {{.temperature = 0.5f, .top_k = 3}, {0, 0.16 / 0.2725, 0, 0.09 / 0.2725, 0.0225 / 0.2725, 0}},
+        {{.top_k = 3, .top_p = 0.8f},
+         {0, 4.0 / 7, 0, 3.0 / 7, 0, 0}}, /* top-p counts what top-k left: 0.7/0.85 */
+        {{.top_p = 0.9f, .min_p = 0.5f}, {0, 4.0 / 7, 0, 3.0 / 7, 0, 0}},
+    };
+    for (size_t i = 0; i < PM_COUNT(rows); i++) {
+        double share[6];
+        draw(&rows[i].o, logits, share);
+        for (int k = 0; k < 6; k++) {
+            bool absent = rows[i].expected[k] == 0;
+            if (absent ? share[k] != 0 : fabs(share[k] - rows[i].expected[k]) > 0.015)
+                fail_msg("row %zu, token %d: %g of the draws, expected %g", i, k, share[k],
+                         rows[i].expected[k]);
+        }
+    }
+}
+
+static void test_sampling_seeds(void **state) {
+    (void)state;
+    pm_device *d = open_device("cpu");
+    opened o = open_path(d, test_reference("gpt2", NULL).s);
+    const int32_t prompt[3] = {5, 9, 2};
+    pm_generate_options options = {
+        .max_new = 20, .sample = true, .temperature = 1.5f, .seed = 3, .ignore_eos = true};
+    pm_generated a, b, greedy, top1;
+    assert_ok(pm_generate(o.s, prompt, 3, &options, &a));
+    assert_ok(pm_generate(o.s, prompt, 3, &options, &b));
+    assert_memory_equal(a.ids, b.ids, a.n_ids * sizeof *a.ids);
+    pm_generated_free(&b);
+    options.seed = 4;
+    assert_ok(pm_generate(o.s, prompt, 3, &options, &b));
+    assert_memory_not_equal(a.ids, b.ids, a.n_ids * sizeof *a.ids);
+    options.top_k = 1;
+    assert_ok(pm_generate(o.s, prompt, 3, &options, &top1));
+    options.sample = false;
+    assert_ok(pm_generate(o.s, prompt, 3, &options, &greedy));
+    assert_memory_equal(top1.ids, greedy.ids, greedy.n_ids * sizeof *greedy.ids);
+    pm_generated *all[] = {&a, &b, &greedy, &top1};
+    for (size_t i = 0; i < PM_COUNT(all); i++) pm_generated_free(all[i]);
+    close_session(&o);
+    pm_device_close(d);
+}
+
+/* ---- the cache ---- */
+
+/* Fed in any pieces, with the cache growing or not, the logits are the same. */
+static void test_pieces(void **state) {
+    (void)state;
+    static const size_t cuts[][5] = {{40}, {1, 39}, {7, 1, 32}, {16, 16, 8}, {3, 5, 9, 22, 1}};
+    pm_device *d = open_device("cpu");
+    opened o = open_path(d, test_reference("llama", NULL).s);
+    float first[61], logits[61];
+    int32_t ids[40];
+    for (int i = 0; i < 40; i++) ids[i] = 3 + i * 7 % 58;
+    for (size_t c = 0; c < PM_COUNT(cuts); c++)
+        for (int64_t expected = 1; expected <= 64; expected *= 64) {
+            pm_decoder decoder;
+            size_t at = 0;
+            assert_ok(pm_decoder_open(&decoder, o.s, 1, expected));
+            for (size_t i = 0; i < 5 && cuts[c][i]; at += cuts[c][i++])
+                assert_ok(pm_decoder_feed(&decoder, ids + at, cuts[c][i]));
+            assert_int_equal(at, 40);
+            assert_int_equal(decoder.cache, 64);
+            assert_ok(pm_decoder_logits(&decoder, c + (size_t)expected == 1 ? first : logits));
+            for (int i = 0; c + (size_t)expected > 1 && i < 61; i++)
+                assert_true(fabsf(first[i] - logits[i]) < 1e-4f);
+        }
+    close_session(&o);
+    pm_device_close(d);
+}
+
+/* A batch of sequences: each goes its own way, and reordering moves what was seen. */
+static void test_reorder(void **state) {
+    (void)state;
+    pm_device *d = open_device("cpu");
+    opened o = open_path(d, test_reference("gpt2", NULL).s);
+    const int32_t ids[6] = {5, 9, 30, 31, 40, 7}, next[3] = {8, 8, 8}, order[3] = {2, 0, 0};
+    float alone[3][61], together[3][61];
+    pm_decoder one, batch;
+    for (int i = 0; i < 3; i++) {
+        assert_ok(pm_decoder_open(&one, o.s, 1, 16));
+        assert_ok(pm_decoder_feed(&one, ids + order[i] * 2, 2));
+        assert_ok(pm_decoder_feed(&one, next, 1));
+        assert_ok(pm_decoder_logits(&one, alone[i]));
+    }
+    assert_ok(pm_decoder_open(&batch, o.s, 3, 16));
+    assert_ok(pm_decoder_feed(&batch, ids, 2));
+    assert_ok(pm_decoder_reorder(&batch, order));
+    assert_ok(pm_decoder_feed(&batch, next, 1));
+    assert_ok(pm_decoder_logits(&batch, together[0]));
+    for (int i = 0; i < 3 * 61; i++)
+        assert_true(fabsf(alone[i / 61][i % 61] - together[i / 61][i % 61]) < 1e-4f);
+    close_session(&o);
+    pm_device_close(d);
+}
+
+/* ---- ends and errors ---- */
+
+static bool stop_after_three(void *user, int32_t id) {
+    (void)id;
+    return ++*(int *)user < 3;
+}
+
+static void test_ends(void **state) {
+    (void)state;
+    pm_device *d = open_device("cpu");
+    test_path folder = test_copy_model("gpt2");
+    const int32_t prompt[2] = {5, 9};
+    opened o = open_path(d, folder.s);
+    pm_generated g;
+    assert_ok(pm_generate(o.s, prompt, 2, &(pm_generate_options){.ignore_eos = true}, &g));
+    assert_int_equal(g.n_ids, 65); /* 64 positions, and the last id needs none */
+    int32_t fifth = g.ids[6];
+    size_t at = 2;
+    while (g.ids[at] != fifth) at++;
+    pm_generated_free(&g);
+    int calls = 0;
+    assert_ok(pm_generate(
+        o.s, prompt, 2,
+        &(pm_generate_options){.on_token = stop_after_three, .user = &calls, .ignore_eos = true}, &g));
+    assert_int_equal(g.n_ids, 5);
+    pm_generated_free(&g);
+    close_session(&o);
+    char eos[64];
+    snprintf(eos, sizeof eos, "[60,%d]", (int)fifth);
+    test_edit_config(&folder, "eos_token_id", eos);
+    o = open_path(d, folder.s);
+    assert_ok(pm_generate(o.s, prompt, 2, NULL, &g));
+    assert_true(g.n_ids <= at + 1 && (g.ids[g.n_ids - 1] == fifth || g.ids[g.n_ids - 1] == 60));
+    pm_generated_free(&g);
+    close_session(&o);
+    pm_device_close(d);
+}
+
+static void expect_usage(opened *o, const int32_t *ids, size_t n, pm_generate_options options,
+                         const char *word) {
+    pm_generated g;
+    assert_int_equal(pm_generate(o->s, ids, n, &options, &g), PM_ERR_USAGE);
+    assert_null(g.ids);
+    if (!strstr(pm_error_text(), word)) fail_msg("\"%s\" is not in: %s", word, pm_error_text());
+}
+
+static void test_errors(void **state) {
+    (void)state;
+    pm_device *d = open_device("cpu");
+    opened o = open_path(d, test_reference("gpt2", NULL).s);
+    int32_t ids[65] = {5, 61, -7};
+    const char *stop = "x";
+    expect_usage(&o, ids, 2, (pm_generate_options){0}, "id 61 at 1, expected 0..60");
+    expect_usage(&o, ids + 2, 1, (pm_generate_options){0}, "id -7");
+    memset(ids, 0, sizeof ids);
+    expect_usage(&o, ids, 65, (pm_generate_options){0}, "65 ids");
+    expect_usage(&o, ids, 1, (pm_generate_options){.max_new = -1}, "max_new: -1");
+    expect_usage(&o, ids, 1, (pm_generate_options){.sample = true, .top_p = 1.5f}, "top_p: 1.5");
+    expect_usage(&o, ids, 1, (pm_generate_options){.sample = true, .temperature = -1}, "temperature: -1");
+    expect_usage(&o, ids, 1, (pm_generate_options){.n_beams = -2}, "n_beams: -2");
+    expect_usage(&o, ids, 1, (pm_generate_options){.n_beams = 2, .sample = true}, "n_beams: 2");
+    expect_usage(&o, ids, 1, (pm_generate_options){.stops = &stop, .n_stops = 1}, "tokenizer");
+    close_session(&o);
+    o = open_path(d, test_reference("bert-mlm", NULL).s);
+    expect_usage(&o, ids, 1, (pm_generate_options){0}, "no decoder");
+    close_session(&o);
+    o = open_path(d, test_reference("transformer", NULL).s);
+    expect_usage(&o, ids, 1, (pm_generate_options){0}, "decoder_start_token_id");
+    char *text;
+    assert_int_equal(pm_translate(o.s, "one", NULL, &text), PM_ERR_USAGE);
+    close_session(&o);
+    pm_device_close(d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_greedy_reference), cmocka_unit_test(test_greedy_cpu),
+        cmocka_unit_test(test_greedy_vulkan),    cmocka_unit_test(test_stories_cpu),
+        cmocka_unit_test(test_stories_vulkan),   cmocka_unit_test(test_sort_cpu),
+        cmocka_unit_test(test_sort_vulkan),      cmocka_unit_test(test_beams_cpu),
+        cmocka_unit_test(test_beams_vulkan),     cmocka_unit_test(test_sampling_filters),
+        cmocka_unit_test(test_sampling_seeds),   cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_reorder),          cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_errors),
+    };
+    return run_all_tests(tests);
+}

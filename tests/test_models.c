@@ -1,0 +1,323 @@
+/* Every model family against PyTorch: each tensor of reference.safetensors within 1e-4 (norm of the
+ * difference over norm), with every output and with the final ones alone, on the reference executor, the CPU
+ * and the Vulkan device. The tiny set is in tests/data, the small one in ../shared. */
+#include "tests/support_models.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "models/convert.h"
+
+static const char *const families[] = {"transformer", "gpt2",     "llama",         "llama3-rope",
+                                       "bert-base",   "bert-mlm", "bert-classify", "bert-ner"};
+#define TOLERANCE 1e-4
+
+/* ---- comparing ---- */
+
+/* Rows of [B,T,...] outputs and queries of [B,H,T,S] maps that are padding count nowhere. */
+static bool is_padding(const pm_array *a, const pm_array *mask, uint64_t i) {
+    int row_axis = a->rank == 4 ? 2 : 1;
+    int64_t inner = 1, value = 0;
+    if (!mask || a->rank < 3) return false;
+    for (int k = row_axis + 1; k < a->rank; k++) inner *= a->dims[k];
+    int64_t t = (int64_t)i / inner % a->dims[row_axis], batch = (int64_t)i;
+    for (int k = 1; k < a->rank; k++) batch /= a->dims[k];
+    if (a->dims[row_axis] != mask->dims[1]) return false;
+    memcpy(&value, (const char *)mask->data + (batch * mask->dims[1] + t) * 8, 8);
+    return value == 0;
+}
+
+static double relative_error(const pm_array *is, const pm_array *expected, const pm_array *mask) {
+    uint64_t n = pm_array_elems(expected);
+    double difference = 0, norm = 0;
+    float *x = calloc(n, sizeof *x), *y = calloc(n, sizeof *y);
+    assert_true(x && y);
+    assert_ok(pm_convert_f32(is, x));
+    assert_ok(pm_convert_f32(expected, y));
+    for (uint64_t i = 0; i < n; i++) {
+        if (is_padding(expected, mask, i)) continue;
+        difference += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+        norm += (double)y[i] * (double)y[i];
+    }
+    free(x);
+    free(y);
+    return sqrt(difference) / sqrt(norm); /* NaN fails the comparison below */
+}
+
+static bool is_output(const pm_array *a) {
+    return strncmp(a->name, "out.", 4) == 0 && !strstr(a->name, "greedy") && !strstr(a->name, "beam");
+}
+
+/* all: every output of the reference must be there; else those that are there. */
+static int compare(const char *what, const pm_tensors *set, const pm_tensors *reference, bool all) {
+    int n = 0;
+    for (size_t i = 0; i < pm_tensors_count(reference); i++) {
+        const pm_array *expected = pm_tensors_at(reference, i);
+        const pm_array *is = pm_tensors_get(set, expected->name);
+        if (!is_output(expected) || (!is && !all)) continue;
+        if (!is) fail_msg("%s: %s is missing", what, expected->name);
+        if (is->rank != expected->rank ||
+            memcmp(is->dims, expected->dims, (size_t)is->rank * sizeof *is->dims) != 0)
+            fail_msg("%s: %s has another shape", what, expected->name);
+        double error = relative_error(is, expected, pm_tensors_get(reference, "in.attention_mask"));
+        if (!(error <= TOLERANCE)) fail_msg("%s: %s is off by %g", what, expected->name, error);
+        n++;
+    }
+    return n;
+}
+
+/* ---- running ---- */
+
+static void check_family(pm_device *d, const char *folder, const char *name) {
+    char path[TEST_PATH], reference_path[TEST_PATH], what[TEST_PATH];
+    pm_model *m;
+    pm_session *s;
+    pm_tensors *reference, *set;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(reference_path, sizeof reference_path, "%s/%s/reference.safetensors", folder, name);
+    assert_ok(pm_model_open(path, &m));
+    assert_ok(pm_session_open(m, d, &s));
+    assert_ok(pm_tensors_read(reference_path, &reference));
+    static const char *const wants[] = {"", "final"};
+    for (size_t i = 0; i < PM_COUNT(wants); i++) {
+        snprintf(what, sizeof what, "%s, want \"%s\"", name, wants[i]);
+        assert_ok(pm_session_run(s, reference, wants[i], &set));
+        assert_true(compare(what, set, reference, i == 0) >= 1);
+        pm_tensors_free(set);
+    }
+    pm_program_figures figures;
+    assert_ok(pm_session_figures(s, &figures));
+    assert_true(figures.n_dispatches > 0 && figures.arena_bytes >= figures.lower_bound_bytes);
+    pm_tensors_free(reference);
+    pm_session_close(s);
+    pm_model_close(m);
+}
+
+static void check_device(const char *spec) {
+    pm_device *d = test_open_device(spec);
+    const char *shared = test_shared_dir();
+    char small[TEST_PATH];
+    if (!d) skip_because("no device %s: %s", spec, pm_error_text());
+    for (size_t i = 0; i < PM_COUNT(families); i++) {
+        check_family(d, PM_SOURCE_DIR "/tests/data/reference", families[i]);
+        snprintf(small, sizeof small, "%s/reference/small", shared ? shared : "");
+        if (shared) check_family(d, small, families[i]);
+    }
+    assert_string_equal(pm_device_messages(d), "");
+    pm_device_close(d);
+}
+
+static void test_on_reference(void **state) {
+    (void)state, check_device("reference");
+}
+static void test_on_cpu(void **state) {
+    (void)state, check_device("cpu");
+}
+static void test_on_vulkan(void **state) {
+    (void)state, check_device(test_device());
+}
+
+/* ---- what outputs are wanted, and inputs that are wrong ---- */
+
+typedef struct opened {
+    pm_device *d;
+    pm_model *m;
+    pm_session *s;
+} opened;
+
+static opened open_model(const char *name) {
+    opened o = {0};
+    assert_ok(pm_device_open("cpu", NULL, &o.d));
+    assert_ok(pm_model_open(test_reference(name, NULL).s, &o.m));
+    assert_ok(pm_session_open(o.m, o.d, &o.s));
+    return o;
+}
+
+static void close_model(opened *o) {
+    pm_session_close(o->s);
+    pm_model_close(o->m);
+    pm_device_close(o->d);
+}
+
+static void test_want(void **state) {
+    (void)state;
+    static const struct {
+        const char *want;
+        size_t n;
+    } rows[] = {{"", 6},
+                {"final", 1},
+                {"logits", 1},
+                {"out.logits", 1},
+                {"attentions", 2},
+                {"attentions.1", 1},
+                {"hidden_states, logits", 4},
+                {"hidden_states.2,final", 2}};
+    opened o = open_model("gpt2");
+    pm_tensors *in, *set;
+    assert_ok(pm_tensors_read(test_reference("gpt2", "reference.safetensors").s, &in));
+    for (size_t i = 0; i < PM_COUNT(rows); i++) {
+        assert_ok(pm_session_run(o.s, in, rows[i].want, &set));
+        if (pm_tensors_count(set) != rows[i].n)
+            fail_msg("want \"%s\": %zu outputs", rows[i].want, pm_tensors_count(set));
+        assert_int_equal(compare(rows[i].want, set, in, false), rows[i].n);
+        pm_tensors_free(set);
+    }
+    assert_int_equal(pm_session_run(o.s, in, "logits,pooler_output", &set), PM_ERR_USAGE);
+    assert_non_null(strstr(pm_error_text(), "pooler_output"));
+    assert_non_null(strstr(pm_error_text(), "hidden_states"));
+    assert_null(set);
+    pm_tensors_free(in);
+    close_model(&o);
+}
+
+typedef struct bad_input {
+    const char *name;
+    pm_array array;
+    const char *words[4];
+} bad_input;
+
+static void check_inputs(const char *model, const bad_input *rows, size_t n) {
+    opened o = open_model(model);
+    for (size_t i = 0; i < n; i++) {
+        pm_tensors *in, *set;
+        assert_ok(pm_tensors_read(test_reference(model, "reference.safetensors").s, &in));
+        pm_array a = rows[i].array;
+        a.name = rows[i].name;
+        assert_ok(pm_tensors_add(in, &a, NULL));
+        pm_status s = pm_session_run(o.s, in, "final", &set);
+        if (s != PM_ERR_USAGE && s != PM_ERR_FILE) fail_msg("%s %zu: status %d", model, i, (int)s);
+        for (const char *const *w = rows[i].words; *w; w++)
+            if (!strstr(pm_error_text(), *w)) fail_msg("\"%s\" is not in: %s", *w, pm_error_text());
+        pm_tensors_free(in);
+    }
+    close_model(&o);
+}
+
+static void test_bad_inputs(void **state) {
+    (void)state;
+    static const int32_t big[22] = {0, 61}, negative[22] = {-1}, two[22] = {0, 0, 2};
+    static const bad_input bert[] = {
+        {"in.input_ids", {.dtype = PM_I32, .rank = 1, .dims = {11}}, {"in.input_ids is [11]", "[B,T]"}},
+        {"in.input_ids", {.dtype = PM_I32, .rank = 2, .dims = {1, 65}}, {"in.input_ids is [1,65]", "1..64"}},
+        {"in.input_ids", {.dtype = PM_I32, .rank = 2, .dims = {2, 0}}, {"in.input_ids is [2,0]"}},
+        {"in.input_ids", {.dtype = PM_F32, .rank = 2, .dims = {2, 11}}, {"in.input_ids", "f32"}},
+        {"in.input_ids", {.dtype = PM_I32, .rank = 2, .dims = {2, 11}, .data = big}, {"id 61 at 1", "0..60"}},
+        {"in.input_ids", {.dtype = PM_I32, .rank = 2, .dims = {2, 11}, .data = negative}, {"id -1 at 0"}},
+        {"in.attention_mask",
+         {.dtype = PM_I32, .rank = 2, .dims = {2, 10}},
+         {"in.attention_mask is [2,10]", "[2,11]"}},
+        {"in.token_type_ids",
+         {.dtype = PM_I32, .rank = 2, .dims = {2, 11}, .data = two},
+         {"token_type_ids", "id 2 at 2", "0..1"}},
+    };
+    static const bad_input transformer[] = {
+        {"in.decoder_input_ids",
+         {.dtype = PM_I32, .rank = 2, .dims = {3, 7}},
+         {"in.decoder_input_ids has 3 rows", "2"}},
+    };
+    check_inputs("bert-base", bert, PM_COUNT(bert));
+    check_inputs("transformer", transformer, PM_COUNT(transformer));
+    opened o = open_model("gpt2");
+    pm_tensors *in, *set;
+    assert_ok(pm_tensors_create(&in));
+    assert_int_equal(pm_session_run(o.s, in, "", &set), PM_ERR_USAGE);
+    assert_non_null(strstr(pm_error_text(), "in.input_ids is missing"));
+    pm_tensors_free(in);
+    close_model(&o);
+}
+
+/* A padded source gives the same target as the same source alone. */
+static void test_source_mask(void **state) {
+    (void)state;
+    opened o = open_model("transformer");
+    int32_t padded[9] = {5, 9, 12, 40, 1, 1, 1, 1, 1}, mask[9] = {1, 1, 1, 1}, target[3] = {1, 30, 7};
+    pm_tensors *in[2], *out[2];
+    for (int i = 0; i < 2; i++) {
+        int64_t n = i ? 9 : 4;
+        assert_ok(pm_tensors_create(&in[i]));
+        assert_ok(pm_tensors_add(
+            in[i],
+            &(pm_array){.name = "in.input_ids", .dtype = PM_I32, .rank = 2, .dims = {1, n}, .data = padded},
+            NULL));
+        assert_ok(pm_tensors_add(
+            in[i],
+            &(pm_array){
+                .name = "in.decoder_input_ids", .dtype = PM_I32, .rank = 2, .dims = {1, 3}, .data = target},
+            NULL));
+        if (i)
+            assert_ok(pm_tensors_add(
+                in[i],
+                &(pm_array){
+                    .name = "in.attention_mask", .dtype = PM_I32, .rank = 2, .dims = {1, n}, .data = mask},
+                NULL));
+        assert_ok(pm_session_run(o.s, in[i], i ? "final" : "", &out[i]));
+    }
+    assert_true(relative_error(pm_tensors_get(out[1], "out.logits"), pm_tensors_get(out[0], "out.logits"),
+                               NULL) < 1e-5);
+    for (int i = 0; i < 2; i++) pm_tensors_free(in[i]), pm_tensors_free(out[i]);
+    close_model(&o);
+}
+
+/* Two models with tensors of the same names on one device keep theirs apart, and nothing stays in the store.
+ */
+static void test_two_models(void **state) {
+    (void)state;
+    pm_device *d;
+    pm_model *m[2];
+    pm_session *s[2];
+    pm_tensors *reference, *set;
+    test_path paths[2] = {test_reference("bert-mlm", NULL), test_reference("bert-ner", NULL)};
+    assert_ok(pm_device_open("cpu", NULL, &d));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(pm_model_open(paths[i].s, &m[i]));
+        assert_ok(pm_session_open(m[i], d, &s[i]));
+    }
+    assert_ok(pm_tensors_read(test_join(&paths[0], "reference.safetensors").s, &reference));
+    assert_ok(pm_session_run(s[0], reference, "", &set));
+    compare("bert-mlm beside bert-ner", set, reference, true);
+    pm_tensors_free(set);
+    pm_tensors_free(reference);
+    for (int i = 0; i < 2; i++) {
+        pm_session_close(s[i]);
+        pm_model_close(m[i]);
+    }
+    pm_device_stats stats;
+    pm_device_get_stats(d, &stats);
+    assert_int_equal(stats.store_bytes, 0);
+    pm_device_close(d);
+}
+
+static void test_dump(void **state) {
+    (void)state;
+    static const char *const stages[] = {"built", "fused", "planned", "program"}, *const formats[] = {
+                                                                                      "text", "json", "dot"};
+    static const char *const which[] = {"forward", "prefill", "decode", "encode"};
+    pm_model *m;
+    assert_ok(pm_model_open(test_reference("transformer", NULL).s, &m));
+    for (size_t i = 0; i < 4 * 4 * 3; i++) {
+        pm_dump_options o = {.stage = stages[i % 4], .which = which[i / 4 % 4], .format = formats[i / 16]};
+        char *text;
+        if (i / 16 == 2 && i % 4 > 1) continue; /* graphs alone have pictures */
+        assert_ok(pm_model_dump(m, &o, &text));
+        assert_true(strlen(text) > 100);
+        if (i % 4 == 1) assert_non_null(strstr(text, "layer_norm"));
+        if (i % 4 == 0) assert_null(strstr(text, "layer_norm"));
+        pm_release(text);
+    }
+    char *none;
+    assert_int_equal(pm_model_dump(m, &(pm_dump_options){.stage = "cooked"}, &none), PM_ERR_USAGE);
+    assert_non_null(strstr(pm_error_text(), "cooked"));
+    assert_int_equal(pm_model_dump(m, &(pm_dump_options){.stage = "built", .which = "later"}, &none),
+                     PM_ERR_USAGE);
+    pm_model_close(m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_on_reference), cmocka_unit_test(test_on_cpu),
+        cmocka_unit_test(test_on_vulkan),    cmocka_unit_test(test_want),
+        cmocka_unit_test(test_bad_inputs),   cmocka_unit_test(test_source_mask),
+        cmocka_unit_test(test_two_models),   cmocka_unit_test(test_dump),
+    };
+    return run_all_tests(tests);
+}
