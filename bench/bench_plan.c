@@ -1,5 +1,5 @@
-/* How good and how fast the memory planner is: random and transformer-like interval sets, beside the two usual greedy
- * planners. Ratio: arena bytes over the lower bound. */
+/* How good and how fast the memory planner is: random and transformer-like interval sets, beside the two
+ * usual greedy planners. Ratio: arena bytes over the lower bound. */
 #include "graph/plan.h"
 
 #include <stdio.h>
@@ -21,27 +21,33 @@ static uint32_t below(uint32_t n) { /* splitmix64 */
 static void make_random(pm_interval *v, size_t n) {
     for (size_t i = 0; i < n; i++) {
         uint32_t a = below((uint32_t)n), b = below((uint32_t)n);
-        v[i] = (pm_interval){.bytes = ALIGNMENT * (1 + below(4096)), .first = a < b ? a : b, .last = a < b ? b : a};
+        v[i] = (pm_interval){
+            .bytes = ALIGNMENT * (1 + below(4096)), .first = a < b ? a : b, .last = a < b ? b : a};
     }
 }
 
 static void make_short(pm_interval *v, size_t n) {
     for (size_t i = 0; i < n; i++) {
         uint32_t first = below((uint32_t)n);
-        v[i] = (pm_interval){.bytes = ALIGNMENT * (1 + below(4096)), .first = first, .last = first + below(20)};
+        v[i] =
+            (pm_interval){.bytes = ALIGNMENT * (1 + below(4096)), .first = first, .last = first + below(20)};
     }
 }
 
-/* Layers of a decoder: norm, q, k, v, attention, projection, sum, norm, gate, up, product, down, sum; an output of each
- * layer that lives to the end in every fourth one. The sizes differ, so that gaps do not fit by themselves. */
+/* Layers of a decoder: norm, q, k, v, attention, projection, sum, norm, gate, up, product, down, sum; an
+ * output of each layer that lives to the end in every fourth one. The sizes differ, so that gaps do not fit
+ * by themselves. */
 static void make_transformer(pm_interval *v, size_t n) {
     static const struct {
         uint32_t kib, lives;
-    } layer[] = {{96, 3}, {96, 3}, {32, 3}, {32, 2}, {96, 1}, {96, 1}, {96, 8}, {96, 2}, {260, 2}, {260, 1}, {260, 1}, {96, 1}, {96, 9}};
+    } layer[] = {{96, 3}, {96, 3},  {32, 3},  {32, 2},  {96, 1}, {96, 1}, {96, 8},
+                 {96, 2}, {260, 2}, {260, 1}, {260, 1}, {96, 1}, {96, 9}};
     for (size_t i = 0; i < n; i++) {
         size_t at = i % PM_COUNT(layer);
         uint32_t first = (uint32_t)i;
-        v[i] = (pm_interval){.bytes = layer[at].kib * 1024ull + 256 * below(3), .first = first, .last = first + layer[at].lives};
+        v[i] = (pm_interval){.bytes = layer[at].kib * 1024ull + 256 * below(3),
+                             .first = first,
+                             .last = first + layer[at].lives};
         if (at == 12 && i / PM_COUNT(layer) % 4 == 0) v[i].last = (uint32_t)n;
     }
 }
@@ -75,7 +81,8 @@ static uint64_t greedy(const pm_interval *v, size_t n, int (*order)(const void *
         uint64_t bytes = pm_align_up(turn[i]->bytes, ALIGNMENT), end = 0, at = UINT64_MAX, waste = UINT64_MAX;
         for (size_t k = 0; k < i; k++) {
             if (done[k].v->first > turn[i]->last || done[k].v->last < turn[i]->first) continue;
-            if (done[k].low >= end + bytes && done[k].low - end - bytes < waste) at = end, waste = done[k].low - end - bytes;
+            if (done[k].low >= end + bytes && done[k].low - end - bytes < waste)
+                at = end, waste = done[k].low - end - bytes;
             if (done[k].high > end) end = done[k].high;
         }
         if (at == UINT64_MAX) at = end;
@@ -108,8 +115,9 @@ static int measure(const char *name, void (*make)(pm_interval *v, size_t n), siz
         if (round < 2) pm_plan_result_free(&r);
     }
     double bound = (double)r.lower_bound_bytes;
-    printf("%-12s %6zu %9.2f ms %8.4f %14.4f %14.4f\n", name, n, (double)best_ns / 1e6, (double)r.arena_bytes / bound,
-           (double)greedy(v, n, by_size) / bound, (double)greedy(v, n, by_first) / bound);
+    printf("%-12s %6zu %9.2f ms %8.4f %14.4f %14.4f\n", name, n, (double)best_ns / 1e6,
+           (double)r.arena_bytes / bound, (double)greedy(v, n, by_size) / bound,
+           (double)greedy(v, n, by_first) / bound);
     pm_plan_result_free(&r);
     free(v);
     return 0;
@@ -118,7 +126,8 @@ static int measure(const char *name, void (*make)(pm_interval *v, size_t n), siz
 int main(void) {
     static const size_t sizes[] = {100, 1000, 10000};
     int code = 0;
-    printf("%-12s %6s %12s %8s %14s %14s\n", "intervals", "n", "time", "ratio", "greedy by size", "greedy by first");
+    printf("%-12s %6s %12s %8s %14s %14s\n", "intervals", "n", "time", "ratio", "greedy by size",
+           "greedy by first");
     for (size_t i = 0; i < PM_COUNT(sizes); i++) {
         if (!code) code = measure("transformer", make_transformer, sizes[i]);
         if (!code) code = measure("short", make_short, sizes[i]);

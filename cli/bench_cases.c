@@ -45,17 +45,17 @@ static void build_permute(pm_graph *g, const int64_t *s) {
 #define GFLOPS "GFLOP/s"
 #define GBYTES "GB/s"
 const bench_case bench_cases[] = {
-    {"matmul 64x256x256", GFLOPS, 2.0 * 64 * 256 * 256, {64, 256, 256, 0}, build_matmul},
-    {"matmul 128x768x768", GFLOPS, 2.0 * 128 * 768 * 768, {128, 768, 768, 0}, build_matmul},
-    {"matmul 256x768x3072", GFLOPS, 2.0 * 256 * 768 * 3072, {256, 768, 3072, 0}, build_matmul},
-    {"matmul 12x 64x64x64", GFLOPS, 2.0 * 12 * 64 * 64 * 64, {12, 64, 64, 64}, build_batched},
-    {"matvec 768x768", GFLOPS, 2.0 * 768 * 768, {1, 768, 768, 0}, build_matmul},
-    {"matvec 768x32000", GFLOPS, 2.0 * 768 * 32000, {1, 768, 32000, 0}, build_matmul},
-    {"attention 12h T=1 S=512", GFLOPS, 4.0 * 12 * 512 * 64, {12, 1, 512, 64}, build_attention},
-    {"attention 12h T=128 S=128", GFLOPS, 2.0 * 12 * 128 * 128 * 64, {12, 128, 128, 64}, build_attention},
-    {"layer_norm 256x768", GBYTES, 8.0 * 256 * 768, {256, 768, 0, 0}, build_layer_norm},
-    {"softmax 512x512", GBYTES, 8.0 * 512 * 512, {512, 512, 0, 0}, build_softmax},
-    {"add 1024x1024", GBYTES, 12.0 * 1024 * 1024, {1024, 1024, 0, 0}, build_add},
-    {"transpose 1024x1024", GBYTES, 8.0 * 1024 * 1024, {1024, 1024, 0, 0}, build_permute},
+    {"matmul 64x256x256", GFLOPS, 2.0 * 64 * 256 * 256, {64, 256, 256, 0}, 0, build_matmul},
+    {"matmul 128x768x768", GFLOPS, 2.0 * 128 * 768 * 768, {128, 768, 768, 0}, 0, build_matmul},
+    {"matmul 256x768x3072", GFLOPS, 2.0 * 256 * 768 * 3072, {256, 768, 3072, 0}, 0, build_matmul},
+    {"matmul 12x 64x64x64", GFLOPS, 2.0 * 12 * 64 * 64 * 64, {12, 64, 64, 64}, 0, build_batched},
+    {"matvec 768x768", GFLOPS, 2.0 * 768 * 768, {1, 768, 768, 0}, 0, build_matmul},
+    {"matvec 768x32000", GFLOPS, 2.0 * 768 * 32000, {1, 768, 32000, 0}, 0, build_matmul},
+    {"attention 12h T=1 S=512", GFLOPS, 4.0 * 12 * 512 * 64, {12, 1, 512, 64}, 511, build_attention},
+    {"attention 12h T=128 S=128", GFLOPS, 2.0 * 12 * 128 * 128 * 64, {12, 128, 128, 64}, 0, build_attention},
+    {"layer_norm 256x768", GBYTES, 8.0 * 256 * 768, {256, 768, 0, 0}, 0, build_layer_norm},
+    {"softmax 512x512", GBYTES, 8.0 * 512 * 512, {512, 512, 0, 0}, 0, build_softmax},
+    {"add 1024x1024", GBYTES, 12.0 * 1024 * 1024, {1024, 1024, 0, 0}, 0, build_add},
+    {"transpose 1024x1024", GBYTES, 8.0 * 1024 * 1024, {1024, 1024, 0, 0}, 0, build_permute},
 };
 const size_t n_bench_cases = sizeof bench_cases / sizeof *bench_cases;

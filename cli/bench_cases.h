@@ -10,6 +10,7 @@ typedef struct bench_case {
     const char *unit;         /* "GFLOP/s" or "GB/s" */
     double work;              /* floating-point operations or bytes of one run */
     int64_t size[4];          /* read by build */
+    int32_t position;         /* of the first query among the keys: the parameter "position", if the case has one */
     void (*build)(pm_graph *g, const int64_t *size);
 } bench_case;
 

@@ -80,6 +80,7 @@ static int bench_op(bench *b, const bench_case *k) {
         }
         if (s == PM_OK) s = pm_compute_open(g, b->devices[i], &c);
         if (s == PM_OK) s = pm_compute_put_zeros(c);
+        if (s == PM_OK && k->position) s = pm_compute_param(c, "position", k->position);
         if (s == PM_OK) s = median_ms(run_compute, c, b->n_runs, &ms[i]);
         if (c) pm_compute_drop(c, "w"); /* cases share the name and differ in size */
         pm_compute_close(c);

@@ -124,7 +124,7 @@ int cmd_generate(int argc, char **argv) {
         {"--json", CLI_BOOL, &g.json, NULL, "print JSON", 0, 0},
     };
     const cli_usage usage = {"generate MODEL [TEXT] [--ids 5,9,2] [-n N]", "Continues a text or ids.",
-                             "pumice generate tests/data/gpt2 --ids 5,9,2 -n 8 --print ids", flags,
+                             "pumice generate tests/data/reference/gpt2 --ids 5,9,2 -n 8 --print ids", flags,
                              sizeof flags / sizeof *flags, 1, 2};
     char **words;
     size_t n_words;

@@ -14,7 +14,7 @@ int cmd_run(int argc, char **argv) {
     };
     const cli_usage usage = {"run MODEL --inputs IN.safetensors --outputs OUT.safetensors",
                              "Runs one forward pass and writes its outputs.",
-                             "pumice run tests/data/gpt2 --inputs tests/data/gpt2/reference.safetensors --outputs out.safetensors",
+                             "pumice run tests/data/reference/gpt2 --inputs tests/data/reference/gpt2/reference.safetensors --outputs out.safetensors",
                              flags, sizeof flags / sizeof *flags, 1, 1};
     char **words;
     size_t n_words;

@@ -76,12 +76,14 @@ void picture_measure(const picture_choice *c, picture_layout *o) {
     o->first_layer = c->layer < 0 ? 0 : c->layer;
     o->first_head = c->head < 0 ? 0 : c->head;
     o->cell = o->n_layers * o->n_heads == 1 ? 24 : 14;
-    double letter = o->cell * 0.36;
+    double letter = o->cell * 0.44; /* half a wide character of a label */
     o->left = 12 + letter * (double)widest(a->query_labels, a->n_queries);
     o->top = 26 + letter * (double)widest(a->key_labels, a->n_keys);
     o->panel_w = o->left + o->cell * (double)a->n_keys + 12;
     o->panel_h = o->top + o->cell * (double)a->n_queries + 12;
+    double title = 24 + 7.6 * (double)picture_label_width(c->title);
     o->width = o->panel_w * (double)o->n_heads + 12;
+    if (o->width < title) o->width = title;
     o->height = o->panel_h * (double)o->n_layers + 40;
 }
 

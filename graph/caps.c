@@ -1,10 +1,11 @@
-/* The baseline: what selection may assume of any device. See caps.h. Owns no query; devices are asked in runtime/. */
+/* The baseline: what selection may assume of any device. See caps.h. Owns no query; devices are asked in
+ * runtime/. */
 #include "graph/caps.h"
 
 #include <string.h>
 
-/* Vulkan's required minimums, but for shared memory (16 KiB there; no known driver has less than 32). Sizes of memory are
- * left open: they limit a plan, not a kernel, and only a real device can say them. */
+/* Vulkan's required minimums, but for shared memory (16 KiB there; no known driver has less than 32). Sizes
+ * of memory are left open: they limit a plan, not a kernel, and only a real device can say them. */
 void pm_caps_baseline(pm_caps *out_caps) {
     *out_caps = (pm_caps){
         .name = "baseline",

@@ -8,7 +8,8 @@ static double ratio_of(const pm_plan_result *r) {
     return r->lower_bound_bytes ? (double)r->arena_bytes / (double)r->lower_bound_bytes : 1;
 }
 
-/* The tensors of each interval: heads by interval, next by tensor; both hold id + 1. Two when one was merged in place. */
+/* The tensors of each interval: heads by interval, next by tensor; both hold id + 1. Two when one was merged
+ * in place. */
 typedef struct members {
     uint32_t *heads, *next;
 } members;
@@ -28,7 +29,8 @@ static pm_status find_members(const pm_graph *g, const pm_graph_plan *p, members
 
 static void print_tensor(pm_text *out, const pm_tensor *t, bool json) {
     pm_text name = {0};
-    pm_text_add(&name, "%%%u %s%s%s", t->id, pm_op_get(t->op)->name, t->name ? " " : "", t->name ? t->name : "");
+    pm_text_add(&name, "%%%u %s%s%s", t->id, pm_op_get(t->op)->name, t->name ? " " : "",
+                t->name ? t->name : "");
     if (name.failed)
         out->failed = true;
     else if (json)
@@ -47,14 +49,17 @@ static void print_members(pm_text *out, const pm_graph *g, const members *m, siz
 
 static void print_text(pm_text *out, const pm_graph *g, const pm_graph_plan *p, const members *m) {
     const pm_plan_result *r = &p->result;
-    pm_text_add(out, "plan of \"%s\": arena %" PRIu64 " bytes, lower bound %" PRIu64 ", ratio %.4f, %zu intervals, %u in place\n",
+    pm_text_add(out,
+                "plan of \"%s\": arena %" PRIu64 " bytes, lower bound %" PRIu64
+                ", ratio %.4f, %zu intervals, %u in place\n",
                 g->name, r->arena_bytes, r->lower_bound_bytes, ratio_of(r), p->n_intervals, p->n_in_place);
-    for (uint32_t b = 0; b < r->n_blocks; b++) pm_text_add(out, "block %u: %" PRIu64 " bytes\n", b, r->block_bytes[b]);
+    for (uint32_t b = 0; b < r->n_blocks; b++)
+        pm_text_add(out, "block %u: %" PRIu64 " bytes\n", b, r->block_bytes[b]);
     pm_text_add(out, "%5s %12s %12s %6s %6s  %s\n", "block", "offset", "bytes", "first", "last", "tensors");
     for (size_t i = 0; i < p->n_intervals; i++) {
         const pm_interval *v = &p->intervals[i];
-        pm_text_add(out, "%5u %12" PRIu64 " %12" PRIu64 " %6u %6u  ", r->places[i].block, r->places[i].offset, v->bytes,
-                    v->first, v->last);
+        pm_text_add(out, "%5u %12" PRIu64 " %12" PRIu64 " %6u %6u  ", r->places[i].block, r->places[i].offset,
+                    v->bytes, v->first, v->last);
         print_members(out, g, m, i, false);
         pm_text_add(out, "\n");
     }
@@ -64,15 +69,21 @@ static void print_json(pm_text *out, const pm_graph *g, const pm_graph_plan *p, 
     const pm_plan_result *r = &p->result;
     pm_text_add(out, "{\"graph\": ");
     pm_text_add_json(out, g->name);
-    pm_text_add(out, ", \"arena_bytes\": %" PRIu64 ", \"lower_bound_bytes\": %" PRIu64 ", \"ratio\": %.6f, \"n_in_place\": %u,\n",
+    pm_text_add(out,
+                ", \"arena_bytes\": %" PRIu64 ", \"lower_bound_bytes\": %" PRIu64
+                ", \"ratio\": %.6f, \"n_in_place\": %u,\n",
                 r->arena_bytes, r->lower_bound_bytes, ratio_of(r), p->n_in_place);
     pm_text_add(out, " \"blocks\": [");
-    for (uint32_t b = 0; b < r->n_blocks; b++) pm_text_add(out, "%s%" PRIu64, b ? ", " : "", r->block_bytes[b]);
+    for (uint32_t b = 0; b < r->n_blocks; b++)
+        pm_text_add(out, "%s%" PRIu64, b ? ", " : "", r->block_bytes[b]);
     pm_text_add(out, "],\n \"intervals\": [");
     for (size_t i = 0; i < p->n_intervals; i++) {
         const pm_interval *v = &p->intervals[i];
-        pm_text_add(out, "%s\n  {\"block\": %u, \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"first\": %u, \"last\": %u, "
-                    "\"tensors\": [", i ? "," : "", r->places[i].block, r->places[i].offset, v->bytes, v->first, v->last);
+        pm_text_add(out,
+                    "%s\n  {\"block\": %u, \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64
+                    ", \"first\": %u, \"last\": %u, "
+                    "\"tensors\": [",
+                    i ? "," : "", r->places[i].block, r->places[i].offset, v->bytes, v->first, v->last);
         print_members(out, g, m, i, true);
         pm_text_add(out, "]}");
     }

@@ -6,7 +6,9 @@
 #include <string.h>
 
 static const char *const external_kinds[] = {
-    [PM_EXTERNAL_WEIGHT] = "weight", [PM_EXTERNAL_STATE] = "state", [PM_EXTERNAL_CONSTANTS] = "constants",
+    [PM_EXTERNAL_WEIGHT] = "weight",
+    [PM_EXTERNAL_STATE] = "state",
+    [PM_EXTERNAL_CONSTANTS] = "constants",
     [PM_EXTERNAL_PARAMS] = "params",
 };
 
@@ -23,14 +25,16 @@ static void print_io(pm_text *out, const char *what, const pm_io *io) {
 }
 
 static void print_head(pm_text *out, const pm_program *p) {
-    pm_text_add(out, "program \"%s\": %u dispatches, %u barriers, %u submissions, %u fallback operations\n", p->name,
-                p->n_dispatches, p->n_barriers, p->n_submits, p->n_fallback);
-    pm_text_add(out, "arena %" PRIu64 " bytes, lower bound %" PRIu64 ", largest tensor %" PRIu64 "\n", p->arena_bytes,
-                p->lower_bound_bytes, p->largest_tensor_bytes);
-    for (uint32_t b = 0; b < p->n_blocks; b++) pm_text_add(out, "slot %u: block of %" PRIu64 " bytes\n", b, p->block_bytes[b]);
+    pm_text_add(out, "program \"%s\": %u dispatches, %u barriers, %u submissions, %u fallback operations\n",
+                p->name, p->n_dispatches, p->n_barriers, p->n_submits, p->n_fallback);
+    pm_text_add(out, "arena %" PRIu64 " bytes, lower bound %" PRIu64 ", largest tensor %" PRIu64 "\n",
+                p->arena_bytes, p->lower_bound_bytes, p->largest_tensor_bytes);
+    for (uint32_t b = 0; b < p->n_blocks; b++)
+        pm_text_add(out, "slot %u: block of %" PRIu64 " bytes\n", b, p->block_bytes[b]);
     for (uint32_t e = 0; e < p->n_externals; e++)
-        pm_text_add(out, "slot %u: %s \"%s\", %s, %" PRIu64 " bytes\n", p->n_blocks + e, external_kinds[p->externals[e].kind],
-                    p->externals[e].name, pm_dtype_name(p->externals[e].dtype), p->externals[e].bytes);
+        pm_text_add(out, "slot %u: %s \"%s\", %s, %" PRIu64 " bytes\n", p->n_blocks + e,
+                    external_kinds[p->externals[e].kind], p->externals[e].name,
+                    pm_dtype_name(p->externals[e].dtype), p->externals[e].bytes);
     for (uint32_t i = 0; i < p->n_params; i++) pm_text_add(out, "param %u: \"%s\"\n", i, p->param_names[i]);
     for (uint32_t i = 0; i < p->n_inputs; i++) print_io(out, "input", &p->inputs[i]);
     for (uint32_t i = 0; i < p->n_outputs; i++) print_io(out, "output", &p->outputs[i]);
@@ -46,7 +50,8 @@ static void print_dispatch(pm_text *out, uint32_t index, const pm_dispatch *d) {
         if (d->unused >> b & 1)
             pm_text_add(out, " _");
         else
-            pm_text_add(out, " %s%u:%" PRIu64 "+%" PRIu64, d->written >> b & 1 ? "->" : "", r->slot, r->offset, r->bytes);
+            pm_text_add(out, " %s%u:%" PRIu64 "+%" PRIu64, d->written >> b & 1 ? "->" : "", r->slot,
+                        r->offset, r->bytes);
     }
     pm_text_add(out, "\n");
 }
@@ -61,7 +66,8 @@ static void print_text(pm_text *out, const pm_program *p) {
 /* ---- JSON ---- */
 
 static void range_json(pm_text *out, const pm_range *r) {
-    pm_text_add(out, "\"slot\": %u, \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64, r->slot, r->offset, r->bytes);
+    pm_text_add(out, "\"slot\": %u, \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64, r->slot, r->offset,
+                r->bytes);
 }
 
 static void ios_json(pm_text *out, const char *what, const pm_io *ios, uint32_t n) {
@@ -98,12 +104,18 @@ static void dispatch_json(pm_text *out, const pm_dispatch *d) {
     pm_text_add(out, "{\"kernel\": \"%s\", \"variant\": \"%s\", \"label\": ", pm_kernel_get(d->kernel)->name,
                 pm_variant_get(d->variant)->name);
     pm_text_add_json(out, d->label);
-    pm_text_add(out, ", \"groups\": [%u, %u, %u], \"barrier\": %s, \"submit\": %s, \"cost\": %" PRIu64 ", \"bindings\": [",
-                d->groups[0], d->groups[1], d->groups[2], d->barrier ? "true" : "false", d->submit ? "true" : "false", d->cost);
+    pm_text_add(out,
+                ", \"groups\": [%u, %u, %u], \"barrier\": %s, \"submit\": %s, \"cost\": %" PRIu64
+                ", \"bindings\": [",
+                d->groups[0], d->groups[1], d->groups[2], d->barrier ? "true" : "false",
+                d->submit ? "true" : "false", d->cost);
     for (uint32_t b = 0; b < d->n_bindings; b++) {
         pm_text_add(out, "%s{", b ? ", " : "");
         range_json(out, &d->bindings[b]);
-        pm_text_add(out, ", \"use\": \"%s\"}", d->unused >> b & 1 ? "absent" : d->written >> b & 1 ? "write" : "read");
+        pm_text_add(out, ", \"use\": \"%s\"}",
+                    d->unused >> b & 1    ? "absent"
+                    : d->written >> b & 1 ? "write"
+                                          : "read");
     }
     pm_text_add(out, "]}");
 }
@@ -111,12 +123,15 @@ static void dispatch_json(pm_text *out, const pm_dispatch *d) {
 static void print_json(pm_text *out, const pm_program *p) {
     pm_text_add(out, "{\"program\": ");
     pm_text_add_json(out, p->name);
-    pm_text_add(out, ", \"n_dispatches\": %u, \"n_barriers\": %u, \"n_submits\": %u, \"fallback_ops\": %u,\n", p->n_dispatches,
-                p->n_barriers, p->n_submits, p->n_fallback);
-    pm_text_add(out, " \"arena_bytes\": %" PRIu64 ", \"lower_bound_bytes\": %" PRIu64 ", \"largest_tensor_bytes\": %" PRIu64 ",\n",
+    pm_text_add(out, ", \"n_dispatches\": %u, \"n_barriers\": %u, \"n_submits\": %u, \"fallback_ops\": %u,\n",
+                p->n_dispatches, p->n_barriers, p->n_submits, p->n_fallback);
+    pm_text_add(out,
+                " \"arena_bytes\": %" PRIu64 ", \"lower_bound_bytes\": %" PRIu64
+                ", \"largest_tensor_bytes\": %" PRIu64 ",\n",
                 p->arena_bytes, p->lower_bound_bytes, p->largest_tensor_bytes);
     pm_text_add(out, " \"blocks\": [");
-    for (uint32_t b = 0; b < p->n_blocks; b++) pm_text_add(out, "%s%" PRIu64, b ? ", " : "", p->block_bytes[b]);
+    for (uint32_t b = 0; b < p->n_blocks; b++)
+        pm_text_add(out, "%s%" PRIu64, b ? ", " : "", p->block_bytes[b]);
     pm_text_add(out, "],\n");
     externals_json(out, p);
     ios_json(out, "inputs", p->inputs, p->n_inputs);

@@ -9,9 +9,8 @@ typedef struct pm_hazards {
     size_t n, capacity;
 } pm_hazards;
 
-/* Notes what d touches. *out_barrier: whether d must wait for dispatches before it: one of its ranges overlaps a range of
- * theirs, and one of the two is written. Dispatches of one node (parts of a concat) write different elements and never wait
- * for each other. */
+/* Notes what d touches. *out_barrier: whether d must wait for dispatches before it: one of its ranges
+ * overlaps a range of theirs, and one of the two is written. */
 pm_status pm_hazards_add(pm_hazards *h, const pm_dispatch *d, bool *out_barrier) PM_MUST_USE;
 void pm_hazards_free(pm_hazards *h);
 

@@ -1,6 +1,7 @@
-/* From a planned graph to a program: slots for what lies outside of the arena, one dispatch after the other through the
- * operation table, barriers, submissions, inputs and outputs, deaths. Knows no operation but concat's number of parts.
- * Invariant: the program owns all that it names; nothing in it points into the graph. */
+/* From a planned graph to a program: slots for what lies outside of the arena, one dispatch after the other
+ * through the operation table, barriers, submissions, inputs and outputs, deaths. Knows no operation but
+ * concat's number of parts. Invariant: the program owns all that it names; nothing in it points into the
+ * graph. */
 #include "graph/lower.h"
 
 #include <inttypes.h>
@@ -27,12 +28,15 @@ struct pm_lowering {
     uint64_t submit_cost; /* gathered since the last submission began */
 };
 
-static uint64_t binding_alignment(const pm_caps *caps) { return caps->binding_alignment ? caps->binding_alignment : 16; }
+static uint64_t binding_alignment(const pm_caps *caps) {
+    return caps->binding_alignment ? caps->binding_alignment : 16;
+}
 
 /* ---- slots ---- */
 
 static void *keep_array(pm_program *p, size_t n, size_t size) {
-    if (n > SIZE_MAX / 2 / size) return (void)pm_raise(PM_ERR_MEMORY, "lowering: %zu entries of %zu bytes", n, size), NULL;
+    if (n > SIZE_MAX / 2 / size)
+        return (void)pm_raise(PM_ERR_MEMORY, "lowering: %zu entries of %zu bytes", n, size), NULL;
     return pm_arena_alloc(&p->arena, n * size);
 }
 
@@ -41,7 +45,8 @@ static pm_status keep_name(pm_program *p, const char *name, const char **out) {
     return *out ? PM_OK : PM_ERR_MEMORY;
 }
 
-static pm_status add_external(pm_lowering *l, pm_external_kind kind, const char *name, pm_dtype type, uint64_t bytes) {
+static pm_status add_external(pm_lowering *l, pm_external_kind kind, const char *name, pm_dtype type,
+                              uint64_t bytes) {
     pm_program *p = l->p;
     pm_external *e = &p->externals[p->n_externals];
     *e = (pm_external){.kind = kind, .dtype = type, .bytes = bytes};
@@ -50,7 +55,8 @@ static pm_status add_external(pm_lowering *l, pm_external_kind kind, const char 
     return PM_OK;
 }
 
-/* Weights and states are found by name; constants and parameters share an external each, the latter in words. */
+/* Weights and states are found by name; constants and parameters share an external each, the latter in words.
+ */
 static pm_status place_leaves(pm_lowering *l) {
     pm_program *p = l->p;
     for (size_t i = 0; i < l->g->n_items; i++) {
@@ -59,7 +65,8 @@ static pm_status place_leaves(pm_lowering *l) {
         h->bytes = pm_storage_bytes(t);
         if (t->op == PM_OP_WEIGHT || t->op == PM_OP_STATE) {
             h->slot = p->n_blocks + p->n_externals;
-            PM_TRY(add_external(l, t->op == PM_OP_STATE ? PM_EXTERNAL_STATE : PM_EXTERNAL_WEIGHT, t->name, t->dtype, h->bytes));
+            PM_TRY(add_external(l, t->op == PM_OP_STATE ? PM_EXTERNAL_STATE : PM_EXTERNAL_WEIGHT, t->name,
+                                t->dtype, h->bytes));
         } else if (t->kind == PM_KIND_CONST) {
             h->offset = p->constants_bytes;
             p->constants_bytes += pm_align_up(h->bytes, binding_alignment(l->caps));
@@ -135,7 +142,8 @@ static void describe(const pm_tensor *t, char *out, size_t bytes) {
     snprintf(out, bytes, "%s%s%s%s", pm_op_get(base->op)->name, *name ? " \"" : "", name, *name ? "\"" : "");
 }
 
-pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool written, uint32_t *out_offset) {
+pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool written,
+                        uint32_t *out_offset) {
     if (d->n_bindings >= PM_MAX_BINDINGS)
         return pm_raise(PM_ERR_OTHER, "lowering: more than %d bindings", PM_MAX_BINDINGS);
     uint32_t index = d->n_bindings++;
@@ -152,8 +160,10 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
     if (l->caps->max_binding_bytes && range.bytes > l->caps->max_binding_bytes) {
         char what[256];
         describe(t, what, sizeof what);
-        return pm_raise(PM_ERR_DEVICE, "%s: %" PRIu64 " bytes of it (%s) must be bound at once, at most %" PRIu64
-                        " are possible on %s", what, range.bytes, pm_shape(t).s, l->caps->max_binding_bytes, l->caps->name);
+        return pm_raise(PM_ERR_DEVICE,
+                        "%s: %" PRIu64 " bytes of it (%s) must be bound at once, at most %" PRIu64
+                        " are possible on %s",
+                        what, range.bytes, pm_shape(t).s, l->caps->max_binding_bytes, l->caps->name);
     }
     d->bindings[index] = range;
     if (written) d->written |= 1u << index;
@@ -256,7 +266,8 @@ static pm_status lower_items(pm_lowering *l) {
 static pm_status add_io(pm_lowering *l, const char *name, const pm_tensor *t, pm_io *io) {
     const home *h = &l->homes[t->base->id];
     *io = (pm_io){.dtype = t->dtype, .rank = t->rank};
-    io->range = (pm_range){.slot = h->slot, .offset = h->offset + 4 * (uint64_t)t->offset, .bytes = 4 * (uint64_t)pm_elems(t)};
+    io->range = (pm_range){
+        .slot = h->slot, .offset = h->offset + 4 * (uint64_t)t->offset, .bytes = 4 * (uint64_t)pm_elems(t)};
     memcpy(io->dims, t->dims, sizeof io->dims);
     return keep_name(l->p, name, &io->name);
 }

@@ -1,7 +1,8 @@
 /* What the lowering functions (lower_*.c) share: shapes as kernels see them. Nobody else includes this.
  *
- * Kernels see every tensor with a fixed number of dims, innermost last, padded in front with 1. A dim over which an operand
- * repeats (its own dim is 1) has stride 0. Shape rules hold every number of a tensor within 31 bits. */
+ * Kernels see every tensor with a fixed number of dims, innermost last, padded in front with 1. A dim over
+ * which an operand repeats (its own dim is 1) has stride 0. Shape rules hold every number of a tensor within
+ * 31 bits. */
 #ifndef PM_LOWER_H
 #define PM_LOWER_H
 
@@ -16,17 +17,18 @@ void pm_lower_strides(const pm_tensor *x, int n, uint32_t *out);
 /* Sets kernel and parameters (`params` is that kernel's struct). */
 void pm_lower_params(pm_dispatch *d, pm_kernel kernel, const void *params);
 
-/* Whether the result's innermost elements lie side by side, as kernels that have no stride there need: PM_ERR_OTHER if
- * not, since only a pass could have laid it out otherwise. */
+/* Whether the result's innermost elements lie side by side, as kernels that have no stride there need:
+ * PM_ERR_OTHER if not, since only a pass could have laid it out otherwise. */
 pm_status pm_lower_want_rows(const pm_tensor *t) PM_MUST_USE;
 
-/* The optional operands that softmax and attention share, bound in the order position, length, key_mask, bias. `first` is
- * the index of the position operand. */
+/* The optional operands that softmax and attention share, bound in the order position, length, key_mask,
+ * bias. `first` is the index of the position operand. */
 typedef struct pm_lower_masks {
     uint32_t position_offset, length_offset, key_mask_offset, bias_offset;
     uint32_t length_stride, key_mask_stride; /* over b */
     float scale, softcap;
 } pm_lower_masks;
-pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d, pm_lower_masks *out) PM_MUST_USE;
+pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d,
+                              pm_lower_masks *out) PM_MUST_USE;
 
 #endif

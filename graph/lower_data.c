@@ -15,9 +15,12 @@ pm_status pm_lower_gather(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     PM_TRY(pm_lower_want_rows(t));
     if (!pm_has_one_stride(ids, &ids_stride) || !pm_has_one_stride(&rows, &y_stride))
         return pm_raise(PM_ERR_OTHER, "lowering: %%%u (gather): ids or rows do not lie evenly spaced", t->id);
-    pm_gather_params p = {.n_ids = (uint32_t)pm_elems(ids), .n_cols = (uint32_t)table->dims[1],
-                          .n_rows = (uint32_t)table->dims[0], .table_row_stride = (uint32_t)table->strides[0],
-                          .table_col_stride = (uint32_t)table->strides[1], .ids_stride = (uint32_t)ids_stride,
+    pm_gather_params p = {.n_ids = (uint32_t)pm_elems(ids),
+                          .n_cols = (uint32_t)table->dims[1],
+                          .n_rows = (uint32_t)table->dims[0],
+                          .table_row_stride = (uint32_t)table->strides[0],
+                          .table_col_stride = (uint32_t)table->strides[1],
+                          .ids_stride = (uint32_t)ids_stride,
                           .y_row_stride = (uint32_t)y_stride};
     PM_TRY(pm_lower_bind(l, out, table, false, &p.table_offset));
     PM_TRY(pm_lower_bind(l, out, ids, false, &p.ids_offset));

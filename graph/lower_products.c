@@ -24,8 +24,8 @@ static bool follows(const uint32_t *batch, int i, uint32_t row, uint32_t m) {
     return (uint64_t)row * m == batch[i];
 }
 
-/* Batches that share one b are only more rows: [B,T,K] . w is one product of B*T rows, if rows of a, residual and y are
- * evenly spaced across batches. */
+/* Batches that share one b are only more rows: [B,T,K] . w is one product of B*T rows, if rows of a, residual
+ * and y are evenly spaced across batches. */
 static void merge_batches(pm_matmul_params *p, bool has_residual) {
     for (int i = N_BATCH - 1; i >= 0; i--) {
         if (p->batch[i] == 1) continue;
@@ -48,8 +48,10 @@ pm_status pm_lower_matmul(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     const pm_tensor *a = t->in[PM_MATMUL_A], *b = t->in[PM_MATMUL_B];
     const pm_tensor *bias = t->n_in > PM_MATMUL_BIAS ? t->in[PM_MATMUL_BIAS] : NULL;
     const pm_tensor *residual = t->n_in > PM_MATMUL_RESIDUAL ? t->in[PM_MATMUL_RESIDUAL] : NULL;
-    pm_matmul_params p = {.m = (uint32_t)t->dims[t->rank - 2], .n = (uint32_t)t->dims[t->rank - 1],
-                          .k = (uint32_t)a->dims[a->rank - 1], .scale = t->attrs.scale == 0 ? 1 : t->attrs.scale};
+    pm_matmul_params p = {.m = (uint32_t)t->dims[t->rank - 2],
+                          .n = (uint32_t)t->dims[t->rank - 1],
+                          .k = (uint32_t)a->dims[a->rank - 1],
+                          .scale = t->attrs.scale == 0 ? 1 : t->attrs.scale};
     uint32_t dims[PM_DIMS], unit;
     (void)part;
     PM_TRY(pm_lower_want_rows(t));
@@ -84,8 +86,10 @@ static void outer_strides(const pm_tensor *x, uint32_t *out) {
 pm_status pm_lower_attention(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
     const pm_tensor *q = t->in[PM_ATTN_Q], *k = t->in[PM_ATTN_K], *v = t->in[PM_ATTN_V];
     const pm_tensor *bias = t->n_in > PM_ATTN_BIAS ? t->in[PM_ATTN_BIAS] : NULL;
-    pm_attention_params p = {.n_batch = (uint32_t)q->dims[0], .n_heads = (uint32_t)q->dims[1],
-                             .n_queries = (uint32_t)q->dims[2], .n_keys = (uint32_t)k->dims[2]};
+    pm_attention_params p = {.n_batch = (uint32_t)q->dims[0],
+                             .n_heads = (uint32_t)q->dims[1],
+                             .n_queries = (uint32_t)q->dims[2],
+                             .n_keys = (uint32_t)k->dims[2]};
     pm_lower_masks masks;
     (void)part;
     PM_TRY(pm_lower_want_rows(t));

@@ -1,4 +1,5 @@
-/* Lowering of the operations over rows: reductions, argmax, softmax, norms. Rows are counted by four outer dims. */
+/* Lowering of the operations over rows: reductions, argmax, softmax, norms. Rows are counted by four outer
+ * dims. */
 #include "graph/lower.h"
 
 #include <string.h>
@@ -69,7 +70,10 @@ pm_status pm_lower_argmax(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
 static pm_status lower_norm(pm_lowering *l, const pm_tensor *t, bool has_beta_slot, pm_dispatch *out) {
     const rows x = rows_of(t->in[0], t->rank - 1), y = rows_of(t, t->rank - 1);
     const pm_tensor *gamma = t->n_in > 1 ? t->in[1] : NULL, *beta = t->n_in > 2 ? t->in[2] : NULL;
-    pm_norm_params p = {.n_rows = x.n, .n_cols = x.n_cols, .eps = t->attrs.eps, .x_col_stride = x.col_stride,
+    pm_norm_params p = {.n_rows = x.n,
+                        .n_cols = x.n_cols,
+                        .eps = t->attrs.eps,
+                        .x_col_stride = x.col_stride,
                         .y_col_stride = y.col_stride};
     memcpy(p.dims, x.dims, sizeof p.dims);
     memcpy(p.x_stride, x.stride, sizeof p.x_stride);
@@ -96,8 +100,9 @@ pm_status pm_lower_rms_norm(pm_lowering *l, const pm_tensor *t, uint32_t part, p
 
 /* ---- softmax ---- */
 
-/* Scores [b, ..., t, s]: the outermost dim must come to stand first, since it tells the batch of length and key_mask; the
- * two last ones stand last. [B,T,S] becomes [B,1,1,T,S]. `rank` is that of the scores, with which x broadcasts. */
+/* Scores [b, ..., t, s]: the outermost dim must come to stand first, since it tells the batch of length and
+ * key_mask; the two last ones stand last. [B,T,S] becomes [B,1,1,T,S]. `rank` is that of the scores, with
+ * which x broadcasts. */
 static pm_tensor spread(const pm_tensor *x, int32_t rank) {
     pm_tensor wide = *x;
     wide.rank = PM_DIMS;

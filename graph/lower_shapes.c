@@ -26,13 +26,17 @@ void pm_lower_params(pm_dispatch *d, pm_kernel kernel, const void *params) {
 pm_status pm_lower_want_rows(const pm_tensor *t) {
     int32_t last = t->rank - 1;
     if (t->dims[last] == 1 || t->strides[last] == 1) return PM_OK;
-    return pm_raise(PM_ERR_OTHER, "lowering: %%%u (%s) lies with stride %lld over its last dim, 1 was expected", t->id,
+    return pm_raise(PM_ERR_OTHER,
+                    "lowering: %%%u (%s) lies with stride %lld over its last dim, 1 was expected", t->id,
                     pm_op_get(t->op)->name, (long long)t->strides[last]);
 }
 
-static const pm_tensor *operand(const pm_tensor *t, int i) { return i < t->n_in ? t->in[i] : NULL; }
+static const pm_tensor *operand(const pm_tensor *t, int i) {
+    return i < t->n_in ? t->in[i] : NULL;
+}
 
-pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d, pm_lower_masks *out) {
+pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d,
+                              pm_lower_masks *out) {
     const pm_tensor *length = operand(t, first + 1), *keys = operand(t, first + 2);
     *out = (pm_lower_masks){.scale = t->attrs.scale == 0 ? 1 : t->attrs.scale, .softcap = t->attrs.softcap};
     PM_TRY(pm_lower_bind(l, d, operand(t, first), false, &out->position_offset));

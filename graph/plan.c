@@ -1,266 +1,19 @@
-/* Places live ranges in memory. Pure: it sees intervals, no tensors, and the same intervals always get the same places.
+/* Places live ranges in memory: checks and aligns them, finds the lower bound, has them packed (plan_pack.c),
+ * tells blocks and offsets. Pure: it sees intervals, no tensors, and the same intervals always get the same
+ * places.
  *
- * Memory is one line of addresses; when a block may not pass a limit, the line is cut at its multiples and no interval
- * crosses a cut. Intervals are placed one by one into the gaps that the placed ones of the same time leave. The result
- * depends on their order, so several orders are tried, then the best one is improved by placing earlier what ended up on top;
- * all within a budget counted in looks at placed intervals, not in time, and only until the lower bound is met.
- *
- * Steps are renumbered by the starts of intervals: between two starts nothing new becomes live, so that overlaps and the
- * largest live sums are the same. Invariant: two intervals that share a step never share an address. */
+ * Steps are renumbered by the starts of intervals: between two starts nothing new becomes live, so that
+ * overlaps and the largest live sums are the same. */
 #include "graph/plan.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "graph/plan_pack.h"
 
 #define MAX_BYTES (UINT64_MAX >> 3) /* of all intervals together: sums of addresses cannot overflow */
-#define BUDGET 12000000u /* in looks at placed intervals, 2 to 3 ns each; the first order is always finished */
-#define NOWHERE UINT64_MAX
 
-typedef struct item {
-    uint64_t bytes;   /* aligned */
-    uint64_t breadth; /* the largest live sum while it lives */
-    uint32_t first, last;
-} item;
-
-typedef struct spot { /* a placed item */
-    uint64_t low, high;
-    uint32_t first, last;
-} spot;
-
-/* The spots that live while a node's steps last, lowest address first. Nodes form a binary tree over time in one array
- * (children of i: 2i, 2i + 1): a short interval looks only at the small node around it. */
-typedef struct node {
-    spot *spots;
-    size_t n, capacity;
-    size_t sweep_at; /* number of spots at which the dead ones are swept out */
-} node;
-
-typedef struct packer {
-    const item *items;
-    size_t n;
-    uint64_t cut;       /* addresses are cut at its multiples */
-    bool one_block;     /* all intervals together fit one block: no cut is ever met */
-    uint64_t bound;
-    uint64_t looks;
-    uint32_t n_leaves, leaf_shift; /* step s belongs to leaf s >> leaf_shift */
-    node *nodes;
-    uint32_t *order, *best_order;
-    uint64_t *at, *best_at; /* addresses by item */
-    uint64_t *filled;       /* scratch: bytes used of each block */
-    uint64_t best_bytes;
-    bool best_first_fit;
-    bool in_time; /* the order is that of first steps: what has died is met no more */
-} packer;
-
-/* ---- one packing ---- */
-
-static uint64_t beyond_cut(const packer *p, uint64_t at, uint64_t bytes) {
-    return p->one_block || at / p->cut == (at + bytes - 1) / p->cut ? at : (at / p->cut + 1) * p->cut;
-}
-
-static node *node_around(const packer *p, const item *x) {
-    uint32_t a = p->n_leaves + (x->first >> p->leaf_shift), b = p->n_leaves + (x->last >> p->leaf_shift);
-    while (a != b) a >>= 1, b >>= 1;
-    return &p->nodes[a];
-}
-
-/* Drops what died before `step`; not before the list has grown by a quarter, so that it costs little. */
-static void sweep(node *n, uint32_t step) {
-    size_t kept = 0;
-    if (n->n < n->sweep_at) return;
-    for (size_t i = 0; i < n->n; i++)
-        if (n->spots[i].last >= step) n->spots[kept++] = n->spots[i];
-    n->n = kept;
-    n->sweep_at = 32 + kept + kept / 4;
-}
-
-/* The tightest gap (or the lowest), else the end of what lives at the same time. */
-static uint64_t find_room(packer *p, const item *x, bool first_fit) {
-    node *n = node_around(p, x);
-    if (p->in_time) sweep(n, x->first);
-    uint64_t end = 0, best = NOWHERE, best_waste = UINT64_MAX;
-    p->looks += n->n;
-    for (size_t i = 0; i < n->n; i++) {
-        const spot *s = &n->spots[i];
-        bool meets = (s->first <= x->last) & (s->last >= x->first); /* & here and below: branches would be guessed wrong */
-        if (meets & (s->low > end)) {
-            uint64_t at = beyond_cut(p, end, x->bytes);
-            if (at + x->bytes <= s->low && s->low - at - x->bytes < best_waste) {
-                best = at;
-                best_waste = s->low - at - x->bytes;
-                if (first_fit || best_waste == 0) break;
-            }
-        }
-        end = meets & (s->high > end) ? s->high : end;
-    }
-    return best != NOWHERE ? best : beyond_cut(p, end, x->bytes);
-}
-
-static pm_status insert(packer *p, node *n, const spot *s) {
-    void *spots = n->spots;
-    pm_status status = pm_grow(&spots, &n->capacity, n->n + 1, sizeof *s);
-    n->spots = spots;
-    if (status != PM_OK) return status;
-    size_t low = 0, high = n->n;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (n->spots[middle].low < s->low)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    p->looks += 8 + (n->n - low) / 8; /* what this costs, in looks */
-    memmove(&n->spots[low + 1], &n->spots[low], (n->n - low) * sizeof *s);
-    n->spots[low] = *s;
-    n->n++;
-    return PM_OK;
-}
-
-static pm_status insert_in_tree(packer *p, const item *x, uint64_t at) {
-    const spot s = {.low = at, .high = at + x->bytes, .first = x->first, .last = x->last};
-    uint32_t a = p->n_leaves + (x->first >> p->leaf_shift), b = p->n_leaves + (x->last >> p->leaf_shift);
-    for (; a > 0; a >>= 1, b >>= 1)
-        for (uint32_t i = a; i <= b; i++) PM_TRY(insert(p, &p->nodes[i], &s));
-    return PM_OK;
-}
-
-/* The sum of what is used of each block. */
-static uint64_t arena_bytes(packer *p) {
-    uint64_t n_blocks = 0, sum = 0;
-    for (size_t i = 0; p->one_block && i < p->n; i++)
-        if (p->at[i] + p->items[i].bytes > sum) sum = p->at[i] + p->items[i].bytes;
-    if (p->one_block) return sum;
-    for (size_t i = 0; i < p->n; i++) {
-        if (!p->items[i].bytes) continue;
-        uint64_t block = p->at[i] / p->cut, end = p->at[i] % p->cut + p->items[i].bytes;
-        while (n_blocks <= block) p->filled[n_blocks++] = 0; /* no block is empty, so there are at most n */
-        if (p->filled[block] < end) p->filled[block] = end;
-    }
-    for (uint64_t b = 0; b < n_blocks; b++) sum += p->filled[b];
-    return sum;
-}
-
-/* Packs in p->order; keeps the result when it is the best. *out_bytes: NOWHERE when the budget was passed on the way. */
-static pm_status pack(packer *p, bool first_fit, uint64_t *out_bytes) {
-    for (uint32_t i = 0; i < 2 * p->n_leaves; i++) p->nodes[i].n = p->nodes[i].sweep_at = 0;
-    *out_bytes = NOWHERE;
-    for (size_t i = 0; i < p->n; i++) {
-        const item *x = &p->items[p->order[i]];
-        if (!x->bytes) continue;
-        if (p->looks > BUDGET && p->best_bytes != NOWHERE) return PM_OK;
-        uint64_t at = find_room(p, x, first_fit);
-        p->at[p->order[i]] = at;
-        PM_TRY(insert_in_tree(p, x, at));
-    }
-    *out_bytes = arena_bytes(p);
-    if (*out_bytes >= p->best_bytes) return PM_OK;
-    p->best_bytes = *out_bytes;
-    p->best_first_fit = first_fit;
-    memcpy(p->best_at, p->at, p->n * sizeof *p->at);
-    memcpy(p->best_order, p->order, p->n * sizeof *p->order);
-    return PM_OK;
-}
-
-/* ---- orders ---- */
-
-typedef struct sort_key {
-    uint64_t major, minor; /* larger ones first; then the lower index */
-    uint32_t index;
-} sort_key;
-
-static int compare_keys(const void *a, const void *b) {
-    const sort_key *x = a, *y = b;
-    if (x->major != y->major) return x->major > y->major ? -1 : 1;
-    if (x->minor != y->minor) return x->minor > y->minor ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
-}
-
-static uint64_t life(const item *x) { return (uint64_t)(x->last - x->first) + 1; }
-static sort_key by_size(const item *x) { return (sort_key){.major = x->bytes, .minor = life(x)}; }
-static sort_key by_breadth(const item *x) { return (sort_key){.major = x->breadth, .minor = x->bytes}; }
-static sort_key by_life(const item *x) { return (sort_key){.major = life(x), .minor = x->bytes}; }
-static sort_key by_first(const item *x) { return (sort_key){.major = UINT32_MAX - x->first, .minor = x->bytes}; }
-static sort_key by_last(const item *x) { return (sort_key){.major = x->last, .minor = x->bytes}; }
-static sort_key by_area(const item *x) {
-    uint64_t area;
-    if (!pm_mul_u64(x->bytes, life(x), &area)) area = UINT64_MAX;
-    return (sort_key){.major = area, .minor = x->bytes};
-}
-
-/* The best ones first, for when the budget ends early; all with the tightest gap, then all with the lowest. */
-typedef sort_key (*order_fn)(const item *x);
-static const order_fn orders[] = {by_first, by_breadth, by_size, by_area, by_last, by_life};
-
-static bool done(const packer *p) {
-    return p->best_bytes == p->bound || (p->best_bytes != NOWHERE && p->looks > BUDGET);
-}
-
-static pm_status try_orders(packer *p) {
-    pm_status s = PM_OK;
-    sort_key *keys = pm_calloc(p->n, sizeof *keys);
-    if (!keys) return PM_ERR_MEMORY;
-    for (size_t k = 0; s == PM_OK && k < 2 * PM_COUNT(orders) && !done(p); k++) {
-        const order_fn order = orders[k % PM_COUNT(orders)];
-        uint64_t bytes;
-        for (size_t i = 0; i < p->n; i++) {
-            keys[i] = order(&p->items[i]);
-            keys[i].index = (uint32_t)i;
-        }
-        qsort(keys, p->n, sizeof *keys, compare_keys);
-        for (size_t i = 0; i < p->n; i++) p->order[i] = keys[i].index;
-        p->in_time = order == by_first;
-        s = pack(p, k >= PM_COUNT(orders), &bytes);
-    }
-    pm_free(keys);
-    return s;
-}
-
-/* ---- improvement ---- */
-
-static uint64_t next_random(uint64_t *state) { /* splitmix64; the seed is fixed, so that a plan is, too */
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static size_t place_of_top(const packer *p) {
-    size_t top = 0;
-    uint64_t highest = 0;
-    for (size_t i = 0; i < p->n; i++) {
-        uint32_t x = p->order[i];
-        if (!p->items[x].bytes || p->best_at[x] + p->items[x].bytes <= highest) continue;
-        highest = p->best_at[x] + p->items[x].bytes;
-        top = i;
-    }
-    return top;
-}
-
-/* Moves the topmost item, or one of its time, to an earlier turn; keeps what is not worse. */
-static pm_status improve(packer *p) {
-    uint64_t random = p->n;
-    p->in_time = false;
-    for (uint32_t fails = 0; fails < 200 && !done(p); fails++) {
-        uint64_t before = p->best_bytes, bytes;
-        memcpy(p->order, p->best_order, p->n * sizeof *p->order);
-        size_t from = place_of_top(p);
-        if (fails % 4 == 3) from = (size_t)(next_random(&random) % p->n);
-        size_t to = from ? (size_t)(next_random(&random) % from) : 0;
-        uint32_t moved = p->order[from];
-        memmove(&p->order[to + 1], &p->order[to], (from - to) * sizeof *p->order);
-        p->order[to] = moved;
-        PM_TRY(pack(p, p->best_first_fit, &bytes));
-        if (bytes == before) { /* as good: another point to go on from */
-            memcpy(p->best_order, p->order, p->n * sizeof *p->order);
-            memcpy(p->best_at, p->at, p->n * sizeof *p->at);
-        }
-        if (bytes < before) fails = 0;
-    }
-    return PM_OK;
-}
-
-/* ---- preparation ---- */
+typedef pm_pack_item item;
 
 static int compare_u32(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -282,31 +35,36 @@ static uint32_t start_index(const uint32_t *starts, uint32_t n, uint32_t step) {
 
 static pm_status check_interval(const pm_interval *v, size_t index, uint64_t alignment, uint64_t cut) {
     if (v->first > v->last)
-        return pm_raise(PM_ERR_USAGE, "memory plan: interval %zu lives from step %" PRIu32 " to %" PRIu32
-                        ", an end at or after the start was expected", index, v->first, v->last);
+        return pm_raise(PM_ERR_USAGE,
+                        "memory plan: interval %zu lives from step %" PRIu32 " to %" PRIu32
+                        ", an end at or after the start was expected",
+                        index, v->first, v->last);
     if (v->bytes > MAX_BYTES - alignment || pm_align_up(v->bytes, alignment) > cut)
-        return pm_raise(PM_ERR_MEMORY, "memory plan: interval %zu has %" PRIu64 " bytes, at most %" PRIu64
-                        " fit one block of the device", index, v->bytes, cut);
+        return pm_raise(PM_ERR_MEMORY,
+                        "memory plan: interval %zu has %" PRIu64 " bytes, at most %" PRIu64
+                        " fit one block of the device",
+                        index, v->bytes, cut);
     return PM_OK;
 }
 
 /* Aligned sizes and renumbered steps. *out_n_steps: how many different starts there are. */
-static pm_status make_items(const pm_interval *in, size_t n, const pm_plan_limits *limits, packer *p, item *items,
-                            uint32_t *out_n_steps) {
+static pm_status make_items(const pm_interval *in, size_t n, uint64_t alignment, pm_pack_job *job,
+                            item *items) {
     uint32_t *starts = pm_calloc(n, sizeof *starts), n_steps = 0;
     uint64_t total = 0;
     pm_status s = starts ? PM_OK : PM_ERR_MEMORY;
     for (size_t i = 0; s == PM_OK && i < n; i++) {
-        s = check_interval(&in[i], i, limits->alignment, p->cut);
+        s = check_interval(&in[i], i, alignment, job->cut);
         if (s != PM_OK) break;
         starts[i] = in[i].first;
-        items[i].bytes = pm_align_up(in[i].bytes, limits->alignment);
+        items[i].bytes = pm_align_up(in[i].bytes, alignment);
         total += items[i].bytes;
         if (total > MAX_BYTES)
-            s = pm_raise(PM_ERR_MEMORY, "memory plan: the first %zu intervals have more than %" PRIu64 " bytes together", i + 1,
-                         MAX_BYTES);
+            s = pm_raise(PM_ERR_MEMORY,
+                         "memory plan: the first %zu intervals have more than %" PRIu64 " bytes together",
+                         i + 1, MAX_BYTES);
     }
-    p->one_block = total <= p->cut;
+    job->one_block = total <= job->cut;
     if (s == PM_OK) {
         qsort(starts, n, sizeof *starts, compare_u32);
         for (size_t i = 0; i < n; i++)
@@ -315,7 +73,7 @@ static pm_status make_items(const pm_interval *in, size_t n, const pm_plan_limit
             items[i].first = start_index(starts, n_steps, in[i].first);
             items[i].last = start_index(starts, n_steps, in[i].last);
         }
-        *out_n_steps = n_steps;
+        job->n_steps = n_steps;
     }
     pm_free(starts);
     return s;
@@ -346,7 +104,7 @@ static pm_status measure_breadth(item *items, size_t n, uint32_t n_steps, uint64
     }
     for (size_t i = 0; i < n; i++) {
         uint32_t k = 0;
-        while (k + 1 < levels && 2u << k <= life(&items[i])) k++;
+        while (k + 1 < levels && 2u << k <= items[i].last - items[i].first + 1) k++;
         const uint64_t *level = sums + (size_t)k * n_steps;
         uint64_t a = level[items[i].first], b = level[items[i].last + 1 - (1u << k)];
         items[i].breadth = a > b ? a : b;
@@ -355,50 +113,19 @@ static pm_status measure_breadth(item *items, size_t n, uint32_t n_steps, uint64
     return PM_OK;
 }
 
-/* Leaves about as long as two lives: long lives in a fine tree would be entered in very many nodes. */
-static void choose_leaves(packer *p, uint32_t n_steps) {
-    uint64_t lives = 0;
-    for (size_t i = 0; i < p->n; i++) lives += life(&p->items[i]);
-    uint64_t width = 2 * lives / p->n;
-    for (p->leaf_shift = 5; 1ull << p->leaf_shift < width; p->leaf_shift++) {}
-    for (p->n_leaves = 1; (n_steps - 1) >> p->leaf_shift >= p->n_leaves; p->n_leaves *= 2) {}
-}
-
-static pm_status open_packer(packer *p, uint32_t n_steps) {
-    choose_leaves(p, n_steps);
-    p->best_bytes = NOWHERE;
-    p->nodes = pm_calloc(2 * (size_t)p->n_leaves, sizeof *p->nodes);
-    p->order = pm_calloc(p->n, sizeof *p->order);
-    p->best_order = pm_calloc(p->n, sizeof *p->best_order);
-    p->at = pm_calloc(p->n, sizeof *p->at);
-    p->best_at = pm_calloc(p->n, sizeof *p->best_at);
-    p->filled = pm_calloc(p->n, sizeof *p->filled);
-    return p->nodes && p->order && p->best_order && p->at && p->best_at && p->filled ? PM_OK : PM_ERR_MEMORY;
-}
-
-static void close_packer(packer *p) {
-    for (uint32_t i = 0; p->nodes && i < 2 * p->n_leaves; i++) pm_free(p->nodes[i].spots);
-    pm_free(p->nodes);
-    pm_free(p->order);
-    pm_free(p->best_order);
-    pm_free(p->at);
-    pm_free(p->best_at);
-    pm_free(p->filled);
-}
-
 /* ---- result ---- */
 
-static pm_status make_result(const packer *p, pm_plan_result *out) {
+static pm_status make_result(const pm_pack_job *p, const uint64_t *at_line, pm_plan_result *out) {
     for (size_t i = 0; i < p->n; i++)
-        if (p->items[i].bytes && p->best_at[i] / p->cut >= out->n_blocks)
-            out->n_blocks = (uint32_t)(p->best_at[i] / p->cut) + 1;
+        if (p->items[i].bytes && at_line[i] / p->cut >= out->n_blocks)
+            out->n_blocks = (uint32_t)(at_line[i] / p->cut) + 1;
     out->places = pm_calloc(p->n, sizeof *out->places);
     out->block_bytes = pm_calloc(out->n_blocks, sizeof *out->block_bytes);
     if (!out->places || !out->block_bytes) return PM_ERR_MEMORY;
     for (size_t i = 0; i < p->n; i++) {
         if (!p->items[i].bytes) continue;
         pm_place *at = &out->places[i];
-        *at = (pm_place){.block = (uint32_t)(p->best_at[i] / p->cut), .offset = p->best_at[i] % p->cut};
+        *at = (pm_place){.block = (uint32_t)(at_line[i] / p->cut), .offset = at_line[i] % p->cut};
         uint64_t end = at->offset + p->items[i].bytes;
         if (out->block_bytes[at->block] < end) out->block_bytes[at->block] = end;
     }
@@ -407,32 +134,39 @@ static pm_status make_result(const packer *p, pm_plan_result *out) {
     return PM_OK;
 }
 
-pm_status pm_plan_intervals(const pm_interval *intervals, size_t n, const pm_plan_limits *limits, pm_plan_result *out) {
-    packer p = {.n = n};
-    uint32_t n_steps = 0;
+static pm_status check_limits(const pm_plan_limits *limits, size_t n) {
     uint64_t alignment = limits->alignment;
-    *out = (pm_plan_result){0};
     if (alignment == 0 || (alignment & (alignment - 1)) != 0 || alignment > 1u << 30 || n > UINT32_MAX / 2)
-        return pm_raise(PM_ERR_USAGE, "memory plan: alignment %" PRIu64 " for %zu intervals, a power of two was expected",
+        return pm_raise(PM_ERR_USAGE,
+                        "memory plan: alignment %" PRIu64 " for %zu intervals, a power of two was expected",
                         alignment, n);
-    p.cut = limits->max_block_bytes && limits->max_block_bytes < MAX_BYTES ? limits->max_block_bytes : MAX_BYTES;
-    p.cut -= p.cut % alignment;
-    if (p.cut == 0)
-        return pm_raise(PM_ERR_MEMORY, "memory plan: blocks of %" PRIu64 " bytes, at least the alignment of %" PRIu64
-                        " was expected", limits->max_block_bytes, alignment);
+    if (limits->max_block_bytes && limits->max_block_bytes < alignment)
+        return pm_raise(PM_ERR_MEMORY,
+                        "memory plan: blocks of %" PRIu64 " bytes, at least the alignment of %" PRIu64
+                        " was expected",
+                        limits->max_block_bytes, alignment);
+    return PM_OK;
+}
+
+pm_status pm_plan_intervals(const pm_interval *intervals, size_t n, const pm_plan_limits *limits,
+                            pm_plan_result *out) {
+    *out = (pm_plan_result){0};
+    PM_TRY(check_limits(limits, n));
     item *items = pm_calloc(n, sizeof *items);
-    pm_status s = items ? PM_OK : PM_ERR_MEMORY;
-    p.items = items;
-    if (s == PM_OK && n) {
-        PM_GOTO(make_items(intervals, n, limits, &p, items, &n_steps));
-        PM_GOTO(measure_breadth(items, n, n_steps, &p.bound));
-        PM_GOTO(open_packer(&p, n_steps));
-        PM_GOTO(try_orders(&p));
-        PM_GOTO(improve(&p));
+    uint64_t *at = pm_calloc(n, sizeof *at), alignment = limits->alignment;
+    pm_pack_job job = {.items = items, .n = n, .cut = MAX_BYTES};
+    pm_status s = PM_ERR_MEMORY;
+    if (limits->max_block_bytes && limits->max_block_bytes < MAX_BYTES) job.cut = limits->max_block_bytes;
+    job.cut -= job.cut % alignment;
+    if (!items || !at) goto fail;
+    if (n) {
+        PM_GOTO(make_items(intervals, n, alignment, &job, items));
+        PM_GOTO(measure_breadth(items, n, job.n_steps, &job.bound));
+        PM_GOTO(pm_pack(&job, at));
     }
-    if (s == PM_OK) s = make_result(&p, out);
+    s = make_result(&job, at, out);
 fail:
-    close_packer(&p);
+    pm_free(at);
     pm_free(items);
     if (s != PM_OK) pm_plan_result_free(out);
     return s;

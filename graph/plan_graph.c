@@ -1,9 +1,10 @@
-/* The live ranges of a graph, for plan.c: which tensors own arena memory, from when to when, and which take over the room
- * of an input that dies with them.
+/* The live ranges of a graph, for plan.c: which tensors own arena memory, from when to when, and which take
+ * over the room of an input that dies with them.
  *
- * Step i is items[i]. A use through a view is a use of its base; a view itself reads nothing. Outputs live to the end, since
- * they are read after the run. Inputs live from the start, since they are written before it, to the end, so that a program can
- * be run again with the same inputs; for the same reason nothing takes an input's room. */
+ * Step i is items[i]. A use through a view is a use of its base; a view itself reads nothing. Outputs live to
+ * the end, since they are read after the run. Inputs live from the start, since they are written before it,
+ * to the end, so that a program can be run again with the same inputs; for the same reason nothing takes an
+ * input's room. */
 #include "graph/plan.h"
 
 #include <inttypes.h>
@@ -40,18 +41,21 @@ static bool same_layout(const pm_tensor *x, const pm_tensor *t) {
     return true;
 }
 
-/* Whether t may be written over its input k. Elementwise kernels read element i of every operand before they write it, so
- * other operands may show the same memory in the same layout. A product's kernels read an element of the residual just
- * before they write that element; but its other operands are read by other invocations, so they must lie elsewhere. */
+/* Whether t may be written over its input k. Elementwise kernels read element i of every operand before they
+ * write it, so other operands may show the same memory in the same layout. A product's kernels read an
+ * element of the residual just before they write that element; but its other operands are read by other
+ * invocations, so they must lie elsewhere. */
 static bool may_overwrite(const pm_tensor *t, int k, const uses *u) {
     const pm_tensor *x = t->in[k];
     bool elementwise = pm_op_get(t->op)->flags & PM_OPF_ELEMENTWISE;
     if (!x || !(elementwise || (t->op == PM_OP_MATMUL && k == PM_MATMUL_RESIDUAL))) return false;
     const pm_tensor *base = x->base;
-    if (base->kind != PM_KIND_TEMP || !owns_arena(base) || u->kept[base->id] || u->last[base->id] != t->id) return false;
+    if (base->kind != PM_KIND_TEMP || !owns_arena(base) || u->kept[base->id] || u->last[base->id] != t->id)
+        return false;
     if (!same_layout(x, t) || pm_storage_bytes(base) != pm_storage_bytes(t)) return false;
     for (int i = 0; i < t->n_in; i++)
-        if (i != k && t->in[i] && t->in[i]->base == base && !(elementwise && same_layout(t->in[i], t))) return false;
+        if (i != k && t->in[i] && t->in[i]->base == base && !(elementwise && same_layout(t->in[i], t)))
+            return false;
     return true;
 }
 
@@ -72,8 +76,8 @@ static void make_intervals(const pm_graph *g, const uses *u, pm_graph_plan *out)
             out->n_in_place++;
         } else {
             room = (int32_t)out->n_intervals++;
-            out->intervals[room] = (pm_interval){.bytes = pm_storage_bytes(t), .last = u->last[i],
-                                                 .first = t->kind == PM_KIND_INPUT ? 0 : i};
+            out->intervals[room] = (pm_interval){
+                .bytes = pm_storage_bytes(t), .last = u->last[i], .first = t->kind == PM_KIND_INPUT ? 0 : i};
         }
         out->interval_of[i] = room;
     }
@@ -83,10 +87,13 @@ static void make_intervals(const pm_graph *g, const uses *u, pm_graph_plan *out)
 static pm_status check_sizes(const pm_graph *g, const pm_plan_limits *limits) {
     for (size_t i = 0; i < g->n_items; i++) {
         const pm_tensor *t = g->items[i];
-        if (!owns_arena(t) || !limits->max_block_bytes || pm_storage_bytes(t) <= limits->max_block_bytes) continue;
-        return pm_raise(PM_ERR_MEMORY, "memory plan: %%%u (%s%s%s) has %" PRIu64 " bytes, at most %" PRIu64
-                        " fit one block of the device", t->id, pm_op_get(t->op)->name, t->name ? " " : "",
-                        t->name ? t->name : "", pm_storage_bytes(t), limits->max_block_bytes);
+        if (!owns_arena(t) || !limits->max_block_bytes || pm_storage_bytes(t) <= limits->max_block_bytes)
+            continue;
+        return pm_raise(PM_ERR_MEMORY,
+                        "memory plan: %%%u (%s%s%s) has %" PRIu64 " bytes, at most %" PRIu64
+                        " fit one block of the device",
+                        t->id, pm_op_get(t->op)->name, t->name ? " " : "", t->name ? t->name : "",
+                        pm_storage_bytes(t), limits->max_block_bytes);
     }
     return PM_OK;
 }

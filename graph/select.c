@@ -1,6 +1,7 @@
-/* Selection: which shader variant runs a dispatch on a device, with which workgroups. One table; the first row whose kernel
- * matches and that fits wins, so faster rows stand before the baseline ones, which need nothing of a device. A new variant
- * is a row. Reads kernel, parameters and spec[8..]; writes variant, spec[0..7] and groups, and nothing else. */
+/* Selection: which shader variant runs a dispatch on a device, with which workgroups. One table; the first
+ * row whose kernel matches and that fits wins, so faster rows stand before the baseline ones, which need
+ * nothing of a device. A new variant is a row. Reads kernel, parameters and spec[8..]; writes variant,
+ * spec[0..7] and groups, and nothing else. */
 #include "graph/compile.h"
 
 #include <inttypes.h>
@@ -12,8 +13,8 @@
 #include "shaders/rowwise.params.h"
 #include "shaders/softmax.params.h"
 
-#define MOST_ROWS_FOR_VEC 4 /* products with so few rows read b once anyway: no tile is worth filling */
-#define MOST_FOLDED 65535   /* groups along x; folded kernels put the rest along y */
+#define MOST_ROWS_FOR_VEC 4     /* products with so few rows read b once anyway: no tile is worth filling */
+#define MOST_FOLDED       65535 /* groups along x; folded kernels put the rest along y */
 
 typedef struct row {
     pm_variant variant;
@@ -21,7 +22,9 @@ typedef struct row {
     void (*configure)(const pm_caps *caps, pm_dispatch *d);
 } row;
 
-static uint32_t ceil_div(uint32_t n, uint32_t by) { return n / by + (n % by != 0); }
+static uint32_t ceil_div(uint32_t n, uint32_t by) {
+    return n / by + (n % by != 0);
+}
 
 static void set_groups(pm_dispatch *d, uint32_t x, uint32_t y, uint32_t z) {
     d->groups[0] = x;
@@ -87,7 +90,9 @@ static pm_matmul_params matmul_params(const pm_dispatch *d) {
     return p;
 }
 
-static uint32_t n_batches(const pm_matmul_params *p) { return p->batch[0] * p->batch[1] * p->batch[2]; }
+static uint32_t n_batches(const pm_matmul_params *p) {
+    return p->batch[0] * p->batch[1] * p->batch[2];
+}
 
 static bool has_few_rows(const pm_caps *caps, const pm_dispatch *d) {
     (void)caps;
@@ -106,8 +111,8 @@ static void matmul_vec(const pm_caps *caps, pm_dispatch *d) {
     set_groups(d, ceil_div(p.n, columns ? local : per_group), p.m, n_batches(&p));
 }
 
-/* Tiles of 64 x 64, and narrower ones where most of such a tile would lie outside of the result, or where the device allows
- * too few invocations. An invocation computes 4 x 4 elements. */
+/* Tiles of 64 x 64, and narrower ones where most of such a tile would lie outside of the result, or where the
+ * device allows too few invocations. An invocation computes 4 x 4 elements. */
 static void matmul_tiled(const pm_caps *caps, pm_dispatch *d) {
     const pm_matmul_params p = matmul_params(d);
     uint32_t bm = p.m <= 32 || caps->max_workgroup_invocations < 256 ? 32 : 64, bn = p.n <= 32 ? 32 : 64;
@@ -187,11 +192,13 @@ static bool groups_fit(const pm_caps *caps, const pm_dispatch *d) {
 static pm_status refuse(const pm_caps *caps, const pm_dispatch *d, bool configured) {
     const char *what = d->label ? d->label : pm_kernel_get(d->kernel)->name;
     if (!configured)
-        return pm_raise(PM_ERR_DEVICE, "selection: no variant of kernel %s fits %s, device %s", pm_kernel_get(d->kernel)->name,
-                        what, caps->name);
-    return pm_raise(PM_ERR_DEVICE, "selection: %s needs %" PRIu32 " x %" PRIu32 " x %" PRIu32
-                    " workgroups, at most %" PRIu32 " x %" PRIu32 " x %" PRIu32 " are possible on %s", what, d->groups[0],
-                    d->groups[1], d->groups[2], caps->max_groups[0], caps->max_groups[1], caps->max_groups[2], caps->name);
+        return pm_raise(PM_ERR_DEVICE, "selection: no variant of kernel %s fits %s, device %s",
+                        pm_kernel_get(d->kernel)->name, what, caps->name);
+    return pm_raise(PM_ERR_DEVICE,
+                    "selection: %s needs %" PRIu32 " x %" PRIu32 " x %" PRIu32 " workgroups, at most %" PRIu32
+                    " x %" PRIu32 " x %" PRIu32 " are possible on %s",
+                    what, d->groups[0], d->groups[1], d->groups[2], caps->max_groups[0], caps->max_groups[1],
+                    caps->max_groups[2], caps->name);
 }
 
 pm_status pm_select(const pm_caps *caps, pm_dispatch *d) {

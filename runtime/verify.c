@@ -34,7 +34,7 @@ typedef struct comparison {
     const pm_dispatch *d;
     uint32_t *in[PM_MAX_BINDINGS];
     uint32_t *want, *got;
-    float *bound;
+    float *bound; /* -1 where the kernel writes nothing: the device must leave such words as they are */
     uint64_t n; /* words of the result's range */
 } comparison;
 
@@ -81,21 +81,22 @@ static double word_ratio(uint32_t got, uint32_t want, float bound, double *out_e
     if (got == want) return 0;
     *out_error = fabs((double)g - (double)w);
     if (bound == 0) return g == 0 && w == 0 ? 0 : INFINITY;
-    if (!isfinite(g) || !isfinite(w)) return isnan(g) && isnan(w) ? 0 : INFINITY;
+    if (!isfinite(g) || !isfinite(w) || !isfinite(bound)) return INFINITY;
     return *out_error / (double)bound;
 }
 
 static void compare(const comparison *c, pm_verify_row *row) {
     row->worst_ratio = -1;
     for (uint64_t i = 0; i < c->n; i++) {
-        if (c->bound[i] < 0) continue;
-        double error, ratio = word_ratio(c->got[i], c->want[i], c->bound[i], &error);
-        row->n_elements++;
+        bool written = !(c->bound[i] < 0);
+        float bound = written ? c->bound[i] : 0;
+        double error, ratio = word_ratio(c->got[i], c->want[i], bound, &error);
+        row->n_elements += written;
         row->n_out += !(ratio <= 1);
         if (ratio <= row->worst_ratio) continue;
         row->worst_ratio = ratio;
         row->worst_error = error;
-        row->bound = (double)c->bound[i];
+        row->bound = (double)bound;
         row->worst_index = i;
     }
     if (row->worst_ratio < 0) row->worst_ratio = 0;

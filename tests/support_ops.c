@@ -45,8 +45,13 @@ static const test_hint *hint_of(const test_op_case *c, const char *leaf) {
     return NULL;
 }
 
+/* In double: the range may span all of float. */
+static float uniform_value(test_rng *r, const test_hint *h) {
+    return (float)(h->lo + (h->hi - h->lo) * (double)(test_random(r) >> 40) / 16777216.0);
+}
+
 static float hard_value(test_rng *r, const test_hint *h, float before) {
-    float x = test_uniform(r, (float)h->lo, (float)h->hi);
+    float x = uniform_value(r, h);
     bool has_zero = h->lo <= 0 && h->hi >= 0;
     if (h->values == TEST_SPECIAL && test_below(r, 4) == 0) return test_below(r, 2) ? PM_MASKED : -3e38f;
     switch (test_below(r, 40)) {
@@ -67,7 +72,7 @@ static float f32_value(test_rng *r, const test_hint *h, uint64_t i, float before
         return (float)((test_below(r, 2) ? 1 : -1) * h->lo * pow(h->hi / h->lo, share));
     case TEST_WHOLE: return (float)(h->lo + test_below(r, (uint32_t)span + 1));
     case TEST_RAMP: return (float)(h->lo + (double)(i % ((uint64_t)span + 1)));
-    case TEST_UNIFORM: return test_uniform(r, (float)h->lo, (float)h->hi);
+    case TEST_UNIFORM: return uniform_value(r, h);
     default: return hard_value(r, h, before);
     }
 }

@@ -1,4 +1,5 @@
-/* The memory plan: properties on thousands of random interval sets and random graphs, blocks, in-place rules, errors. */
+/* The memory plan: properties on thousands of random interval sets and random graphs, blocks, in-place rules,
+ * errors. */
 #include "graph/plan.h"
 #include "tests/support_memory.h"
 #include "tests/support_random_graph.h"
@@ -26,7 +27,8 @@ static uint64_t slow_bound(const pm_interval *v, size_t n, uint64_t alignment) {
     return most;
 }
 
-static void check_plan(const pm_interval *v, size_t n, const pm_plan_limits *limits, const pm_plan_result *r) {
+static void check_plan(const pm_interval *v, size_t n, const pm_plan_limits *limits,
+                       const pm_plan_result *r) {
     uint64_t sum = 0;
     for (uint32_t b = 0; b < r->n_blocks; b++) {
         sum += r->block_bytes[b];
@@ -45,7 +47,8 @@ static void check_plan(const pm_interval *v, size_t n, const pm_plan_limits *lim
         for (size_t k = 0; k < i; k++) {
             const pm_place *b = &r->places[k];
             bool meet_in_time = v[i].first <= v[k].last && v[k].first <= v[i].last;
-            bool meet_in_room = a->block == b->block && a->offset < b->offset + v[k].bytes && b->offset < a->offset + v[i].bytes;
+            bool meet_in_room = a->block == b->block && a->offset < b->offset + v[k].bytes &&
+                                b->offset < a->offset + v[i].bytes;
             if (v[k].bytes && meet_in_time && meet_in_room)
                 fail_msg("intervals %zu and %zu share steps and bytes", k, i);
         }
@@ -60,7 +63,9 @@ static size_t random_intervals(test_rng *r, pm_interval *v, size_t most) {
     for (size_t i = 0; i < n; i++) {
         v[i].first = test_below(r, n_steps);
         v[i].last = v[i].first + test_below(r, longest);
-        v[i].bytes = kind == 0 ? 1 + test_below(r, 5000) : kind == 1 ? 64u << test_below(r, 8) : test_below(r, 3) * 256;
+        v[i].bytes = kind == 0   ? 1 + test_below(r, 5000)
+                     : kind == 1 ? 64u << test_below(r, 8)
+                                 : test_below(r, 3) * 256;
     }
     return n;
 }
@@ -85,8 +90,8 @@ static void test_random_interval_sets(void **state) {
         }
         pm_plan_result_free(&plan);
     }
-    print_message("random intervals: average ratio %.4f, worst %.4f, %d of %d sets at the bound\n", sum / n_sets, worst, n_met,
-                  n_sets);
+    print_message("random intervals: average ratio %.4f, worst %.4f, %d of %d sets at the bound\n",
+                  sum / n_sets, worst, n_met, n_sets);
     assert_true(sum / n_sets < 1.02);
 }
 
@@ -141,7 +146,8 @@ static void test_edges(void **state) {
     assert_true(plan.arena_bytes == 0);
     pm_plan_result_free(&plan);
 
-    pm_interval far[] = {{.bytes = 1, .first = 0, .last = UINT32_MAX}, {.bytes = 65, .first = UINT32_MAX, .last = UINT32_MAX}};
+    pm_interval far[] = {{.bytes = 1, .first = 0, .last = UINT32_MAX},
+                         {.bytes = 65, .first = UINT32_MAX, .last = UINT32_MAX}};
     assert_ok(pm_plan_intervals(far, 2, &no_limit, &plan));
     check_plan(far, 2, &no_limit, &plan);
     assert_true(plan.arena_bytes == 192);
@@ -157,7 +163,8 @@ static void test_blocks_split(void **state) {
     (void)state;
     pm_interval v[6];
     for (uint32_t i = 0; i < 6; i++) v[i] = (pm_interval){.bytes = 1000, .first = 0, .last = 9};
-    pm_plan_limits limits = {.alignment = 256, .max_block_bytes = 2500}; /* two of 1024 in a block, not three */
+    pm_plan_limits limits = {.alignment = 256,
+                             .max_block_bytes = 2500}; /* two of 1024 in a block, not three */
     pm_plan_result plan;
     assert_ok(pm_plan_intervals(v, 6, &limits, &plan));
     check_plan(v, 6, &limits, &plan);
@@ -172,7 +179,8 @@ static void test_errors(void **state) {
     pm_plan_limits limits = {.alignment = 64, .max_block_bytes = 4096};
     pm_plan_result plan;
     assert_int_equal(pm_plan_intervals(v, 2, &limits, &plan), PM_ERR_MEMORY);
-    assert_string_equal(pm_error_text(), "memory plan: interval 1 has 5000 bytes, at most 4096 fit one block of the device");
+    assert_string_equal(pm_error_text(),
+                        "memory plan: interval 1 has 5000 bytes, at most 4096 fit one block of the device");
     v[1].bytes = UINT64_MAX;
     assert_int_equal(pm_plan_intervals(v, 2, &no_limit, &plan), PM_ERR_MEMORY);
     v[0].bytes = v[1].bytes = UINT64_MAX / 10;
@@ -192,7 +200,8 @@ static pm_status plan_some(void *user) {
     test_rng r = {.state = 4};
     (void)user;
     for (uint32_t i = 0; i < 40; i++)
-        v[i] = (pm_interval){.bytes = 64 * (1 + test_below(&r, 9)), .first = i / 2, .last = i / 2 + test_below(&r, 9)};
+        v[i] = (pm_interval){
+            .bytes = 64 * (1 + test_below(&r, 9)), .first = i / 2, .last = i / 2 + test_below(&r, 9)};
     pm_plan_result plan;
     pm_status s = pm_plan_intervals(v, 40, &no_limit, &plan);
     if (s == PM_OK) pm_plan_result_free(&plan);
@@ -211,7 +220,8 @@ static uint32_t last_use(const pm_graph *g, const pm_tensor *t) {
     uint32_t last = t->id;
     for (size_t i = 0; i < g->n_items; i++)
         for (int k = 0; k < g->items[i]->n_in; k++)
-            if (g->items[i]->in[k] && g->items[i]->in[k]->base == t && !(pm_op_get(g->items[i]->op)->flags & PM_OPF_VIEW))
+            if (g->items[i]->in[k] && g->items[i]->in[k]->base == t &&
+                !(pm_op_get(g->items[i]->op)->flags & PM_OPF_VIEW))
                 last = (uint32_t)i;
     for (size_t i = 0; i < g->n_outputs; i++)
         if (g->outputs[i].tensor->base == t) last = (uint32_t)g->n_items - 1;
@@ -222,7 +232,8 @@ static bool is_planned(const pm_tensor *t) {
     return t->base == t && (t->kind == PM_KIND_TEMP || t->kind == PM_KIND_INPUT);
 }
 
-/* Two tensors of one interval: the later one is made where the earlier one is used last, and by an operation that may. */
+/* Two tensors of one interval: the later one is made where the earlier one is used last, and by an operation
+ * that may. */
 static void check_merge(const pm_graph *g, const pm_tensor *earlier, const pm_tensor *later) {
     assert_true(last_use(g, earlier) <= later->id);
     assert_int_equal(earlier->kind, PM_KIND_TEMP);
@@ -262,12 +273,14 @@ static void test_random_graphs(void **state) {
         pm_graph_plan p;
         assert_ok(pm_plan_graph(g, &limits, &p));
         check_graph_plan(g, &p, &limits);
-        sum += p.result.lower_bound_bytes ? (double)p.result.arena_bytes / (double)p.result.lower_bound_bytes : 1;
+        sum += p.result.lower_bound_bytes ? (double)p.result.arena_bytes / (double)p.result.lower_bound_bytes
+                                          : 1;
         n_in_place += p.n_in_place;
         pm_graph_plan_free(&p);
         pm_graph_destroy(g);
     }
-    print_message("random graphs: average ratio %.4f, %.1f tensors in place a graph\n", sum / rounds, (double)n_in_place / rounds);
+    print_message("random graphs: average ratio %.4f, %.1f tensors in place a graph\n", sum / rounds,
+                  (double)n_in_place / rounds);
     assert_true(n_in_place > 0);
     assert_true(sum / rounds < 1.02);
 }
@@ -286,32 +299,52 @@ static void test_in_place_rules(void **state) {
         uint32_t a, b; /* ids */
         bool together;
     } cases[] = {
-        {"an elementwise chain", "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = exp(%0) f32[2,3]\n%2 = neg(%1) f32[2,3]\n"
-                                 "output \"y\" %2\n", 1, 2, true},
-        {"an input keeps its values", "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = exp(%0) f32[2,3]\noutput \"y\" %1\n", 0, 1, false},
-        {"an output keeps its values", "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = exp(%0) f32[2,3]\n%2 = neg(%1) f32[2,3]\n"
-                                       "output \"y\" %2\noutput \"e\" %1\n", 1, 2, false},
-        {"a later use", "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = exp(%0) f32[2,3]\n%2 = neg(%1) f32[2,3]\n"
-                        "%3 = add(%1, %2) f32[2,3]\noutput \"y\" %3\n", 1, 2, false},
-        {"a broadcast operand", "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = input \"v\" f32[3]\n%2 = exp(%1) f32[3]\n"
-                                "%3 = add(%0, %2) f32[2,3]\noutput \"y\" %3\n", 2, 3, false},
-        {"both operands show one memory in one layout", "graph \"g\"\n%0 = input \"x\" f32[3,3]\n%1 = exp(%0) f32[3,3]\n"
-                                                        "%2 = mul(%1, %1) f32[3,3]\noutput \"y\" %2\n", 1, 2, true},
-        {"the other operand is its transpose", "graph \"g\"\n%0 = input \"x\" f32[3,3]\n%1 = exp(%0) f32[3,3]\n"
-                                               "%2 = permute(%1) {axes=[1,0]} f32[3,3]\n%3 = mul(%1, %2) f32[3,3]\noutput \"y\" %3\n", 1, 3, false},
-        {"a row sum is not elementwise", "graph \"g\"\n%0 = input \"x\" f32[3,1]\n%1 = exp(%0) f32[3,1]\n"
-                                         "%2 = sum(%1) {axis=1} f32[3,1]\noutput \"y\" %2\n", 1, 2, false},
-        {"the residual of a product", "graph \"g\"\n%0 = input \"x\" f32[3,4]\n%1 = weight \"w\" f32[4,4]\n%2 = exp(%0) f32[3,4]\n"
-                                      "%3 = matmul(%0, %1, _, %2) f32[3,4]\noutput \"y\" %3\n", 2, 3, true},
-        {"a residual that is the left operand, too", "graph \"g\"\n%0 = input \"x\" f32[3,4]\n%1 = weight \"w\" f32[4,4]\n"
-                                                     "%2 = exp(%0) f32[3,4]\n%3 = matmul(%2, %1, _, %2) f32[3,4]\noutput \"y\" %3\n", 2, 3, false},
+        {"an elementwise chain",
+         "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = exp(%0) f32[2,3]\n%2 = neg(%1) f32[2,3]\n"
+         "output \"y\" %2\n",
+         1, 2, true},
+        {"an input keeps its values",
+         "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = exp(%0) f32[2,3]\noutput \"y\" %1\n", 0, 1, false},
+        {"an output keeps its values",
+         "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = exp(%0) f32[2,3]\n%2 = neg(%1) f32[2,3]\n"
+         "output \"y\" %2\noutput \"e\" %1\n",
+         1, 2, false},
+        {"a later use",
+         "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = exp(%0) f32[2,3]\n%2 = neg(%1) f32[2,3]\n"
+         "%3 = add(%1, %2) f32[2,3]\noutput \"y\" %3\n",
+         1, 2, false},
+        {"a broadcast operand",
+         "graph \"g\"\n%0 = input \"x\" f32[2,3]\n%1 = input \"v\" f32[3]\n%2 = exp(%1) f32[3]\n"
+         "%3 = add(%0, %2) f32[2,3]\noutput \"y\" %3\n",
+         2, 3, false},
+        {"both operands show one memory in one layout",
+         "graph \"g\"\n%0 = input \"x\" f32[3,3]\n%1 = exp(%0) f32[3,3]\n"
+         "%2 = mul(%1, %1) f32[3,3]\noutput \"y\" %2\n",
+         1, 2, true},
+        {"the other operand is its transpose",
+         "graph \"g\"\n%0 = input \"x\" f32[3,3]\n%1 = exp(%0) f32[3,3]\n"
+         "%2 = permute(%1) {axes=[1,0]} f32[3,3]\n%3 = mul(%1, %2) f32[3,3]\noutput \"y\" %3\n",
+         1, 3, false},
+        {"a row sum is not elementwise",
+         "graph \"g\"\n%0 = input \"x\" f32[3,1]\n%1 = exp(%0) f32[3,1]\n"
+         "%2 = sum(%1) {axis=1} f32[3,1]\noutput \"y\" %2\n",
+         1, 2, false},
+        {"the residual of a product",
+         "graph \"g\"\n%0 = input \"x\" f32[3,4]\n%1 = weight \"w\" f32[4,4]\n%2 = exp(%0) f32[3,4]\n"
+         "%3 = matmul(%0, %1, _, %2) f32[3,4]\noutput \"y\" %3\n",
+         2, 3, true},
+        {"a residual that is the left operand, too",
+         "graph \"g\"\n%0 = input \"x\" f32[3,4]\n%1 = weight \"w\" f32[4,4]\n"
+         "%2 = exp(%0) f32[3,4]\n%3 = matmul(%2, %1, _, %2) f32[3,4]\noutput \"y\" %3\n",
+         2, 3, false},
     };
     for (size_t i = 0; i < PM_COUNT(cases); i++) {
         pm_graph *g = parse(cases[i].text);
         pm_graph_plan p;
         assert_ok(pm_plan_graph(g, &no_limit, &p));
         bool together = p.interval_of[cases[i].a] == p.interval_of[cases[i].b];
-        if (together != cases[i].together) fail_msg("%s: %s", cases[i].why, together ? "in place" : "not in place");
+        if (together != cases[i].together)
+            fail_msg("%s: %s", cases[i].why, together ? "in place" : "not in place");
         check_graph_plan(g, &p, &no_limit);
         pm_graph_plan_free(&p);
         pm_graph_destroy(g);
@@ -320,21 +353,29 @@ static void test_in_place_rules(void **state) {
 
 static void test_graph_too_large(void **state) {
     (void)state;
-    pm_graph *g = parse("graph \"g\"\n%0 = input \"x\" f32[64,64]\n%1 = exp(%0) f32[64,64] @\"layers.3\"\noutput \"y\" %1\n");
+    pm_graph *g = parse(
+        "graph \"g\"\n%0 = input \"x\" f32[64,64]\n%1 = exp(%0) f32[64,64] @\"layers.3\"\noutput \"y\" %1\n");
     pm_plan_limits limits = {.alignment = 64, .max_block_bytes = 16383};
     pm_graph_plan p;
     assert_int_equal(pm_plan_graph(g, &limits, &p), PM_ERR_MEMORY);
-    assert_string_equal(pm_error_text(), "memory plan: %0 (input x) has 16384 bytes, at most 16383 fit one block of the device");
+    assert_string_equal(
+        pm_error_text(),
+        "memory plan: %0 (input x) has 16384 bytes, at most 16383 fit one block of the device");
     pm_graph_destroy(g);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_interval_sets), cmocka_unit_test(test_same_intervals_same_plan),
-        cmocka_unit_test(test_large_set),            cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_blocks_split),         cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_out_of_memory),        cmocka_unit_test(test_random_graphs),
-        cmocka_unit_test(test_in_place_rules),       cmocka_unit_test(test_graph_too_large),
+        cmocka_unit_test(test_random_interval_sets),
+        cmocka_unit_test(test_same_intervals_same_plan),
+        cmocka_unit_test(test_large_set),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_blocks_split),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_random_graphs),
+        cmocka_unit_test(test_in_place_rules),
+        cmocka_unit_test(test_graph_too_large),
     };
     return run_all_tests(tests);
 }

@@ -28,7 +28,8 @@ static pm_caps large_gpu(void) {
 }
 
 static pm_dispatch dispatch_of(pm_kernel kernel, const void *params) {
-    pm_dispatch d = {.kernel = kernel, .param_bytes = pm_kernel_get(kernel)->param_bytes, .label = "operation x"};
+    pm_dispatch d = {
+        .kernel = kernel, .param_bytes = pm_kernel_get(kernel)->param_bytes, .label = "operation x"};
     memcpy(d.params, params, d.param_bytes);
     return d;
 }
@@ -91,7 +92,13 @@ static void test_rows(void **state) {
 /* ---- matmul ---- */
 
 static pm_dispatch matmul(uint32_t m, uint32_t n, bool columns) {
-    const pm_matmul_params p = {.m = m, .n = n, .k = 40, .batch = {1, 2, 3}, .a_m = 40, .a_k = 1, .b_n = columns ? 1 : 40,
+    const pm_matmul_params p = {.m = m,
+                                .n = n,
+                                .k = 40,
+                                .batch = {1, 2, 3},
+                                .a_m = 40,
+                                .a_k = 1,
+                                .b_n = columns ? 1 : 40,
                                 .b_k = columns ? n : 1};
     return dispatch_of(PM_KERNEL_MATMUL, &p);
 }
@@ -110,7 +117,8 @@ static void test_matmul_vec(void **state) {
         assert_int_equal(d.spec[4], 1);
         assert_int_equal(d.groups[0], 2);
     }
-    pm_dispatch d = select_ok(&caps, matmul(1, 1000000, false)); /* more columns a group, so that groups do not run out */
+    pm_dispatch d =
+        select_ok(&caps, matmul(1, 1000000, false)); /* more columns a group, so that groups do not run out */
     assert_true(d.spec[3] % 4 == 0 && (uint64_t)d.groups[0] * d.spec[3] >= 1000000);
 }
 
@@ -119,7 +127,8 @@ static void check_tiles(const pm_caps *caps, uint32_t m, uint32_t n) {
     uint32_t bm = d.spec[3], bn = d.spec[4], bk = d.spec[5];
     assert_true(strncmp(pm_variant_get(d.variant)->name, "matmul_f32_f32_tiled", 20) == 0);
     uint32_t a_side = d.variant == PM_VARIANT_MATMUL_F32_F32_TILED8 ? 8 : 4;
-    assert_true(d.spec[0] * d.spec[1] >= bm / a_side * (bn / a_side)); /* an invocation for each square of sums */
+    assert_true(d.spec[0] * d.spec[1] >=
+                bm / a_side * (bn / a_side)); /* an invocation for each square of sums */
     assert_true(4 * bk * (bm + bn + 2) <= caps->shared_bytes);
     assert_true(d.groups[0] * bn >= n && (d.groups[0] - 1) * bn < n);
     assert_true(d.groups[1] * bm >= m && (d.groups[1] - 1) * bm < m);
@@ -143,8 +152,9 @@ static void test_groups_run_out(void **state) {
     caps.max_groups[2] = 5; /* and there are 6 batches */
     pm_dispatch d = matmul(100, 100, false);
     assert_int_equal(pm_select(&caps, &d), PM_ERR_DEVICE);
-    assert_string_equal(pm_error_text(), "selection: operation x needs 2 x 4 x 6 workgroups, at most 65535 x 65535 x 5 are "
-                                         "possible on baseline");
+    assert_string_equal(pm_error_text(),
+                        "selection: operation x needs 2 x 4 x 6 workgroups, at most 65535 x 65535 x 5 are "
+                        "possible on baseline");
 }
 
 /* ---- attention ---- */
@@ -170,14 +180,16 @@ static void test_attention(void **state) {
     assert_int_equal(select_ok(&caps, t).variant, PM_VARIANT_ATTENTION_F32_F32_ONLINE);
     d.spec[PM_SPEC_HEAD_SIZE] = 8192; /* its query row does not fit shared memory */
     assert_int_equal(pm_select(&caps, &d), PM_ERR_DEVICE);
-    assert_string_equal(pm_error_text(), "selection: no variant of kernel attention fits operation x, device baseline");
+    assert_string_equal(pm_error_text(),
+                        "selection: no variant of kernel attention fits operation x, device baseline");
 }
 
 /* ---- the table as a whole ---- */
 
 static void test_every_kernel_has_a_baseline(void **state) {
     (void)state;
-    const uint32_t ones[PM_MAX_PARAM_BYTES / 4] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const uint32_t ones[PM_MAX_PARAM_BYTES / 4] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const pm_caps caps = baseline();
     for (int k = 0; k < PM_N_KERNELS; k++) {
         pm_dispatch d = dispatch_of((pm_kernel)k, ones);
@@ -188,9 +200,9 @@ static void test_every_kernel_has_a_baseline(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elements),    cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_matmul_vec),  cmocka_unit_test(test_matmul_tiled),
-        cmocka_unit_test(test_attention),   cmocka_unit_test(test_every_kernel_has_a_baseline),
+        cmocka_unit_test(test_elements),       cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_matmul_vec),     cmocka_unit_test(test_matmul_tiled),
+        cmocka_unit_test(test_attention),      cmocka_unit_test(test_every_kernel_has_a_baseline),
         cmocka_unit_test(test_groups_run_out),
     };
     return run_all_tests(tests);

@@ -16,6 +16,9 @@
 #define GUARD_WORDS 16
 #define GUARD 0x5afe5afe
 
+/* Cheaper dispatches stay on the calling thread: waking the others takes longer than the work. */
+#define SHARED_COST 200000
+
 typedef struct cpu_block {
     uint32_t *words;
     uint64_t bytes; /* without the guard */
@@ -188,7 +191,11 @@ static void dispatch(cpu_loaded *l, const pm_dispatch *d) {
     if (!j.kernel) j.kernel = pm_reference_kernel(d->kernel);
     for (uint32_t i = 0; i + 1 < d->n_bindings; i++) j.call.in[i] = range_at(l, &d->bindings[i]);
     j.call.out = range_at(l, &d->bindings[d->n_bindings - 1]);
-    pm_thread_pool_run(ex->pool, j.kernel->n_items(&j.call), j.kernel->grain, run_piece, &j);
+    uint64_t n = j.kernel->n_items(&j.call);
+    if (d->cost < SHARED_COST)
+        j.kernel->run(&j.call, 0, n);
+    else
+        pm_thread_pool_run(ex->pool, n, j.kernel->grain, run_piece, &j);
     if (ex->base.options.broken_kernel == 1 + (int32_t)d->kernel) pm_spoil(d->kernel, &j.call);
 }
 

@@ -6,6 +6,10 @@
 
 enum { TILE_M = 32, TILE_N = 32, ROWS = 2, COLS = 4, WIDE = 32 };
 
+/* Long sums are made in parts of PART terms a lane, joined after: the error of one chain grows with its length, and the bound
+ * (PM_DOT) does not. */
+enum { PART = 64 };
+
 typedef struct tile {
     const pm_matmul_params *p;
     const uint32_t *spec;
@@ -29,8 +33,8 @@ static void store(const tile *t, uint64_t m, uint64_t n, float dot) {
     t->y[m * t->p->y_m + n] = v;
 }
 
-/* ROWS x COLS dots at once, so that each loaded lane is used several times. */
-PM_CLONES static void dots(const float *const *a, const float *const *b, uint64_t n, float *out) {
+/* ROWS x COLS dots of one part at once, so that each loaded lane is used several times. Added to out. */
+PM_CLONES static void add_dots(const float *const *a, const float *const *b, uint64_t n, float *out) {
     float acc[ROWS][COLS][PM_LANES] = {{{0}}};
     uint64_t i = 0;
     for (; i + PM_LANES <= n; i += PM_LANES)
@@ -41,11 +45,28 @@ PM_CLONES static void dots(const float *const *a, const float *const *b, uint64_
         for (int k = 0; k < COLS; k++) {
             float sum = pm_lanes_sum(acc[r][k]);
             for (uint64_t rest = i; rest < n; rest++) sum += a[r][rest] * b[k][rest];
-            out[r * COLS + k] = sum;
+            out[r * COLS + k] += sum;
         }
 }
 
-PM_CLONES static float one_dot(const float *a, const float *b, uint64_t n) { return pm_fast_dot(a, b, n); }
+static void dots(const float *const *a, const float *const *b, uint64_t n, float *out) {
+    for (int i = 0; i < ROWS * COLS; i++) out[i] = 0;
+    for (uint64_t at = 0; at < n; at += PART * PM_LANES) {
+        const float *pa[ROWS], *pb[COLS];
+        for (int r = 0; r < ROWS; r++) pa[r] = a[r] + at;
+        for (int k = 0; k < COLS; k++) pb[k] = b[k] + at;
+        add_dots(pa, pb, n - at < PART * PM_LANES ? n - at : PART * PM_LANES, out);
+    }
+}
+
+PM_CLONES static float part_dot(const float *a, const float *b, uint64_t n) { return pm_fast_dot(a, b, n); }
+
+static float one_dot(const float *a, const float *b, uint64_t n) {
+    float sum = 0;
+    for (uint64_t at = 0; at < n; at += PART * PM_LANES)
+        sum += part_dot(a + at, b + at, n - at < PART * PM_LANES ? n - at : PART * PM_LANES);
+    return sum;
+}
 
 static void by_dots(const tile *t) {
     const pm_matmul_params *p = t->p;
@@ -68,25 +89,28 @@ static void by_dots(const tile *t) {
         for (uint64_t n = t->n0; n < t->n1; n++) store(t, m, n, one_dot(t->a + m * p->a_m, t->b + n * p->b_n, p->k));
 }
 
-/* One row of y, `width` columns at once. */
-PM_CLONES static void columns(const pm_matmul_params *p, const float *a, const float *b, uint64_t width, float *restrict acc) {
-    for (uint64_t j = 0; j < WIDE; j++) acc[j] = 0;
+/* One row of y, `width` columns at once, terms k0 .. k1-1, added to sum. */
+PM_CLONES static void add_columns(const pm_matmul_params *p, const float *a, const float *b, uint64_t k0, uint64_t k1,
+                                  uint64_t width, float *sum) {
+    float acc[WIDE] = {0};
     if (width == WIDE) {
-        for (uint64_t k = 0; k < p->k; k++)
+        for (uint64_t k = k0; k < k1; k++)
             for (uint64_t j = 0; j < WIDE; j++) acc[j] += a[k * p->a_k] * b[k * p->b_k + j];
     } else {
-        for (uint64_t k = 0; k < p->k; k++)
+        for (uint64_t k = k0; k < k1; k++)
             for (uint64_t j = 0; j < width; j++) acc[j] += a[k * p->a_k] * b[k * p->b_k + j];
     }
+    for (uint64_t j = 0; j < width; j++) sum[j] += acc[j];
 }
 
 static void by_columns(const tile *t) {
     for (uint64_t m = t->m0; m < t->m1; m++)
         for (uint64_t n = t->n0; n < t->n1; n += WIDE) {
-            float acc[WIDE];
+            float sum[WIDE] = {0};
             uint64_t width = t->n1 - n < WIDE ? t->n1 - n : WIDE;
-            columns(t->p, t->a + m * t->p->a_m, t->b + n, width, acc);
-            for (uint64_t j = 0; j < width; j++) store(t, m, n + j, acc[j]);
+            for (uint64_t k = 0; k < t->p->k; k += PART)
+                add_columns(t->p, t->a + m * t->p->a_m, t->b + n, k, t->p->k - k < PART ? t->p->k : k + PART, width, sum);
+            for (uint64_t j = 0; j < width; j++) store(t, m, n + j, sum[j]);
         }
 }
 

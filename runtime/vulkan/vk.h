@@ -1,10 +1,11 @@
 /* The structs of the Vulkan executor, one Vulkan noun a file:
- *   vk_loader.c    libvulkan, found at run time; VkResult to pm_status     vk_instance.c  instance, validation, messenger
- *   vk_caps.c      physical devices to pm_caps                             vk_quirks.c    the table of driver quirks
- *   vk_memory.c    buffers with their memory; staging                      vk_store.c     named tensors; the arena
- *   vk_pipeline.c  layouts, pipelines, the cache on disk                   vk_recorder.c  descriptor sets, command buffers
- *   vk_cache.c     the cache file; vk_profiler.c timestamps                                          vk_loaded.c    a program on the device: load, run, peek
- *   vk_executor.c  the device, the vtable
+ *   vk_loader.c    libvulkan, found at run time; VkResult to pm_status
+ *   vk_instance.c  instance, validation, messenger     vk_caps.c      physical devices to pm_caps
+ *   vk_quirks.c    the table of driver quirks          vk_memory.c    buffers with their memory
+ *   vk_staging.c   bytes between host and buffers      vk_store.c     named tensors; the arena
+ *   vk_pipeline.c  layouts, pipelines                  vk_cache.c     the pipeline cache's file
+ *   vk_recorder.c  descriptor sets, command buffers    vk_profiler.c  timestamps
+ *   vk_loaded.c    a program: load, run, peek          vk_executor.c  the device, its queue, the vtable
  * Nothing here knows an operation or a model. An executor belongs to one thread at a time; executors share nothing but
  * the loader. */
 #ifndef PM_VK_H
@@ -132,7 +133,6 @@ typedef struct pm_vk_executor {
     VkDevice device;
     struct VolkDeviceTable d;
     VkQueue queue;
-    VkCommandPool pool; /* of one-time command buffers */
     pm_vk_staging staging;
     pm_vk_store store;
     pm_vk_arena arena;
@@ -153,7 +153,7 @@ void pm_vk_staging_destroy(pm_vk_executor *ex);
 void pm_vk_name(pm_vk_executor *ex, VkObjectType type, uint64_t handle, const char *name);
 /* Everything before it, then everything after it: of compute, transfers and, at the end, the host. */
 void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c);
-/* Submits and waits when fence is not NULL. */
+/* Submits one command buffer; the fence (or none) is signalled when all submitted so far is done. */
 pm_status pm_vk_submit(pm_vk_executor *ex, VkCommandBuffer c, VkFence fence) PM_MUST_USE;
 pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) PM_MUST_USE;
 

@@ -1,32 +1,32 @@
-/* The one place where a device is judged by its vendor: a quirk is a fault that no query reports. Each row links the
- * evidence. Abilities are never guessed here: they come from queries (vk_caps.c). */
-#include "runtime/vulkan/vk_quirks.h"
+/* Driver quirks: the whole list, one row each, with the evidence. A row is a last resort: what can be queried is queried
+ * in vk_caps.c instead. Rows speak of a driver (VkDriverId) where one is to blame, since other drivers of the same vendor's
+ * devices are sound. */
+#include "runtime/vulkan/vk.h"
 
-#define VENDOR_INTEL 0x8086
-#define VENDOR_QUALCOMM 0x5143
+#define SHORT_SUBMIT_COST 1000000000ull /* multiply-adds: some 10 ms on the slowest of them */
 
-/* A hardware device's work is cut into submissions, since a watchdog (2 to 10 s) resets what takes longer; see
- * https://github.com/ggml-org/llama.cpp/issues/21724 (AMD APUs, amdgpu.lockup_timeout). The slowest phones do some
- * 1e10 multiply-adds a second with our kernels, so 2e10 stays near 2 s there. */
-#define SUBMIT_COST 20000000000u
-#define SHORT_SUBMIT_COST 2000000000u
+typedef struct quirk_row {
+    uint32_t vendor_id;
+    uint32_t driver_id; /* 0: any */
+    uint32_t quirk;
+} quirk_row;
 
-static const struct {
-    uint32_t vendor;
-    uint32_t quirks;
-} rows[] = {
-    /* i915 resets the context, or cancels queued work, after less than a second of preemption time-out:
-     * https://github.com/ggml-org/llama.cpp/issues/29054 https://github.com/ggml-org/llama.cpp/issues/16684 */
-    {VENDOR_INTEL, PM_QUIRK_SHORT_SUBMITS},
-    /* Adreno 840: 8x8 and 4x16 workgroups of a shader without any communication give wrong blocks, other shapes of 64
-     * do not: https://github.com/pytorch/executorch/issues/22327 */
-    {VENDOR_QUALCOMM, PM_QUIRK_NO_SQUARE_WORKGROUPS},
+static const quirk_row rows[] = {
+    /* The i915 kernel driver resets the device when a shader runs too long, and work queued behind it is dropped:
+     * https://github.com/opencv/opencv/pull/13520, https://github.com/ggml-org/llama.cpp/issues/29054 */
+    {0x8086, VK_DRIVER_ID_INTEL_OPEN_SOURCE_MESA, PM_QUIRK_SHORT_SUBMITS},
+    /* The v3d kernel driver (Raspberry Pi) does not recover from a job that ran too long:
+     * https://github.com/raspberrypi/linux/issues/6660 */
+    {0x14e4, 0, PM_QUIRK_SHORT_SUBMITS},
+    /* Qualcomm's own driver gives wrong blocks for workgroups of 8x8 and 4x16, and right ones for 64x1:
+     * https://github.com/pytorch/executorch/pull/22328 */
+    {0x5143, VK_DRIVER_ID_QUALCOMM_PROPRIETARY, PM_QUIRK_NO_SQUARE_WORKGROUPS},
 };
 
-void pm_vk_quirks_apply(pm_caps *caps) {
-    caps->submit_cost = 0;
-    if (caps->type == PM_DEVICE_SOFTWARE_GPU) return; /* no watchdog, and none of the hardware's faults */
-    for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].vendor == caps->vendor_id) caps->quirks |= rows[i].quirks;
-    caps->submit_cost = caps->quirks & PM_QUIRK_SHORT_SUBMITS ? SHORT_SUBMIT_COST : SUBMIT_COST;
+void pm_vk_quirks_apply(pm_caps *caps, uint32_t driver_id) {
+    for (size_t i = 0; i < PM_COUNT(rows); i++)
+        if (rows[i].vendor_id == caps->vendor_id && (rows[i].driver_id == 0 || rows[i].driver_id == driver_id))
+            caps->quirks |= rows[i].quirk;
+    if ((caps->quirks & PM_QUIRK_SHORT_SUBMITS) && caps->submit_cost > SHORT_SUBMIT_COST)
+        caps->submit_cost = SHORT_SUBMIT_COST;
 }

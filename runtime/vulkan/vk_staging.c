@@ -1,105 +1,127 @@
-/* Moves bytes between the host and buffers: straight through the mapping where there is one, else through the ring.
- * Invariant: at most one half is being recorded, and the other may be at work. See vk_memory.h. */
-#include <string.h>
+/* Bytes between the host and any buffer: by the host itself where the buffer is mapped, else through the staging ring. The
+ * ring has two halves, so that the host fills one while the device empties the other. Upload and download stand between
+ * runs: no command of a program is under way. */
+#include "runtime/vulkan/vk.h"
 
-#include "runtime/vulkan/vk_memory.h"
+#include <string.h>
 
 #define HALF_BYTES (PM_VK_STAGING_BYTES / 2)
 
-static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static pm_status create(pm_vk_executor *ex) {
+    pm_vk_staging *st = &ex->staging;
+    if (st->ring.handle) return PM_OK;
+    pm_status s;
+    const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                          .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                          .queueFamilyIndex = ex->gpu.queue_family};
+    PM_GOTO(pm_vk_check(ex->d.vkCreateCommandPool(ex->device, &pool, NULL, &st->pool), "vkCreateCommandPool"));
+    const VkCommandBufferAllocateInfo commands = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                                  .commandPool = st->pool,
+                                                  .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                                  .commandBufferCount = 2};
+    PM_GOTO(pm_vk_check(ex->d.vkAllocateCommandBuffers(ex->device, &commands, st->commands), "vkAllocateCommandBuffers"));
+    for (int i = 0; i < 2; i++) {
+        const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+        PM_GOTO(pm_vk_check(ex->d.vkCreateFence(ex->device, &fence, NULL, &st->fences[i]), "vkCreateFence"));
+    }
+    PM_GOTO(pm_vk_buffer_create(ex, PM_VK_STAGING_BYTES, PM_VK_USE_READBACK, "staging", &st->ring));
+    return PM_OK;
+fail:
+    pm_vk_staging_destroy(ex);
+    return s;
+}
 
-static pm_status create_ring(pm_vk_device *d, pm_vk_staging *s) {
-    if (s->ring.handle) return PM_OK;
+void pm_vk_staging_destroy(pm_vk_executor *ex) {
+    pm_vk_staging *st = &ex->staging;
     for (int i = 0; i < 2; i++)
-        if (!s->halves[i].pool) PM_TRY(pm_vk_commands_create(d, &s->halves[i]));
-    return pm_vk_buffer_create(d, PM_VK_PLACE_HOST, PM_VK_STAGING_BYTES, "staging", &s->ring);
+        if (st->fences[i]) ex->d.vkDestroyFence(ex->device, st->fences[i], NULL);
+    if (st->pool) ex->d.vkDestroyCommandPool(ex->device, st->pool, NULL);
+    pm_vk_buffer_destroy(ex, &st->ring);
+    *st = (pm_vk_staging){0};
 }
 
-void pm_vk_staging_destroy(pm_vk_device *d, pm_vk_staging *s) {
-    for (int i = 0; i < 2; i++) pm_vk_commands_destroy(d, &s->halves[i]); /* waits */
-    pm_vk_buffer_destroy(d, &s->ring);
-    *s = (pm_vk_staging){0};
-}
-
-/* The commands of the current half, recording. Each command waits for the ones before: a tensor may be put twice. */
-static pm_status begin(pm_vk_device *d, pm_vk_staging *s, VkCommandBuffer *out) {
-    PM_TRY(create_ring(d, s));
-    pm_vk_commands *c = &s->halves[s->current];
-    if (!c->recording) {
-        PM_TRY(pm_vk_commands_begin(d, c));
-        s->used = 0;
-    }
-    pm_vk_barrier(d, c->buffer, PM_VK_COMPUTE | PM_VK_TRANSFER, PM_VK_TRANSFER);
-    *out = c->buffer;
+static pm_status wait_half(pm_vk_executor *ex, uint32_t half) {
+    pm_vk_staging *st = &ex->staging;
+    if (!st->pending[half]) return PM_OK;
+    PM_TRY(pm_vk_wait(ex, st->fences[half], 1));
+    st->pending[half] = false;
     return PM_OK;
 }
 
-static pm_status submit(pm_vk_device *d, pm_vk_staging *s) {
-    pm_vk_commands *c = &s->halves[s->current];
-    if (!c->recording) return PM_OK;
-    s->current ^= 1;
-    return pm_vk_commands_submit(d, c);
+pm_status pm_vk_staging_flush(pm_vk_executor *ex) {
+    PM_TRY(wait_half(ex, 0));
+    return wait_half(ex, 1);
 }
 
-pm_status pm_vk_staging_flush(pm_vk_device *d, pm_vk_staging *s) {
-    PM_TRY(submit(d, s));
-    PM_TRY(pm_vk_commands_wait(d, &s->halves[0]));
-    return pm_vk_commands_wait(d, &s->halves[1]);
+/* The next half, free to be used. */
+static pm_status next_half(pm_vk_executor *ex, uint32_t *out) {
+    *out = ex->staging.next;
+    ex->staging.next ^= 1;
+    return wait_half(ex, *out);
 }
 
-pm_status pm_vk_upload(pm_vk_device *d, pm_vk_staging *s, const pm_vk_buffer *to, uint64_t offset, const void *data,
-                       uint64_t bytes) {
-    if (to->mapped) {
-        memcpy((char *)to->mapped + offset, data, (size_t)bytes);
-        return PM_OK;
-    }
-    const char *from = data;
-    while (bytes) {
-        VkCommandBuffer commands;
-        if (s->used >= HALF_BYTES) PM_TRY(submit(d, s));
-        PM_TRY(begin(d, s, &commands));
-        uint64_t at = s->current * (uint64_t)HALF_BYTES + s->used;
-        uint64_t n = smaller(bytes, HALF_BYTES - s->used);
-        memcpy((char *)s->ring.mapped + at, from, (size_t)n);
-        VkBufferCopy copy = {.srcOffset = at, .dstOffset = offset, .size = n};
-        d->fn.vkCmdCopyBuffer(commands, s->ring.handle, to->handle, 1, &copy);
-        s->used += pm_align_up(n, 16);
-        offset += n, from += n, bytes -= n;
-    }
+/* Copies, or with `from` NULL zeroes, in the half's command buffer. */
+static pm_status send(pm_vk_executor *ex, uint32_t half, VkBuffer from, VkBuffer to, const VkBufferCopy *copy) {
+    pm_vk_staging *st = &ex->staging;
+    VkCommandBuffer c = st->commands[half];
+    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                            .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    VK_TRY(ex->d.vkBeginCommandBuffer(c, &begin), "vkBeginCommandBuffer");
+    pm_vk_full_barrier(ex, c);
+    if (from)
+        ex->d.vkCmdCopyBuffer(c, from, to, 1, copy);
+    else
+        ex->d.vkCmdFillBuffer(c, to, copy->dstOffset, copy->size, 0);
+    pm_vk_full_barrier(ex, c);
+    VK_TRY(ex->d.vkEndCommandBuffer(c), "vkEndCommandBuffer");
+    PM_TRY(pm_vk_submit(ex, c, st->fences[half]));
+    st->pending[half] = true;
     return PM_OK;
 }
 
-pm_status pm_vk_fill(pm_vk_device *d, pm_vk_staging *s, const pm_vk_buffer *to, uint64_t offset, uint64_t bytes,
-                     uint32_t word) {
+static uint64_t part_bytes(uint64_t bytes, uint64_t done) {
+    return bytes - done < HALF_BYTES ? bytes - done : HALF_BYTES;
+}
+
+pm_status pm_vk_upload(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, const void *data, uint64_t bytes) {
     if (bytes == 0) return PM_OK;
     if (to->mapped) {
-        uint32_t *words = (uint32_t *)((char *)to->mapped + offset);
-        for (uint64_t i = 0; i < bytes / 4; i++) words[i] = word;
+        if (data) memcpy(to->mapped + offset, data, (size_t)bytes);
+        else memset(to->mapped + offset, 0, (size_t)bytes);
         return PM_OK;
     }
-    VkCommandBuffer commands;
-    PM_TRY(begin(d, s, &commands));
-    d->fn.vkCmdFillBuffer(commands, to->handle, offset, bytes, word);
+    PM_TRY(create(ex));
+    uint32_t half;
+    if (!data) { /* whole tensors are zeroed, whose room is a multiple of 4 bytes */
+        const VkBufferCopy fill = {.dstOffset = offset, .size = pm_align_up(bytes, 4)};
+        PM_TRY(next_half(ex, &half));
+        return send(ex, half, VK_NULL_HANDLE, to->handle, &fill);
+    }
+    for (uint64_t done = 0; done < bytes; done += HALF_BYTES) {
+        PM_TRY(next_half(ex, &half));
+        const VkBufferCopy copy = {
+            .srcOffset = half * HALF_BYTES, .dstOffset = offset + done, .size = part_bytes(bytes, done)};
+        memcpy(ex->staging.ring.mapped + copy.srcOffset, (const char *)data + done, (size_t)copy.size);
+        PM_TRY(send(ex, half, ex->staging.ring.handle, to->handle, &copy));
+    }
     return PM_OK;
 }
 
-pm_status pm_vk_download(pm_vk_device *d, pm_vk_staging *s, const pm_vk_buffer *from, uint64_t offset, void *data,
-                         uint64_t bytes) {
-    PM_TRY(pm_vk_staging_flush(d, s));
+pm_status pm_vk_download(pm_vk_executor *ex, const pm_vk_buffer *from, uint64_t offset, void *data, uint64_t bytes) {
+    if (bytes == 0) return PM_OK;
     if (from->mapped) {
-        memcpy(data, (const char *)from->mapped + offset, (size_t)bytes);
+        memcpy(data, from->mapped + offset, (size_t)bytes);
         return PM_OK;
     }
-    for (char *to = data; bytes;) {
-        VkCommandBuffer commands;
-        PM_TRY(begin(d, s, &commands));
-        uint64_t at = s->current * (uint64_t)HALF_BYTES, n = smaller(bytes, HALF_BYTES);
-        VkBufferCopy copy = {.srcOffset = offset, .dstOffset = at, .size = n};
-        d->fn.vkCmdCopyBuffer(commands, from->handle, s->ring.handle, 1, &copy);
-        pm_vk_barrier(d, commands, PM_VK_TRANSFER, PM_VK_HOST);
-        PM_TRY(pm_vk_staging_flush(d, s));
-        memcpy(to, (const char *)s->ring.mapped + at, (size_t)n);
-        offset += n, to += n, bytes -= n;
+    PM_TRY(create(ex));
+    for (uint64_t done = 0; done < bytes; done += HALF_BYTES) {
+        uint32_t half;
+        PM_TRY(next_half(ex, &half));
+        const VkBufferCopy copy = {
+            .srcOffset = offset + done, .dstOffset = half * HALF_BYTES, .size = part_bytes(bytes, done)};
+        PM_TRY(send(ex, half, from->handle, ex->staging.ring.handle, &copy));
+        PM_TRY(wait_half(ex, half));
+        memcpy((char *)data + done, ex->staging.ring.mapped + copy.dstOffset, (size_t)copy.size);
     }
     return PM_OK;
 }

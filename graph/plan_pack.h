@@ -1,0 +1,27 @@
+/* Packing: addresses for items of known size and life, so that no two that live at the same time overlap and
+ * the highest address in use is low. Used by plan.c alone, which prepares the items and reads the result. */
+#ifndef PM_PLAN_PACK_H
+#define PM_PLAN_PACK_H
+
+#include "graph/base.h"
+
+typedef struct pm_pack_item {
+    uint64_t bytes;       /* aligned */
+    uint64_t breadth;     /* the largest live sum while it lives */
+    uint32_t first, last; /* steps, both included */
+} pm_pack_item;
+
+typedef struct pm_pack_job {
+    const pm_pack_item *items;
+    size_t n; /* at least 1 */
+    uint32_t n_steps;
+    uint64_t cut;   /* no item crosses a multiple of it: blocks */
+    bool one_block; /* all items together fit one block: no cut is ever met */
+    uint64_t bound; /* no packing is smaller: reaching it ends the search */
+} pm_pack_job;
+
+/* Sets out_at[i] to the address of item i (0 for an empty one). The same job always gives the same addresses.
+ */
+pm_status pm_pack(const pm_pack_job *job, uint64_t *out_at) PM_MUST_USE;
+
+#endif

@@ -1,0 +1,153 @@
+/* Cases of the kernel attention. size: T, S, D, H, G, then bits below; the batch is 2. */
+#include "tests/support_ops.h"
+
+enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_SCORES = 4, BIAS_HEADS = 8, BATCH = 2 };
+
+static pm_tensor *length_of(pm_graph *g, const test_op_case *c) {
+    return c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, (int64_t[]){BATCH}) : pm_param(g, "length");
+}
+
+/* [T,S]; [1,H,T,S]; [B,1,1,S] */
+static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    if (s[5] & BIAS_SCORES) return pm_input(g, "bias", PM_F32, 2, s);
+    if (s[5] & BIAS_HEADS) return pm_weight(g, "bias", PM_F32, 4, (int64_t[]){1, s[3], s[0], s[1]});
+    return pm_input(g, "bias", PM_F32, 4, (int64_t[]){BATCH, 1, 1, s[1]});
+}
+
+static pm_tensor *attend(pm_graph *g, const test_op_case *c, pm_tensor *q, pm_tensor *k, pm_tensor *v) {
+    uint32_t mask = c->attrs.mask;
+    pm_tensor *in[7] = {q, k, v};
+    if (mask & PM_MASK_POSITION) in[PM_ATTN_POSITION] = pm_param(g, "position");
+    if (mask & PM_MASK_LENGTH) in[PM_ATTN_LENGTH] = length_of(g, c);
+    if (mask & PM_MASK_KEYS)
+        in[PM_ATTN_KEY_MASK] = pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, (int64_t[]){BATCH, c->size[1]});
+    if (mask & PM_MASK_BIAS) in[PM_ATTN_BIAS] = bias_of(g, c);
+    int n = 7;
+    while (!in[n - 1]) n--;
+    return pm_add_op(g, PM_OP_ATTENTION, n, in, &c->attrs);
+}
+
+static pm_tensor *attention(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){BATCH, s[3], s[0], s[2]});
+    pm_tensor *k = pm_input(g, "k", PM_F32, 4, (int64_t[]){BATCH, s[4], s[1], s[2]});
+    pm_tensor *v = pm_input(g, "v", PM_F32, 4, (int64_t[]){BATCH, s[4], s[1], s[2]});
+    return attend(g, c, q, k, v);
+}
+
+/* q, k, v as projections leave them, [B,T,H,D]; the result's order likewise */
+static pm_tensor *attention_heads(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){BATCH, s[0], s[3], s[2]});
+    pm_tensor *k = pm_input(g, "k", PM_F32, 4, (int64_t[]){BATCH, s[1], s[4], s[2]});
+    pm_tensor *v = pm_input(g, "v", PM_F32, 4, (int64_t[]){BATCH, s[1], s[4], s[2]});
+    pm_tensor *y = attend(g, c, pm_transpose(g, q, 1, 2), pm_transpose(g, k, 1, 2), pm_transpose(g, v, 1, 2));
+    if (y && pm_tensor_set_strides(y, (int64_t[]){s[0] * s[3] * s[2], s[2], s[3] * s[2], 1}) != PM_OK) return NULL;
+    return y;
+}
+
+/* T = S, H = G: all three are parts of the rows of one projection, [B,T,3,H,D] */
+static pm_tensor *attention_joined(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *in[3], *all = pm_input(g, "q", PM_F32, 3, (int64_t[]){BATCH, s[0], 3 * s[3] * s[2]});
+    for (int i = 0; i < 3; i++) {
+        pm_tensor *part = pm_slice(g, all, 2, i * s[3] * s[2], s[3] * s[2]);
+        in[i] = pm_transpose(g, pm_reshape(g, part, 4, (int64_t[]){BATCH, s[0], s[3], s[2]}), 1, 2);
+    }
+    return attend(g, c, in[0], in[1], in[2]);
+}
+
+/* k and v are states of which the first S rows are used */
+static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size, rows = s[1] + 11;
+    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){BATCH, s[3], s[0], s[2]});
+    pm_tensor *k = pm_state(g, "k", PM_F32, 4, (int64_t[]){BATCH, s[4], rows, s[2]});
+    pm_tensor *v = pm_state(g, "v", PM_F32, 4, (int64_t[]){BATCH, s[4], rows, s[2]});
+    return attend(g, c, q, pm_slice(g, k, 2, 0, s[1]), pm_slice(g, v, 2, 0, s[1]));
+}
+
+#define AT(position) {"position", TEST_UNIFORM, position, position}
+#define LENGTH(low, high) {"length", TEST_RAMP, low, high}
+#define KEYS {"keys", TEST_UNIFORM, 0, 1}
+#define DIMS(...) {__VA_ARGS__}
+#define PLAIN(text, how, ...) {.name = "attention " text, .build = attention##how, .attrs = {.scale = 0.25f}, .size = {__VA_ARGS__}}
+#define MASKED(text, bits, dims, ...)                                                                                  \
+    {.name = "attention " text, .build = attention, .attrs = {.scale = 0.25f, .mask = bits}, .size = dims, .hints = {__VA_ARGS__}}
+#define WINDOW(text, bits, w, dims, ...)                                                                               \
+    {.name = "attention " text, .build = attention,                                                                    \
+     .attrs = {.scale = 0.25f, .mask = (bits) | PM_MASK_WINDOW, .window = w}, .size = dims, .hints = {__VA_ARGS__}}
+#define CAUSAL PM_MASK_CAUSAL
+#define POSITION PM_MASK_POSITION
+
+static const test_op_case cases[] = {
+    PLAIN("one", , 1, 1, 1, 1, 1),
+    PLAIN("D 1", , 3, 5, 1, 2, 2),
+    PLAIN("D 3", , 3, 5, 3, 2, 2),
+    PLAIN("D 8", , 5, 9, 8, 2, 2),
+    PLAIN("D 16", , 5, 9, 16, 2, 2),
+    PLAIN("D 64", , 5, 33, 64, 2, 2),
+    PLAIN("D 65", , 5, 33, 65, 2, 2),
+    PLAIN("D 80", , 5, 33, 80, 2, 2),
+    PLAIN("D 128", , 5, 33, 128, 2, 2),
+    PLAIN("D 256", , 3, 17, 256, 2, 2),
+    PLAIN("T 1", , 1, 77, 64, 3, 3),
+    PLAIN("T 1, S 1", , 1, 1, 64, 3, 3),
+    PLAIN("T 1, long S", , 1, 1031, 16, 2, 2),
+    PLAIN("S 63", , 2, 63, 8, 1, 1),
+    PLAIN("S 64", , 2, 64, 8, 1, 1),
+    PLAIN("S 65", , 2, 65, 8, 1, 1),
+    PLAIN("S 129", , 2, 129, 8, 1, 1),
+    PLAIN("T 65", , 65, 65, 16, 2, 2),
+    PLAIN("groups", , 5, 33, 16, 6, 2),
+    PLAIN("one group", , 5, 33, 16, 4, 1),
+    PLAIN("groups T 1", , 1, 65, 64, 6, 3),
+    PLAIN("heads", _heads, 5, 33, 16, 6, 2),
+    PLAIN("heads T 1", _heads, 1, 33, 64, 4, 4),
+    PLAIN("joined", _joined, 17, 17, 16, 3, 3),
+    PLAIN("cached", _cached, 3, 33, 16, 4, 2),
+    {.name = "attention no scale", .build = attention, .size = {5, 17, 8, 2, 2}},
+    {.name = "attention softcap", .build = attention, .attrs = {.scale = 0.5f, .softcap = 5}, .size = {5, 33, 16, 2, 2}},
+    {.name = "attention sharp", .build = attention, .attrs = {.scale = 3}, .size = {5, 33, 16, 2, 2}},
+    {.name = "attention small scores", .build = attention, .attrs = {.scale = 1e-3f}, .size = {5, 33, 16, 2, 2}},
+    {.name = "attention wide v", .build = attention, .attrs = {.scale = 0.25f}, .size = {5, 33, 16, 2, 2},
+     .hints = {{"v", TEST_WIDE, 1e-6, 1e6}}},
+    {.name = "attention equal keys", .build = attention, .attrs = {.scale = 0.25f}, .size = {5, 100, 16, 2, 2},
+     .hints = {{"k", TEST_UNIFORM, 1, 1}}},
+
+    MASKED("causal", CAUSAL, DIMS(17, 17, 16, 2, 2)),
+    MASKED("causal 65", CAUSAL, DIMS(65, 65, 16, 2, 1)),
+    MASKED("causal, fewer keys", CAUSAL, DIMS(17, 9, 16, 2, 2)),
+    MASKED("causal, position", CAUSAL | POSITION, DIMS(5, 33, 16, 2, 2), AT(20)),
+    MASKED("causal, position T 1", CAUSAL | POSITION, DIMS(1, 200, 64, 4, 2), AT(129)),
+    MASKED("causal, position 0 T 1", CAUSAL | POSITION, DIMS(1, 200, 64, 4, 2), AT(0)),
+    MASKED("causal, position past the keys", CAUSAL | POSITION, DIMS(5, 33, 16, 2, 2), AT(40)),
+    MASKED("causal, no key for the first rows", CAUSAL | POSITION, DIMS(5, 33, 16, 2, 2), AT(-3)),
+    WINDOW("window", CAUSAL, 4, DIMS(17, 17, 16, 2, 2)),
+    WINDOW("window of 1", CAUSAL, 1, DIMS(5, 9, 16, 2, 2)),
+    WINDOW("window 64 of 200", CAUSAL | POSITION, 64, DIMS(3, 200, 16, 2, 2), AT(150)),
+    WINDOW("window past the keys", CAUSAL | POSITION, 3, DIMS(5, 33, 16, 2, 2), AT(32)),
+    WINDOW("window without causal", POSITION, 8, DIMS(5, 33, 16, 2, 2), AT(12)),
+    MASKED("length", PM_MASK_LENGTH, DIMS(5, 33, 16, 2, 2), LENGTH(20, 20)),
+    MASKED("length 0", PM_MASK_LENGTH, DIMS(5, 33, 16, 2, 2), LENGTH(0, 0)),
+    MASKED("length 1", PM_MASK_LENGTH, DIMS(5, 130, 16, 2, 2), LENGTH(1, 1)),
+    MASKED("negative length", PM_MASK_LENGTH, DIMS(5, 33, 16, 2, 2), LENGTH(-4, -4)),
+    MASKED("length past the keys", PM_MASK_LENGTH, DIMS(5, 33, 16, 2, 2), LENGTH(99, 99)),
+    MASKED("length a batch", PM_MASK_LENGTH, DIMS(5, 65, 16, 2, 2, LENGTH_A_BATCH), LENGTH(64, 65)),
+    MASKED("length a batch, none", PM_MASK_LENGTH, DIMS(5, 65, 16, 2, 2, LENGTH_A_BATCH), LENGTH(0, 1)),
+    MASKED("keys", PM_MASK_KEYS, DIMS(5, 33, 16, 2, 2), KEYS),
+    MASKED("keys bool", PM_MASK_KEYS, DIMS(5, 70, 16, 2, 2, KEYS_BOOL), KEYS),
+    MASKED("keys all absent", PM_MASK_KEYS, DIMS(5, 33, 16, 2, 2), {"keys", TEST_UNIFORM, 0, 0}),
+    MASKED("bias", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES)),
+    MASKED("bias of heads", PM_MASK_BIAS, DIMS(5, 33, 16, 4, 2, BIAS_HEADS)),
+    MASKED("bias of keys", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2)),
+    MASKED("bias masks", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES), {"bias", TEST_SPECIAL, -4, 4}),
+    MASKED("bias masks rows", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES), {"bias", TEST_UNIFORM, -3e38, -2e30}),
+    {.name = "attention all masks", .build = attention, .size = {9, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS},
+     .attrs = {.mask = 63, .window = 40, .scale = 0.25f, .softcap = 3},
+     .hints = {AT(50), LENGTH(60, 61), KEYS, {"bias", TEST_SPECIAL, -2, 2}}},
+    {.name = "attention all masks heads", .build = attention_heads, .size = {9, 70, 64, 4, 2, LENGTH_A_BATCH},
+     .attrs = {.mask = 63, .window = 40, .scale = 0.125f}, .hints = {AT(50), LENGTH(60, 61), KEYS}},
+};
+
+const test_op_table test_attention_cases = {cases, PM_COUNT(cases)};

@@ -1,0 +1,145 @@
+/* Cases of the kernel softmax. size[0 .. rank-1] are the dims of the scores; size[5] holds the bits below. */
+#include "tests/support_ops.h"
+
+enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_ROWS = 4, BIAS_KEYS = 8, BIAS_HEADS = 16 };
+
+static int64_t batch_of(const test_op_case *c) { return test_rank_of(c) > 2 ? c->size[0] : 1; }
+
+/* The full shape of the scores, without one part of it, or the keys alone. */
+static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
+    int rank = test_rank_of(c);
+    int64_t dims[PM_MAX_DIMS];
+    memcpy(dims, c->size, sizeof dims);
+    if (c->size[5] & BIAS_KEYS) return pm_input(g, "bias", PM_F32, 1, dims + rank - 1);
+    if (c->size[5] & BIAS_ROWS) dims[rank - 1] = 1;
+    if (c->size[5] & BIAS_HEADS) dims[1] = 1;
+    return pm_input(g, "bias", PM_F32, rank, dims);
+}
+
+/* x and the operands that attrs.mask names */
+static pm_tensor *softmax_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
+    uint32_t mask = c->attrs.mask;
+    int64_t keys[2] = {batch_of(c), c->size[test_rank_of(c) - 1]};
+    pm_tensor *in[5] = {x};
+    if (mask & PM_MASK_POSITION) in[1] = pm_param(g, "position");
+    if (mask & PM_MASK_LENGTH) in[2] = c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, keys) : pm_param(g, "length");
+    if (mask & PM_MASK_KEYS) in[3] = pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, keys);
+    if (mask & PM_MASK_BIAS) in[4] = bias_of(g, c);
+    int n = 5;
+    while (!in[n - 1]) n--;
+    return pm_add_op(g, PM_OP_SOFTMAX, n, in, &c->attrs);
+}
+
+static pm_tensor *softmax(pm_graph *g, const test_op_case *c) {
+    return softmax_of(g, c, pm_input(g, "x", PM_F32, test_rank_of(c), c->size));
+}
+
+/* x lies with its axes reversed */
+static pm_tensor *softmax_reversed(pm_graph *g, const test_op_case *c) {
+    int rank = test_rank_of(c), axes[PM_MAX_DIMS];
+    int64_t dims[PM_MAX_DIMS];
+    for (int i = 0; i < rank; i++) axes[i] = rank - 1 - i, dims[i] = c->size[rank - 1 - i];
+    return softmax_of(g, c, pm_permute(g, pm_input(g, "x", PM_F32, rank, dims), axes));
+}
+
+/* x is a part of longer rows */
+static pm_tensor *softmax_sliced(pm_graph *g, const test_op_case *c) {
+    int rank = test_rank_of(c);
+    int64_t dims[PM_MAX_DIMS];
+    memcpy(dims, c->size, sizeof dims);
+    dims[rank - 1] += 7;
+    pm_tensor *x = pm_input(g, "x", PM_F32, rank, dims);
+    return softmax_of(g, c, pm_slice(g, x, rank - 1, 3, c->size[rank - 1]));
+}
+
+/* in the middle of other work, so that it may run in place of its operand */
+static pm_tensor *softmax_chain(pm_graph *g, const test_op_case *c) {
+    pm_tensor *x = pm_neg(g, pm_input(g, "x", PM_F32, test_rank_of(c), c->size));
+    return pm_neg(g, softmax_of(g, c, x));
+}
+
+#define PLAIN(text, how, ...) {.name = "softmax " text, .build = softmax##how, .size = {__VA_ARGS__}}
+#define X(kind, low, high) {"x", TEST_##kind, low, high}
+#define FILLED(text, hint, ...) {.name = "softmax " text, .build = softmax, .size = {__VA_ARGS__}, .hints = {hint}}
+#define AT(position) {"position", TEST_UNIFORM, position, position}
+#define LENGTH(low, high) {"length", TEST_RAMP, low, high}
+#define KEYS {"keys", TEST_UNIFORM, 0, 1}
+#define DIMS(...) {__VA_ARGS__}
+#define MASKED(text, how, bits, dims, ...)                                                                             \
+    {.name = "softmax " text, .build = softmax##how, .attrs = {.mask = bits}, .size = dims, .hints = {__VA_ARGS__}}
+#define WINDOW(text, bits, w, dims, ...)                                                                               \
+    {.name = "softmax " text, .build = softmax, .attrs = {.mask = (bits) | PM_MASK_WINDOW, .window = w}, .size = dims,  \
+     .hints = {__VA_ARGS__}}
+#define CAUSAL PM_MASK_CAUSAL
+#define POSITION PM_MASK_POSITION
+
+static const test_op_case cases[] = {
+    PLAIN("one", , 1),
+    PLAIN("rank 1", , 65),
+    PLAIN("rank 2", , 5, 33),
+    PLAIN("63", , 3, 63),
+    PLAIN("64", , 3, 64),
+    PLAIN("65", , 3, 65),
+    PLAIN("257", , 3, 257),
+    PLAIN("one key", , 2, 3, 5, 1),
+    PLAIN("one query", , 2, 3, 1, 17),
+    PLAIN("large row", , 2, 5003),
+    PLAIN("rank 3", , 2, 5, 17),
+    PLAIN("rank 5", , 2, 3, 2, 5, 17),
+    PLAIN("reversed rank 2", _reversed, 17, 33),
+    PLAIN("reversed rank 4", _reversed, 2, 3, 5, 17),
+    PLAIN("reversed rank 5", _reversed, 2, 3, 2, 5, 9),
+    PLAIN("sliced", _sliced, 2, 3, 5, 33),
+    PLAIN("in place", _chain, 2, 3, 5, 33),
+    FILLED("large values", X(HARD, -1000, 1000), 9, 77),
+    FILLED("far from 0", X(UNIFORM, 5000, 5001), 9, 77),
+    FILLED("very negative", X(UNIFORM, -9.9e29, -9e29), 9, 77),
+    FILLED("equal", X(UNIFORM, 2, 2), 3, 100),
+    FILLED("masked entries", X(SPECIAL, -4, 4), 9, 77),
+    FILLED("masked rows", X(SPECIAL, -3e38, -1e30), 9, 77),
+    {.name = "softmax scale", .build = softmax, .attrs = {.scale = 0.125f}, .size = {5, 33}, .hints = {X(HARD, -40, 40)}},
+    {.name = "softmax softcap", .build = softmax, .attrs = {.softcap = 5}, .size = {5, 33}, .hints = {X(HARD, -40, 40)}},
+    {.name = "softmax scale and softcap", .build = softmax, .attrs = {.scale = 0.3f, .softcap = 20}, .size = {2, 3, 5, 33},
+     .hints = {X(HARD, -90, 90)}},
+
+    MASKED("causal", , CAUSAL, DIMS(2, 3, 17, 17)),
+    MASKED("causal rank 2", , CAUSAL, DIMS(17, 33)),
+    MASKED("causal, position", , CAUSAL | POSITION, DIMS(2, 3, 5, 33), AT(20)),
+    MASKED("causal, position past the keys", , CAUSAL | POSITION, DIMS(1, 2, 5, 33), AT(40)),
+    MASKED("causal, no key for the first rows", , CAUSAL | POSITION, DIMS(1, 2, 5, 33), AT(-3)),
+    MASKED("causal reversed", _reversed, CAUSAL, DIMS(2, 3, 17, 17)),
+    MASKED("causal, many queries", , CAUSAL, DIMS(1, 2, 67, 67)),
+    WINDOW("window", CAUSAL, 4, DIMS(1, 2, 17, 17)),
+    WINDOW("window of 1", CAUSAL, 1, DIMS(1, 2, 5, 9)),
+    WINDOW("window, position", CAUSAL | POSITION, 8, DIMS(2, 3, 5, 33), AT(25)),
+    WINDOW("window past the keys", CAUSAL | POSITION, 3, DIMS(2, 3, 5, 33), AT(32)),
+    WINDOW("window without causal", POSITION, 8, DIMS(1, 2, 5, 33), AT(12)),
+    MASKED("length", , PM_MASK_LENGTH, DIMS(2, 3, 5, 33), LENGTH(20, 20)),
+    MASKED("length 0", , PM_MASK_LENGTH, DIMS(2, 3, 5, 33), LENGTH(0, 0)),
+    MASKED("negative length", , PM_MASK_LENGTH, DIMS(2, 3, 5, 33), LENGTH(-7, -7)),
+    MASKED("length past the keys", , PM_MASK_LENGTH, DIMS(2, 3, 5, 33), LENGTH(99, 99)),
+    MASKED("length a batch", , PM_MASK_LENGTH, DIMS(5, 2, 3, 3, 0, LENGTH_A_BATCH), LENGTH(0, 4)),
+    MASKED("length a batch rank 3", , PM_MASK_LENGTH, DIMS(4, 3, 65, 0, 0, LENGTH_A_BATCH), LENGTH(62, 65)),
+    MASKED("length rank 2", , PM_MASK_LENGTH, DIMS(3, 65), LENGTH(40, 40)),
+    MASKED("keys", , PM_MASK_KEYS, DIMS(3, 2, 5, 33), KEYS),
+    MASKED("keys bool", , PM_MASK_KEYS, DIMS(3, 2, 5, 33, 0, KEYS_BOOL), KEYS),
+    MASKED("keys all absent", , PM_MASK_KEYS, DIMS(2, 2, 5, 33), {"keys", TEST_UNIFORM, 0, 0}),
+    MASKED("keys of rows with few", , PM_MASK_KEYS, DIMS(9, 1, 2, 3), KEYS),
+    MASKED("keys other than 1", , PM_MASK_KEYS, DIMS(3, 2, 5, 33), {"keys", TEST_UNIFORM, -2, 2}),
+    MASKED("keys rank 5", , PM_MASK_KEYS, DIMS(2, 3, 2, 5, 17), KEYS),
+    MASKED("bias", , PM_MASK_BIAS, DIMS(2, 3, 5, 33)),
+    MASKED("bias rank 2", , PM_MASK_BIAS, DIMS(5, 33)),
+    MASKED("bias of keys", , PM_MASK_BIAS, DIMS(2, 3, 5, 33, 0, BIAS_KEYS)),
+    MASKED("bias of rows", , PM_MASK_BIAS, DIMS(2, 3, 5, 33, 0, BIAS_ROWS)),
+    MASKED("bias of all heads", , PM_MASK_BIAS, DIMS(2, 3, 5, 33, 0, BIAS_HEADS)),
+    MASKED("bias rank 5", , PM_MASK_BIAS, DIMS(2, 3, 2, 5, 17)),
+    MASKED("bias masks", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_SPECIAL, -4, 4}),
+    MASKED("bias masks rows", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_UNIFORM, -3e38, -2e30}),
+    {.name = "softmax all masks", .build = softmax, .size = {3, 2, 9, 33, 0, LENGTH_A_BATCH},
+     .attrs = {.mask = 63, .window = 20, .scale = 0.25f, .softcap = 3},
+     .hints = {AT(17), LENGTH(24, 33), KEYS, {"bias", TEST_SPECIAL, -2, 2}}},
+    {.name = "softmax all masks rank 5", .build = softmax, .size = {2, 3, 2, 5, 17, BIAS_HEADS},
+     .attrs = {.mask = 63, .window = 9, .scale = 0.25f}, .hints = {AT(9), LENGTH(14, 14), KEYS}},
+};
+
+const test_op_table test_softmax_cases = {cases, PM_COUNT(cases)};

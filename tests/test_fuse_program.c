@@ -1,0 +1,136 @@
+/* Fused against unfused through everything: each case of tests/passes/ is compiled with and without fusion
+ * and run on the reference executor, and fused on the fast one and on a Vulkan device, with the same random
+ * leaves. */
+#include <math.h>
+
+#include "graph/compile.h"
+#include "runtime/executor.h"
+#include "tests/support_pass_cases.h"
+
+#define TOLERANCE 2e-5 /* storage between operations is fp32 here */
+
+static const char *const files[] = {"fuse_norm.txt",    "fuse_act.txt",       "fuse_rotary.txt",
+                                    "fuse_softmax.txt", "fuse_attention.txt", "fuse_matmul.txt",
+                                    "layout.txt"};
+
+/* The same words for the same name; integers are small. */
+static void draw(const char *name, pm_dtype type, uint32_t *words, uint64_t n) {
+    test_rng rng = {7};
+    for (const char *c = name; *c; c++) rng.state = rng.state * 31 + (unsigned char)*c;
+    for (uint64_t i = 0; i < n; i++) {
+        float value = test_uniform(&rng, -2, 2);
+        if (type == PM_F32)
+            memcpy(&words[i], &value, 4);
+        else
+            words[i] = test_below(&rng, type == PM_BOOL ? 2 : 4);
+    }
+}
+
+static uint32_t *drawn(const char *name, pm_dtype type, uint64_t bytes) {
+    uint32_t *words = pm_alloc(bytes);
+    assert_non_null(words);
+    draw(name, type, words, bytes / 4);
+    return words;
+}
+
+/* Puts weights and states, inputs and parameters, and runs. */
+static pm_loaded *run_program(pm_executor *ex, const pm_program *p) {
+    pm_loaded *l;
+    for (uint32_t i = 0; i < p->n_externals; i++) {
+        const pm_external *e = &p->externals[i];
+        if (e->kind != PM_EXTERNAL_WEIGHT && e->kind != PM_EXTERNAL_STATE) continue;
+        uint32_t *words = drawn(e->name, e->dtype, e->bytes);
+        assert_ok(pm_executor_put(ex, e->name, words, e->bytes));
+        pm_free(words);
+    }
+    assert_ok(pm_executor_load(ex, p, &l));
+    for (uint32_t i = 0; i < p->n_inputs; i++) {
+        uint32_t *words = drawn(p->inputs[i].name, p->inputs[i].dtype, p->inputs[i].range.bytes);
+        assert_ok(pm_loaded_write(l, i, words, p->inputs[i].range.bytes));
+        pm_free(words);
+    }
+    for (uint32_t i = 0; i < p->n_params; i++) {
+        uint32_t word;
+        draw(p->param_names[i], PM_I32, &word, 1);
+        pm_loaded_set_param(l, i, (int32_t)word);
+    }
+    assert_ok(pm_loaded_run(l));
+    return l;
+}
+
+static float *read_output(pm_loaded *l, const pm_program *p, const char *name, uint64_t *out_n) {
+    int i = pm_program_output(p, name);
+    assert_true(i >= 0);
+    uint64_t bytes = p->outputs[i].range.bytes;
+    float *values = pm_alloc(bytes);
+    assert_non_null(values);
+    assert_ok(pm_loaded_read(l, (uint32_t)i, values, bytes));
+    *out_n = bytes / 4;
+    return values;
+}
+
+static double difference(const float *want, const float *got, uint64_t n) {
+    double worst = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        double off = fabs((double)got[i] - (double)want[i]) / fmax(1, fabs((double)want[i]));
+        if (isnan(want[i])) off = 0; /* a device may lose NaNs */
+        if (!(off <= worst)) worst = off;
+    }
+    return worst;
+}
+
+static void check_case(const test_pass_case *c, void *user) {
+    const char *device = *(const char *const *)user;
+    const pm_executor_options options = {.n_threads = 2, .poison = true};
+    pm_program *plain, *fused;
+    pm_executor *a, *b;
+    assert_ok(pm_compile(c->before, &(pm_compile_options){.no_fuse = true}, &plain));
+    assert_ok(pm_compile(c->before, NULL, &fused));
+    assert_ok(pm_executor_open("reference", &options, &a));
+    assert_ok(pm_executor_open(device, &options, &b));
+    pm_loaded *on_a = run_program(a, plain), *on_b = run_program(b, fused);
+    assert_int_equal(plain->n_outputs, fused->n_outputs);
+    for (uint32_t i = 0; i < plain->n_outputs; i++) {
+        uint64_t n_want, n_got;
+        float *want = read_output(on_a, plain, plain->outputs[i].name, &n_want);
+        float *got = read_output(on_b, fused, plain->outputs[i].name, &n_got);
+        assert_int_equal(n_want, n_got);
+        double off = difference(want, got, n_want);
+        if (!(off <= TOLERANCE))
+            fail_msg("case %s on %s: \"%s\" is off by %g", c->name, device, plain->outputs[i].name, off);
+        pm_free(want);
+        pm_free(got);
+    }
+    pm_loaded_unload(on_a);
+    pm_loaded_unload(on_b);
+    pm_executor_close(a);
+    pm_executor_close(b);
+    pm_program_destroy(plain);
+    pm_program_destroy(fused);
+}
+
+static void check_files(const char *device) {
+    for (size_t i = 0; i < PM_COUNT(files); i++) test_each_pass_case(files[i], check_case, &device);
+}
+
+static void on_reference(void **state) {
+    (void)state, check_files("reference");
+}
+static void on_cpu(void **state) {
+    (void)state, check_files("cpu");
+}
+
+static void on_vulkan(void **state) {
+    (void)state;
+    pm_executor *ex;
+    if (pm_executor_open(test_device(), NULL, &ex) != PM_OK)
+        skip_because("no Vulkan device: %s", pm_error_text());
+    pm_executor_close(ex);
+    check_files(test_device());
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(on_reference), cmocka_unit_test(on_cpu),
+                                       cmocka_unit_test(on_vulkan)};
+    return run_all_tests(tests);
+}

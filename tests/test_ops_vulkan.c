@@ -1,0 +1,188 @@
+/* Every kernel's shader on the Vulkan device: the case tables of the operations, each element within the
+ * bound that the reference kernel computes for it. Shaders that can be tiled in several ways run their cases
+ * with each, not only with the one that selection chooses today. The validation layer, where there is one,
+ * must stay silent. Owns the ways to run a kernel; the cases and the comparison are support_ops.h's. */
+#include <string.h>
+
+#include "shaders/attention.params.h"
+#include "shaders/matmul.params.h"
+#include "tests/support_ops.h"
+
+static pm_executor *executor; /* opened by the first test that finds a device, closed by the last test */
+
+static bool validated;
+
+/* NULL when there is no Vulkan device to run on. Without the validation layer, the device runs unwatched. */
+static pm_executor *open_device(void) {
+#ifdef PM_WITH_VULKAN
+    pm_executor_options options = {.validate = true};
+    if (executor) return executor;
+    validated = true;
+    pm_status s = pm_executor_open(test_device(), &options, &executor);
+    if (s == PM_ERR_DEVICE) {
+        options.validate = validated = false;
+        s = pm_executor_open(test_device(), &options, &executor);
+    }
+    if (s != PM_OK && s != PM_ERR_DEVICE) fail_msg("device %s: %s", test_device(), pm_error_text());
+    if (s != PM_OK) executor = NULL;
+#endif
+    return executor;
+}
+
+#define NEED_DEVICE()                                                                                        \
+    if (!open_device()) skip_because("no Vulkan device \"%s\"", test_device())
+
+/* ---- the ways to run a kernel ---- */
+
+typedef struct way {
+    const char *name;
+    pm_variant variant;
+    uint32_t local[2], size[3]; /* spec 0, 1 and 3, 4, 5 */
+} way;
+
+static const way matmul_ways[] = {
+    {"tiled 64x64", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 16}, {64, 64, 16}},
+    {"tiled 64x64, a row of invocations", PM_VARIANT_MATMUL_F32_F32_TILED, {256, 1}, {64, 64, 16}},
+    {"tiled 32x32, idle invocations", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 16}, {32, 32, 16}},
+    {"tiled 16x64", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 4}, {16, 64, 8}},
+    {"tiled8 64x64", PM_VARIANT_MATMUL_F32_F32_TILED8, {8, 8}, {64, 64, 16}},
+    {"tiled8 64x128", PM_VARIANT_MATMUL_F32_F32_TILED8, {16, 8}, {64, 128, 16}},
+    {"vec 4", PM_VARIANT_MATMUL_F32_F32_VEC, {64, 1}, {4, 0, 0}},
+    {"vec 8", PM_VARIANT_MATMUL_F32_F32_VEC, {64, 1}, {8, 0, 0}},
+    {"vec columns", PM_VARIANT_MATMUL_F32_F32_VEC, {64, 1}, {4, 1, 0}},
+};
+static const way attention_ways[] = {
+    {"online", PM_VARIANT_ATTENTION_F32_F32_ONLINE, {64, 1}, {0}},
+    {"tiled", PM_VARIANT_ATTENTION_F32_F32_TILED, {64, 1}, {0}},
+};
+
+static uint32_t ceil_div(uint32_t a, uint32_t b) {
+    return (a + b - 1) / b;
+}
+
+static void set_spec(pm_dispatch *d, const way *w) {
+    d->variant = w->variant;
+    memset(d->spec, 0, PM_SPEC_OP * sizeof d->spec[0]);
+    d->spec[0] = w->local[0], d->spec[1] = w->local[1], d->spec[2] = 1;
+    memcpy(&d->spec[3], w->size, sizeof w->size);
+}
+
+static void set_matmul(pm_dispatch *d, const way *w) {
+    pm_matmul_params p;
+    memcpy(&p, d->params, sizeof p);
+    bool vec = w->variant == PM_VARIANT_MATMUL_F32_F32_VEC;
+    uint32_t columns = !vec ? w->size[1] : w->size[1] ? w->local[0] : w->size[0];
+    set_spec(d, w);
+    d->groups[0] = ceil_div(p.n, columns);
+    d->groups[1] = vec ? p.m : ceil_div(p.m, w->size[0]);
+    d->groups[2] = p.batch[0] * p.batch[1] * p.batch[2];
+}
+
+static void set_attention(pm_dispatch *d, const way *w) {
+    pm_attention_params p;
+    memcpy(&p, d->params, sizeof p);
+    bool tiled = w->variant == PM_VARIANT_ATTENTION_F32_F32_TILED;
+    if (tiled && d->spec[PM_SPEC_HEAD_SIZE] > 128) return; /* does not fit: as selected */
+    set_spec(d, w);
+    d->groups[0] = tiled ? ceil_div(p.n_queries, 32) : p.n_queries;
+}
+
+static const way *current_way;
+
+static void set_way(pm_dispatch *d) {
+    if (d->kernel == PM_KERNEL_MATMUL) set_matmul(d, current_way);
+    if (d->kernel == PM_KERNEL_ATTENTION) set_attention(d, current_way);
+}
+
+/* ---- tests ---- */
+
+static const char *const kernels[] = {
+#define PM_KERNEL(id, name, ...) name,
+#include "graph/kernels.def"
+#undef PM_KERNEL
+};
+
+static bool begins_with(const char *text, const char *prefix) {
+    return !strncmp(text, prefix, strlen(prefix));
+}
+
+static bool names_a_kernel(const char *text) {
+    for (size_t k = 0; k < PM_COUNT(kernels); k++)
+        if (begins_with(text, kernels[k])) return true;
+    return false;
+}
+
+/* Runs the cases whose name begins with `kernel` (NULL: with no kernel's name) and fails when one is out of
+ * bounds or there is none. */
+static void run_cases(const char *kernel, const way *w) {
+    size_t n, n_run = 0, n_failed = 0;
+    const test_op_case *cases = test_op_cases(&n);
+    double worst = 0;
+    current_way = w;
+    for (size_t i = 0; i < n; i++) {
+        test_op_result r;
+        test_op_case c = cases[i];
+        if (kernel ? !begins_with(c.name, kernel) : names_a_kernel(c.name)) continue;
+        if (w) c.adjust = set_way;
+        if (test_run_op_case(executor, &c, &r) != PM_OK) fail_msg("%s: %s", c.name, pm_error_text());
+        if (r.failed) print_error("%s%s%s: %s\n", c.name, w ? ", " : "", w ? w->name : "", r.text);
+        n_failed += r.failed;
+        n_run++;
+        if (r.worst > worst) worst = r.worst;
+    }
+    print_message("%s%s%s: %zu cases, worst error %.3f of its bound\n", kernel ? kernel : "others",
+                  w ? ", " : "", w ? w->name : "", n_run, worst);
+    assert_true(n_run > 0);
+    assert_int_equal(n_failed, 0);
+}
+
+static void test_kernel(void **state) {
+    NEED_DEVICE();
+    run_cases(*state, NULL);
+}
+
+static void test_matmul_ways(void **state) {
+    (void)state;
+    NEED_DEVICE();
+    for (size_t i = 0; i < PM_COUNT(matmul_ways); i++) run_cases("matmul", &matmul_ways[i]);
+}
+
+static void test_attention_ways(void **state) {
+    (void)state;
+    NEED_DEVICE();
+    for (size_t i = 0; i < PM_COUNT(attention_ways); i++) run_cases("attention", &attention_ways[i]);
+}
+
+/* Cases of operations that have no kernel of their own name. */
+static void test_others(void **state) {
+    (void)state;
+    NEED_DEVICE();
+    run_cases(NULL, NULL);
+}
+
+/* Last: it closes the device. */
+static void test_validation_is_silent(void **state) {
+    (void)state;
+    NEED_DEVICE();
+    pm_executor_stats stats;
+    pm_executor_get_stats(executor, &stats);
+    char text[2000];
+    snprintf(text, sizeof text, "%s", pm_executor_messages(executor));
+    pm_executor_close(executor);
+    executor = NULL;
+    if (!validated) skip_because("the validation layer is not there");
+    if (stats.n_messages) fail_msg("%llu messages: %s", (unsigned long long)stats.n_messages, text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define PM_KERNEL(id, name, ...) {name, test_kernel, NULL, NULL, name},
+#include "graph/kernels.def"
+#undef PM_KERNEL
+        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_matmul_ways),
+        cmocka_unit_test(test_attention_ways),
+        cmocka_unit_test(test_validation_is_silent),
+    };
+    return run_all_tests(tests);
+}
