@@ -87,7 +87,7 @@ static pm_status place_leaves(pm_lowering *l) {
 static void fill_constant(const pm_tensor *t, void *to) {
     int32_t *words = to;
     if (t->op == PM_OP_CONST)
-        memcpy(to, t->data, pm_storage_bytes(t));
+        memcpy(to, t->data, (size_t)pm_storage_bytes(t));
     else
         for (int32_t i = 0; i < (int32_t)t->dims[0]; i++) words[i] = i; /* iota */
 }
@@ -99,7 +99,11 @@ static pm_status place_shared(pm_lowering *l) {
         PM_TRY(add_external(l, PM_EXTERNAL_CONSTANTS, "constants", PM_F32, p->constants_bytes));
     uint32_t params = p->n_blocks + p->n_externals;
     if (p->n_params) PM_TRY(add_external(l, PM_EXTERNAL_PARAMS, "params", PM_I32, 4 * (uint64_t)p->n_params));
-    char *data = pm_arena_alloc(&p->arena, p->constants_bytes);
+    if (p->constants_bytes > SIZE_MAX / 2)
+        return pm_raise(PM_ERR_MEMORY,
+                        "lowering: constants of %" PRIu64 " bytes, at most %zu fit the host's memory",
+                        p->constants_bytes, SIZE_MAX / 2);
+    char *data = pm_arena_alloc(&p->arena, (size_t)p->constants_bytes);
     if (!data) return PM_ERR_MEMORY;
     p->constants = data;
     for (size_t i = 0; i < l->g->n_items; i++) {

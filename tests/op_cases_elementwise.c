@@ -240,6 +240,7 @@ static const test_op_case cases[] = {
     BINARY("rank 0 with", _broadcast, SUB, 3, 5, 33, 0, 0, 1),
     {.name = "binary one with", .build = binary_broadcast, .op = PM_OP_DIV, .size = {3, 5, 33, 1, 1, 1},
      .hints = {{"a", TEST_UNIFORM, 1, 4}}},
+    BINARY("row with", _broadcast, SUB, 3, 5, 33, 1, 0, 1),
     BINARY("with [A,1,1]", _broadcast, ADD, 3, 5, 33, 3, 6),
     BINARY("with [1,B,1]", _broadcast, SUB, 3, 5, 33, 3, 5),
     BINARY("with [1,1,C]", _broadcast, MUL, 3, 5, 33, 3, 3),

@@ -87,8 +87,8 @@ void test_fill_leaf(const test_op_case *c, const char *leaf, pm_dtype type, uint
     static const test_hint hard = {"", TEST_HARD, -4, 4}, zero = {"", TEST_UNIFORM, 0, 0}, bits = {"", TEST_UNIFORM, 0, 1};
     const test_hint *h = hint_of(c, leaf);
     test_rng r = {seed_of(c->name, leaf)};
-    float x = 0;
     if (!h) h = type == PM_F32 ? &hard : type == PM_BOOL ? &bits : &zero;
+    float x = (float)h->lo;
     for (uint64_t i = 0; i < n; i++) {
         if (type == PM_F32) {
             x = f32_value(&r, h, i, x);
