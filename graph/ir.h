@@ -142,7 +142,7 @@ bool pm_attrs_equal(const pm_attrs *a, const pm_attrs *b);                /* bit
 void pm_tensor_print(pm_text *t, const pm_tensor *x);                     /* its line of the text form (text_print.c) */
 
 /* ---- passes: each makes a new graph ---- */
-pm_status pm_graph_verify(const pm_graph *g) PM_MUST_USE;                        /* verify.c */
+pm_status pm_graph_verify(const pm_graph *g) PM_MUST_USE;                        /* verify_graph.c */
 pm_status pm_pass_fold(const pm_graph *g, pm_graph **out) PM_MUST_USE;           /* fold.c: constants, x*1, x+0 */
 pm_status pm_pass_cse(const pm_graph *g, pm_graph **out) PM_MUST_USE;            /* cse.c */
 pm_status pm_pass_dce(const pm_graph *g, pm_graph **out) PM_MUST_USE;            /* dce.c */

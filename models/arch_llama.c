@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+enum { MAX_TABLE = 1 << 28 }; /* elements of a rotary table */
+
 typedef struct settings {
     int64_t vocab, positions, width, layers, heads, kv_heads, head_dim, inner;
     float eps;
@@ -88,6 +90,11 @@ static pm_status check(settings *c) {
         return pm_raise(PM_ERR_FILE,
                         "config.json: head_dim is %" PRId64 ", expected an even number for rotary positions",
                         c->head_dim);
+    if (c->positions * c->head_dim > MAX_TABLE)
+        return pm_raise(PM_ERR_FILE,
+                        "config.json: max_position_embeddings is %" PRId64
+                        ", expected at most %d with head_dim %" PRId64,
+                        c->positions, (int)(MAX_TABLE / c->head_dim), c->head_dim);
     return PM_OK;
 }
 

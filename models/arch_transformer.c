@@ -13,7 +13,7 @@ typedef struct settings {
 static const pm_config_field fields[] = {
     {"src_vocab_size", PM_CONFIG_INT, offsetof(settings, source_vocab), PM_CONFIG_REQUIRED, 1, 1 << 24},
     {"vocab_size", PM_CONFIG_INT, offsetof(settings, vocab), PM_CONFIG_REQUIRED, 1, 1 << 24},
-    {"max_position_embeddings", PM_CONFIG_INT, offsetof(settings, positions), 1024, 1, 1 << 20},
+    {"max_position_embeddings", PM_CONFIG_INT, offsetof(settings, positions), 1024, 1, 65536},
     {"d_model", PM_CONFIG_INT, offsetof(settings, width), PM_CONFIG_REQUIRED, 1, 65536},
     {"nhead", PM_CONFIG_INT, offsetof(settings, heads), PM_CONFIG_REQUIRED, 1, 1024},
     {"num_encoder_layers", PM_CONFIG_INT, offsetof(settings, encoder_layers), PM_CONFIG_REQUIRED, 1, 512},

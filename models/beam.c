@@ -148,17 +148,15 @@ static float penalised(const beams *b, float score, int64_t length) {
 /* Merges the k finished ones with the continuations that end, and keeps the best k. Only the first k of those
  * count. */
 static void choose_finished(beams *b) {
-    bool full = all_finished(b) && b->g->options->early_stopping == 1;
-    for (int64_t i = 0; i < b->n_kept; i++) {
+    int64_t most = b->n_kept < b->k ? b->n_kept : b->k;
+    for (int64_t i = 0; i < most; i++) {
         candidate *c = &b->kept[i];
-        bool ends = c->ends && i < b->k;
-        c->final = penalised(b, c->score, b->length + 1) + (full ? NO_SCORE : 0) +
-                   (b->can_improve ? 0 : NO_SCORE) + (ends ? 0 : NO_SCORE);
+        c->final = penalised(b, c->score, b->length + 1) + (c->ends ? 0 : NO_SCORE);
     }
     int64_t old = 0;
     bool taken[PM_MAX_BEAMS] = {false};
     for (int64_t i = 0; i < b->k; i++) {
-        int64_t best = -1, most = b->n_kept < b->k ? b->n_kept : b->k;
+        int64_t best = -1;
         for (int64_t c = 0; c < most; c++)
             if (!taken[c] && (best < 0 || b->kept[c].final > b->kept[best].final)) best = c;
         if (best < 0 || b->finished[old].score >= b->kept[best].final) {

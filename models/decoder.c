@@ -95,17 +95,21 @@ static pm_status make_grow(pm_session *s, const void *context, pm_graph **out_gr
     return finish_graph(g, out_graph);
 }
 
+/* A larger cache with the same rows. The smaller one and its programs go. */
 static pm_status grow(pm_decoder *d, int64_t need) {
     pm_decoder bigger = *d;
-    pm_ready *r;
-    char key[64];
+    pm_ready *r, *step;
+    char key[64], old[128];
     if (need <= d->cache) return PM_OK;
     bigger.cache = bucket(need, d->cache, pm_decoder_limit(d));
     name_states(&bigger);
     snprintf(key, sizeof key, "grow:%" PRId64 ",%" PRId64 ",%" PRId64, d->batch, d->cache, bigger.cache);
+    snprintf(old, sizeof old, "%sk.0", d->states);
     if (d->position > 0) {
         PM_TRY(pm_session_ready(d->s, key, make_grow, (const pm_decoder *[]){d, &bigger}, &r));
         PM_TRY(pm_loaded_run(r->loaded));
+        PM_TRY(pm_decoder_program(&bigger, 1, &step)); /* the new states have a user before the old ones go */
+        pm_session_forget(d->s, old);
     }
     *d = bigger;
     return PM_OK;

@@ -94,60 +94,78 @@ static pm_status take(pm_search *g, int32_t id, bool *out_done) {
     return PM_OK;
 }
 
+/* What decoding costs, from begin to end. */
+typedef struct meter {
+    uint64_t start_ns;
+    pm_executor_stats start;
+} meter;
+
+/* Makes the one-token program, so that decoding itself records nothing, and starts to count. */
+static pm_status begin_decoding(pm_search *g, pm_generated *out, meter *m) {
+    pm_ready *step;
+    PM_TRY(pm_decoder_program(&g->decoder, 1, &step));
+    out->n_device_ops = step->program->n_dispatches - step->program->n_fallback;
+    out->n_fallback_ops = step->program->n_fallback;
+    pm_executor_get_stats(g->s->executor, &m->start);
+    m->start_ns = pm_now_ns();
+    return PM_OK;
+}
+
+static void end_decoding(const pm_search *g, pm_generated *out, const meter *m) {
+    pm_executor_stats end;
+    pm_executor_get_stats(g->s->executor, &end);
+    out->decode_ns = pm_now_ns() - m->start_ns;
+    out->decode_submits = end.n_submits - m->start.n_submits;
+    out->decode_recordings = end.n_recordings - m->start.n_recordings;
+    out->decode_host_ns = end.host_ns - m->start.host_ns;
+}
+
 static pm_status continue_one(pm_search *g, pm_generated *out, uint64_t start) {
     pm_random random = {g->options->seed};
-    float *logits =
-        g->options->sample ? pm_calloc((size_t)pm_decoder_vocab(&g->decoder), sizeof *logits) : NULL;
+    size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
+    float *logits = pm_calloc(g->options->sample ? vocab : 0, sizeof *logits);
     bool done = false;
     int32_t id = 0;
-    pm_executor_stats before, after;
-    pm_status s = g->options->sample && !logits ? PM_ERR_MEMORY : PM_OK;
-    if (s == PM_OK) PM_GOTO(pm_decoder_feed(&g->decoder, g->ids, g->n_ids));
-    if (s == PM_OK) PM_GOTO(choose(g, &random, logits, &id));
-    if (s == PM_OK) PM_GOTO(take(g, id, &done));
+    meter m;
+    pm_status s = logits ? PM_OK : PM_ERR_MEMORY;
+    if (s != PM_OK) return s;
+    PM_GOTO(pm_decoder_feed(&g->decoder, g->ids, g->n_ids));
+    PM_GOTO(choose(g, &random, logits, &id));
+    PM_GOTO(take(g, id, &done));
     out->prompt_ns = out->first_token_ns = pm_now_ns() - start;
-    pm_executor_get_stats(g->s->executor, &before);
-    for (; s == PM_OK && !done; out->decode_steps++) {
+    PM_GOTO(begin_decoding(g, out, &m));
+    for (; !done; out->decode_steps++) {
         PM_GOTO(pm_decoder_feed(&g->decoder, &id, 1));
         PM_GOTO(choose(g, &random, logits, &id));
         PM_GOTO(take(g, id, &done));
     }
-    pm_executor_get_stats(g->s->executor, &after);
-    out->decode_ns = pm_now_ns() - start - out->prompt_ns;
-    out->decode_submits = after.n_submits - before.n_submits;
-    out->decode_recordings = after.n_recordings - before.n_recordings;
-    out->decode_host_ns = after.host_ns - before.host_ns;
+    end_decoding(g, out, &m);
 fail:
     pm_free(logits);
     return s;
+}
+
+static pm_status search_beams(pm_search *g, pm_generated *out) {
+    meter m;
+    PM_TRY(begin_decoding(g, out, &m));
+    PM_TRY(pm_beam_search(g));
+    end_decoding(g, out, &m);
+    out->decode_steps = g->n_ids - g->n_prompt;
+    return PM_OK;
 }
 
 /* ---- the whole ---- */
 
 static pm_status generate(pm_search *g, const int32_t *ids, size_t n, pm_generated *out) {
     bool beams = g->options->n_beams > 1;
-    pm_ready *step;
     PM_TRY(set_prompt(g, ids, n));
-    int64_t ahead =
-        g->max_new < 512 ? g->max_new : 512; /* longer outputs grow the cache when they come to it */
+    /* Rows to begin with; longer outputs grow the cache when they come to it. */
+    int64_t guess = g->options->max_new ? 1024 : 64, ahead = g->max_new < guess ? g->max_new : guess;
     PM_TRY(pm_decoder_open(&g->decoder, g->s, beams ? g->options->n_beams : 1,
                            (int64_t)g->n_prompt + ahead - 1));
     uint64_t start = pm_now_ns();
     if (g->s->model->arch->encoder_decoder) PM_TRY(pm_decoder_encode(&g->decoder, ids, n));
-    PM_TRY(pm_decoder_program(&g->decoder, 1, &step));
-    out->n_device_ops = step->program->n_dispatches - step->program->n_fallback;
-    out->n_fallback_ops = step->program->n_fallback;
-    if (!beams) return continue_one(g, out, start);
-    pm_executor_stats before, after;
-    pm_executor_get_stats(g->s->executor, &before);
-    PM_TRY(pm_beam_search(g));
-    pm_executor_get_stats(g->s->executor, &after);
-    out->decode_ns = pm_now_ns() - start;
-    out->decode_steps = after.n_runs - before.n_runs;
-    out->decode_submits = after.n_submits - before.n_submits;
-    out->decode_recordings = after.n_recordings - before.n_recordings;
-    out->decode_host_ns = after.host_ns - before.host_ns;
-    return PM_OK;
+    return beams ? search_beams(g, out) : continue_one(g, out, start);
 }
 
 pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_generate_options *options,

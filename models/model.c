@@ -66,14 +66,24 @@ static pm_status check_words(const pm_model *m) {
                     m->words.n_source, m->words.n_target, (long long)e[0].vocab, (long long)e[side].vocab);
 }
 
+/* The checkpoint is opened first, since configure looks into it for how names begin; but when both files are
+ * bad, the error is config.json's, which comes first for a reader. */
+static pm_status configure(pm_model *m, const pm_config *c) {
+    pm_status checkpoint = pm_checkpoint_open(&m->files, &m->checkpoint);
+    char *error = checkpoint != PM_OK ? pm_strdup(pm_error_text()) : NULL;
+    pm_status s = m->arch->configure(m, c);
+    if (s == PM_OK && checkpoint != PM_OK) s = error ? pm_raise(checkpoint, "%s", error) : PM_ERR_MEMORY;
+    pm_free(error);
+    return s;
+}
+
 static pm_status read_settings(pm_model *m) {
     pm_config c, generation = {0};
     m->info.bos_id = m->info.eos_id = m->info.pad_id = m->info.decoder_start_id = -1;
     pm_status s;
     PM_TRY(pm_config_open(&m->files, "config.json", &c));
     PM_GOTO(pm_arch_find(&c, &m->arch));
-    PM_GOTO(pm_checkpoint_open(&m->files, &m->checkpoint));
-    PM_GOTO(m->arch->configure(m, &c));
+    PM_GOTO(configure(m, &c));
     PM_GOTO(read_ids(m, &c));
     if (pm_files_has(&m->files, "generation_config.json")) {
         PM_GOTO(pm_config_open(&m->files, "generation_config.json", &generation));

@@ -122,6 +122,15 @@ static void make_room(pm_session *s) {
     drop_idle_states(s);
 }
 
+void pm_session_forget(pm_session *s, const char *state) {
+    for (size_t i = s->n_ready; i-- > 0;) {
+        if (!uses_state(s->ready[i], state)) continue;
+        free_ready(s->ready[i]);
+        s->ready[i] = s->ready[--s->n_ready];
+    }
+    drop_idle_states(s);
+}
+
 static pm_status load(pm_session *s, const pm_graph *g, pm_ready *r) {
     pm_compile_options o = {.caps = pm_executor_caps(s->executor)};
     PM_TRY(pm_compile(g, &o, &r->program));

@@ -40,6 +40,9 @@ pm_status pm_session_ready(pm_session *s, const char *key, pm_make_graph make, c
 /* The same for a graph of the model. The session fills the prefix of weights. */
 pm_status pm_session_program(pm_session *s, const pm_build_options *options, pm_ready **out) PM_MUST_USE;
 
+/* Unloads every program that uses a state, and drops the states that no program uses then. */
+void pm_session_forget(pm_session *s, const char *state);
+
 /* The program of a forward pass on such inputs (run.c). */
 pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char *want,
                              pm_ready **out) PM_MUST_USE;

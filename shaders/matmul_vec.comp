@@ -51,9 +51,9 @@ void main() {
         if (n >= p.n) return;
         from_b += n * p.b_n;
         float sum = 0.0;
-        for (uint k0 = 0; k0 < p.k; k0 += 32) { // in parts, so that roundings do not pile up over all of k
+        for (uint k0 = 0; k0 < p.k; k0 += 16) { // in parts, so that roundings do not pile up over all of k
             float part = 0.0;
-            for (uint k = k0; k < min(k0 + 32, p.k); k++) part += a[from_a + k * p.a_k] * b[from_b + k * p.b_k];
+            for (uint k = k0; k < min(k0 + 16, p.k); k++) part += a[from_a + k * p.a_k] * b[from_b + k * p.b_k];
             sum += part;
         }
         finish(batch, m, n, sum);

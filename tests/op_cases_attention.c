@@ -99,6 +99,7 @@ static const test_op_case cases[] = {
     PLAIN("S 65", , 2, 65, 8, 1, 1),
     PLAIN("S 129", , 2, 129, 8, 1, 1),
     PLAIN("T 65", , 65, 65, 16, 2, 2),
+    PLAIN("large", , 130, 131, 32, 2, 1),
     PLAIN("groups", , 5, 33, 16, 6, 2),
     PLAIN("one group", , 5, 33, 16, 4, 1),
     PLAIN("groups T 1", , 1, 65, 64, 6, 3),
@@ -112,6 +113,8 @@ static const test_op_case cases[] = {
     {.name = "attention small scores", .build = attention, .attrs = {.scale = 1e-3f}, .size = {5, 33, 16, 2, 2}},
     {.name = "attention wide v", .build = attention, .attrs = {.scale = 0.25f}, .size = {5, 33, 16, 2, 2},
      .hints = {{"v", TEST_WIDE, 1e-6, 1e6}}},
+    {.name = "attention very long S", .build = attention, .attrs = {.scale = 1e-3f}, .size = {2, 9001, 8, 2, 1},
+     .hints = {{"v", TEST_UNIFORM, 1, 2}}},
     {.name = "attention equal keys", .build = attention, .attrs = {.scale = 0.25f}, .size = {5, 100, 16, 2, 2},
      .hints = {{"k", TEST_UNIFORM, 1, 1}}},
 

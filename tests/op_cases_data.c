@@ -147,7 +147,7 @@ static const test_op_case cases[] = {
     GATHER("rank 4 ids", , 0, 12, 13, 3, 2, 3, 4, 5),
     GATHER("out of range", , -5, 20, 13, 33, 65),
     GATHER("extreme ids", , -2147483648.0, 2147483647.0, 13, 33, 9),
-    GATHER("large", , 0, 999, 1000, 129, 257),
+    GATHER("large", , 0, 999, 1000, 129, 1601),
     GATHER("strided", _strided, -1, 13, 13, 7, 17),
     GATHER("expanded", _expanded, 3, 3, 13, 7, 17),
     GATHER("one column", , 0, 12, 13, 1, 65),
@@ -189,7 +189,7 @@ static const test_op_case cases[] = {
     ROTARY("heads", _heads, 2, 3, 5, 16),
     ROTARY("heads, table a batch", _heads, 2, 3, 5, 16, 4),
     ROTARY("strided result", _strided_result, 2, 3, 5, 16),
-    ROTARY("large", , 2, 8, 65, 64),
+    ROTARY("large", , 2, 8, 201, 64),
 };
 
 const test_op_table test_data_cases = {cases, PM_COUNT(cases)};

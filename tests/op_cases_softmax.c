@@ -83,7 +83,7 @@ static const test_op_case cases[] = {
     PLAIN("257", , 3, 257),
     PLAIN("one key", , 2, 3, 5, 1),
     PLAIN("one query", , 2, 3, 1, 17),
-    PLAIN("large row", , 2, 5003),
+    PLAIN("large rows", , 41, 5003),
     PLAIN("rank 3", , 2, 5, 17),
     PLAIN("rank 5", , 2, 3, 2, 5, 17),
     PLAIN("reversed rank 2", _reversed, 17, 33),

@@ -23,7 +23,7 @@
  * lo .. hi of the hint, 0 without one. */
 typedef enum test_values {
     TEST_UNIFORM, /* lo .. hi, both included for I32 */
-    TEST_HARD,    /* uniform, but one in eight is 0, -0, a whole number, 2^-20 as large or a copy of the one before */
+    TEST_HARD,    /* uniform, but one in eight is 0, -0, a whole number, 2^-20 as large, or a copy of the one before */
     TEST_WIDE,    /* both signs, magnitudes from lo to hi, evenly in the exponent */
     TEST_WHOLE,   /* whole numbers lo .. hi: ties */
     TEST_RAMP,    /* lo, lo + 1, ... hi, lo, ... */
@@ -56,7 +56,7 @@ const test_op_case *test_op_cases(size_t *out_n);
 typedef struct test_op_result {
     bool failed;
     char text[512];          /* what failed, or the worst element; never empty */
-    double worst;            /* largest |got - want| / bound; INFINITY where bound is 0 or got is NaN and they differ */
+    double worst;            /* largest |got - want| / bound; INFINITY where they differ and bound is 0 or got is NaN */
     double got, want, bound; /* at the worst element */
     uint64_t index;          /* word of the written binding */
     uint32_t dispatch;
@@ -65,11 +65,11 @@ typedef struct test_op_result {
 } test_op_result;
 
 /* Compiles the case for ex's caps, runs it whole and then dispatch by dispatch. Fails, in `out`, when an element is out of its
- * bound, when a word that the dispatch should not write has changed, or when the whole run gave other bits than the
- * steps. The status is of calls that should not fail. The executor's store is left as it was. */
+ * bound or the bound is not finite, when a word that the dispatch should not write has changed, or when the whole run gave
+ * other bits than the steps. The status is of calls that should not fail. The executor's store is left as it was. */
 pm_status test_run_op_case(pm_executor *ex, const test_op_case *c, test_op_result *out) PM_MUST_USE;
 
-/* The value of element i of a leaf of a case; `words` gets n of them. Same case and leaf: same values. */
+/* The values of a leaf of a case: n words. Same case and leaf: same values. */
 void test_fill_leaf(const test_op_case *c, const char *leaf, pm_dtype type, uint32_t *words, uint64_t n);
 
 /* ---- for op_cases_*.c ---- */
@@ -81,8 +81,6 @@ typedef struct test_op_table {
 extern const test_op_table test_elementwise_cases, test_rows_cases, test_softmax_cases, test_matmul_cases,
     test_attention_cases, test_data_cases;
 
-#define TEST_DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / 8), (int64_t[]){__VA_ARGS__}
-/* size[0 .. ] up to the first 0 as dims */
-int test_rank_of(const test_op_case *c);
+int test_rank_of(const test_op_case *c); /* size[0 ..] up to the first 0, at most 5, are dims */
 
 #endif

@@ -88,6 +88,10 @@ static void test_bad_config_files(void **state) {
         test_write_file(path.s, rows[i].text, strlen(rows[i].text));
         test_expect_error(&folder, PM_ERR_FILE, rows[i].words);
     }
+    test_path both = test_copy_model("gpt2");
+    test_edit_config(&both, "n_embd", "-4");
+    test_write_file(test_join(&both, "model.safetensors").s, "cut", 3);
+    test_expect_error(&both, PM_ERR_FILE, (const char *[]){"n_embd is -4", NULL});
     test_path empty = test_folder(), none = {"/nonexistent-model"};
     test_expect_error(&empty, PM_ERR_FILE, (const char *[]){"config.json", NULL});
     test_expect_error(&none, PM_ERR_FILE, (const char *[]){"/nonexistent-model", "built-in", NULL});

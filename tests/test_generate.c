@@ -1,6 +1,7 @@
 /* Generation: greedy ids are PyTorch's, beams are those of a second implementation
  * (tests/data/make_beam_cases.py), sampling filters what it must, the cache grows, decoding records nothing.
  */
+#include "tests/support_memory.h"
 #include "tests/support_models.h"
 
 #include <jansson.h>
@@ -93,7 +94,7 @@ static void test_greedy_vulkan(void **state) {
 /* ---- trained models of ../shared ---- */
 
 static json_t *load_expected(const char *path) {
-    char file[TEST_PATH];
+    char file[TEST_PATH + 16];
     snprintf(file, sizeof file, "%s/expected.json", path);
     json_t *root = json_load_file(file, 0, NULL);
     assert_non_null(root);
@@ -261,6 +262,20 @@ static void test_sampling_filters(void **state) {
     }
 }
 
+static void test_sampling_ties(void **state) {
+    (void)state;
+    const float logits[6] = {1, 3, 2, 2, 0, 2}; /* the second best are three */
+    double share[6];
+    draw(&(pm_generate_options){.top_k = 2}, logits, share);
+    assert_true(share[0] == 0 && share[4] == 0 && share[2] > 0 && share[3] > 0 && share[5] > 0);
+    draw(&(pm_generate_options){.top_k = 1}, logits, share);
+    assert_true(share[1] > 0.999);
+    const float none[2] = {NAN, -INFINITY};
+    int32_t id;
+    pm_random random = {1};
+    assert_int_equal(pm_sample(&(pm_generate_options){.top_k = 1}, &random, none, 2, &id), PM_ERR_OTHER);
+}
+
 static void test_sampling_seeds(void **state) {
     (void)state;
     pm_device *d = open_device("cpu");
@@ -414,16 +429,51 @@ static void test_errors(void **state) {
     pm_device_close(d);
 }
 
+/* ---- memory ---- */
+
+/* Everything between opening a device and the second new id. */
+static pm_status generate_and_close(void *user) {
+    pm_device *d = NULL;
+    pm_model *m = NULL;
+    pm_session *session = NULL;
+    pm_generated g = {0};
+    pm_generate_options options = {.max_new = 2, .ignore_eos = true, .n_beams = *(int *)user};
+    pm_status s = pm_device_open("reference", NULL, &d);
+    if (s == PM_OK) s = pm_model_open(test_reference("llama", NULL).s, &m);
+    if (s == PM_OK) s = pm_session_open(m, d, &session);
+    if (s == PM_OK) s = pm_generate(session, (int32_t[]){5, 9}, 2, &options, &g);
+    pm_generated_free(&g);
+    pm_session_close(session);
+    pm_model_close(m);
+    pm_device_close(d);
+    return s;
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    for (int beams = 1; beams <= 2; beams++)
+        assert_true(test_every_allocation(generate_and_close, &beams) > 100);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy_reference), cmocka_unit_test(test_greedy_cpu),
-        cmocka_unit_test(test_greedy_vulkan),    cmocka_unit_test(test_stories_cpu),
-        cmocka_unit_test(test_stories_vulkan),   cmocka_unit_test(test_sort_cpu),
-        cmocka_unit_test(test_sort_vulkan),      cmocka_unit_test(test_beams_cpu),
-        cmocka_unit_test(test_beams_vulkan),     cmocka_unit_test(test_sampling_filters),
-        cmocka_unit_test(test_sampling_seeds),   cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_reorder),          cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_greedy_reference),
+        cmocka_unit_test(test_greedy_cpu),
+        cmocka_unit_test(test_greedy_vulkan),
+        cmocka_unit_test(test_stories_cpu),
+        cmocka_unit_test(test_stories_vulkan),
+        cmocka_unit_test(test_sort_cpu),
+        cmocka_unit_test(test_sort_vulkan),
+        cmocka_unit_test(test_beams_cpu),
+        cmocka_unit_test(test_beams_vulkan),
+        cmocka_unit_test(test_sampling_filters),
+        cmocka_unit_test(test_sampling_ties),
+        cmocka_unit_test(test_sampling_seeds),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_reorder),
+        cmocka_unit_test(test_ends),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_out_of_memory),
     };
     return run_all_tests(tests);
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "graph/program.h"
 #include "models/convert.h"
 
 static const char *const families[] = {"transformer", "gpt2",     "llama",         "llama3-rope",
@@ -287,6 +288,53 @@ static void test_two_models(void **state) {
     pm_device_close(d);
 }
 
+/* ---- verification ---- */
+
+static pm_status verify(const char *model, const char *spec, int32_t broken, pm_verify_report *report) {
+    pm_device *d;
+    pm_model *m;
+    pm_session *s;
+    pm_device_options options = {.test_break_kernel = broken};
+    assert_ok(pm_device_open(spec, &options, &d));
+    assert_ok(pm_model_open(test_reference(model, NULL).s, &m));
+    assert_ok(pm_session_open(m, d, &s));
+    pm_status status = pm_session_verify(s, NULL, NULL, report);
+    pm_session_close(s);
+    pm_model_close(m);
+    pm_device_close(d);
+    return status;
+}
+
+static void test_verify(void **state) {
+    (void)state;
+    static const char *const programs[] = {"all outputs", "forward", "encode", "prefill", "decode"};
+    for (size_t i = 0; i < PM_COUNT(families); i++) {
+        pm_verify_report report;
+        bool seen[PM_COUNT(programs)] = {false};
+        assert_ok(verify(families[i], "cpu", 0, &report));
+        assert_true(report.first_out < 0 && report.bit_equal);
+        for (size_t row = 0; row < report.n_rows; row++)
+            for (size_t k = 0; k < PM_COUNT(programs); k++)
+                seen[k] |= strcmp(report.rows[row].program, programs[k]) == 0;
+        bool decoder = i < 4, seq2seq = i == 0;
+        assert_true(seen[0] && seen[1] && seen[2] == seq2seq && seen[3] == decoder && seen[4] == decoder);
+        pm_verify_report_free(&report);
+    }
+}
+
+static void test_verify_finds_a_broken_kernel(void **state) {
+    (void)state;
+    static const pm_kernel kernels[] = {PM_KERNEL_MATMUL, PM_KERNEL_ATTENTION, PM_KERNEL_CACHE_WRITE,
+                                        PM_KERNEL_ARGMAX};
+    for (size_t i = 0; i < PM_COUNT(kernels); i++) {
+        pm_verify_report report;
+        assert_int_equal(verify("llama", "cpu", 1 + (int32_t)kernels[i], &report), PM_ERR_VERIFY);
+        assert_true(report.first_out >= 0);
+        assert_string_equal(report.rows[report.first_out].kernel, pm_kernel_get(kernels[i])->name);
+        pm_verify_report_free(&report);
+    }
+}
+
 static void test_dump(void **state) {
     (void)state;
     static const char *const stages[] = {"built", "fused", "planned", "program"}, *const formats[] = {
@@ -318,6 +366,7 @@ int main(void) {
         cmocka_unit_test(test_on_vulkan),    cmocka_unit_test(test_want),
         cmocka_unit_test(test_bad_inputs),   cmocka_unit_test(test_source_mask),
         cmocka_unit_test(test_two_models),   cmocka_unit_test(test_dump),
+        cmocka_unit_test(test_verify),       cmocka_unit_test(test_verify_finds_a_broken_kernel),
     };
     return run_all_tests(tests);
 }

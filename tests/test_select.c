@@ -153,7 +153,7 @@ static void test_groups_run_out(void **state) {
     pm_dispatch d = matmul(100, 100, false);
     assert_int_equal(pm_select(&caps, &d), PM_ERR_DEVICE);
     assert_string_equal(pm_error_text(),
-                        "selection: operation x needs 2 x 4 x 6 workgroups, at most 65535 x 65535 x 5 are "
+                        "selection: operation x needs 4 x 2 x 6 workgroups, at most 65535 x 65535 x 5 are "
                         "possible on baseline");
 }
 

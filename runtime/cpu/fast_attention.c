@@ -3,6 +3,8 @@
 #include "runtime/cpu/reference.h"
 #include "shaders/attention.params.h"
 
+#include <string.h>
+
 enum { BLOCK = 64, MAX_HEAD = 256 };
 
 uint64_t pm_fast_attention_items(const pm_call *c) { return pm_reference_attention_items(c); }
@@ -42,7 +44,9 @@ PM_CLONES static void add_scaled(float *restrict y, const float *restrict v, flo
     for (uint32_t j = 0; j < n; j++) y[j] += weight * v[j];
 }
 
+/* A block is summed by itself first: over thousands of keys one running float sum loses more than the bound allows. */
 static void add_block(const query *q, int64_t s, int64_t n, running *r) {
+    float y[MAX_HEAD], sum = 0;
     float z[BLOCK], most = block_scores(q, s, n, z);
     if (most > r->most) {
         float shrink = expf(r->most - most); /* 0 for the first block with a key */
@@ -50,12 +54,15 @@ static void add_block(const query *q, int64_t s, int64_t n, running *r) {
         for (uint32_t j = 0; j < q->head_size; j++) r->y[j] *= shrink;
         r->most = most;
     }
+    memset(y, 0, q->head_size * sizeof *y);
     for (int64_t i = 0; i < n; i++) {
         if (z[i] <= (float)PM_MASKED_F32) continue;
         float e = expf(z[i] - r->most);
-        r->sum += e;
-        add_scaled(r->y, q->v + (uint64_t)(s + i) * q->p->v_stride[2], e, q->head_size);
+        sum += e;
+        add_scaled(y, q->v + (uint64_t)(s + i) * q->p->v_stride[2], e, q->head_size);
     }
+    r->sum += sum;
+    for (uint32_t j = 0; j < q->head_size; j++) r->y[j] += y[j];
 }
 
 static void attend_row(const pm_call *c, uint64_t index) {

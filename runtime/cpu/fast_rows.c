@@ -18,7 +18,8 @@ static void softmax_row(const pm_call *c, const pm_softmax_params *p, uint64_t i
     pm_key_range keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
     const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4);
     float *y = (float *)c->out + p->y_offset + pm_strided(index, p->dims, p->y_stride, 4);
-    float most = (float)PM_MASKED_F32, sum = 0;
+    float most = (float)PM_MASKED_F32;
+    double sum = 0; /* one float after the other would lose more in a long row than the bound allows */
     for (int64_t s = keys.first; s < keys.end; s++) {
         float z = x[s] * p->scale;
         if (x[s] > (float)PM_MASKED_F32 && z > most) most = z;
@@ -27,9 +28,9 @@ static void softmax_row(const pm_call *c, const pm_softmax_params *p, uint64_t i
         float z = 0;
         bool in = s >= keys.first && s < keys.end && x[s] > (float)PM_MASKED_F32 && (z = x[s] * p->scale) > (float)PM_MASKED_F32;
         y[s] = in ? expf(z - most) : 0;
-        sum += y[s];
+        sum += (double)y[s];
     }
-    float share = sum > 0 ? 1.0f / sum : 0;
+    float share = sum > 0 ? (float)(1.0 / sum) : 0;
     for (int64_t s = keys.first; s < keys.end; s++) y[s] *= share;
 }
 

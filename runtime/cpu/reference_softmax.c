@@ -50,7 +50,7 @@ static void softmax_row(const pm_call *c, uint64_t index) {
         sum += e;
         sum_error += e * pm_exp_relative(z.y - most.y, z.error, most.error);
     }
-    double sum_relative = sum > 0 ? sum_error / sum : 0;
+    double sum_relative = sum > 0 ? sum_error / sum + PM_DOT * PM_U : 0;
     for (int64_t s = 0; s < r.p->dims[4]; s++) {
         uint64_t at = y_row + (uint64_t)s * r.p->y_stride[4];
         double y = 0, error = 0;

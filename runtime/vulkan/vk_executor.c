@@ -132,11 +132,11 @@ pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_not
         *out_note = "no Vulkan loader (libvulkan.so.1) on this machine";
     } else {
         pm_vk_instance in;
-        if (pm_vk_instance_create(false, NULL, &in) == PM_OK) {
-            pm_status s = pm_vk_gpus(&in, &gpus, &n);
-            pm_vk_instance_destroy(&in);
-            if (s != PM_OK) return s;
-        }
+        pm_status s = pm_vk_instance_create(false, NULL, &in); /* with no driver at all this fails already */
+        if (s == PM_ERR_MEMORY) return s;
+        if (s == PM_OK) s = pm_vk_gpus(&in, &gpus, &n);
+        pm_vk_instance_destroy(&in);
+        if (s == PM_ERR_MEMORY) return s;
         if (n == 0) *out_note = "no Vulkan 1.1 driver with a compute queue on this machine";
     }
     pm_caps *caps = pm_calloc(n, sizeof *caps);

@@ -17,26 +17,28 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
     return VK_FALSE;
 }
 
-static bool layer_present(const char *name) {
+static pm_status find_layer(const char *name, bool *out) {
     uint32_t n = 0;
-    if (vkEnumerateInstanceLayerProperties(&n, NULL) != VK_SUCCESS || n == 0) return false;
+    *out = false;
+    VK_TRY(vkEnumerateInstanceLayerProperties(&n, NULL), "list layers");
     VkLayerProperties *all = pm_calloc(n, sizeof *all);
-    bool found = false;
-    if (all && vkEnumerateInstanceLayerProperties(&n, all) >= VK_SUCCESS)
-        for (uint32_t i = 0; i < n; i++) found |= strcmp(all[i].layerName, name) == 0;
+    if (!all) return PM_ERR_MEMORY;
+    VkResult r = vkEnumerateInstanceLayerProperties(&n, all);
+    for (uint32_t i = 0; r >= VK_SUCCESS && i < n; i++) *out |= strcmp(all[i].layerName, name) == 0;
     pm_free(all);
-    return found;
+    return pm_vk_check(r == VK_INCOMPLETE ? VK_SUCCESS : r, "list layers");
 }
 
-static bool extension_present(const char *name) {
+static pm_status find_extension(const char *name, bool *out) {
     uint32_t n = 0;
-    if (vkEnumerateInstanceExtensionProperties(NULL, &n, NULL) != VK_SUCCESS || n == 0) return false;
+    *out = false;
+    VK_TRY(vkEnumerateInstanceExtensionProperties(NULL, &n, NULL), "list instance extensions");
     VkExtensionProperties *all = pm_calloc(n, sizeof *all);
-    bool found = false;
-    if (all && vkEnumerateInstanceExtensionProperties(NULL, &n, all) >= VK_SUCCESS)
-        for (uint32_t i = 0; i < n; i++) found |= strcmp(all[i].extensionName, name) == 0;
+    if (!all) return PM_ERR_MEMORY;
+    VkResult r = vkEnumerateInstanceExtensionProperties(NULL, &n, all);
+    for (uint32_t i = 0; r >= VK_SUCCESS && i < n; i++) *out |= strcmp(all[i].extensionName, name) == 0;
     pm_free(all);
-    return found;
+    return pm_vk_check(r == VK_INCOMPLETE ? VK_SUCCESS : r, "list instance extensions");
 }
 
 static void load_functions(pm_vk_instance *in) {
@@ -50,7 +52,9 @@ static const char *const layers[] = {VALIDATION};
 
 pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *out) {
     *out = (pm_vk_instance){0};
-    if (validate && !layer_present(VALIDATION))
+    bool layer = false, portability = false;
+    if (validate) PM_TRY(find_layer(VALIDATION, &layer));
+    if (validate && !layer)
         return pm_raise(PM_ERR_DEVICE, "validation: the layer %s is not installed on this machine", VALIDATION);
     const VkDebugUtilsMessengerCreateInfoEXT messenger = {
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
@@ -65,7 +69,7 @@ pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *
                                               .pEnabledValidationFeatures = enables};
     const char *extensions[3];
     uint32_t n = 0;
-    bool portability = extension_present(VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME);
+    PM_TRY(find_extension(VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME, &portability));
     if (portability) extensions[n++] = VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME;
     if (validate) { /* the layer itself provides both */
         extensions[n++] = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;

@@ -179,26 +179,16 @@ void pm_vk_unload(pm_loaded *base) {
     pm_free(l);
 }
 
-/* ---- running ---- */
-
-static pm_status check_io(const char *verb, const pm_io *io, uint32_t n, uint32_t i, uint64_t bytes) {
-    if (i >= n) return pm_raise(PM_ERR_USAGE, "%s: index %u, the program has %u", verb, i, n);
-    if (io[i].range.bytes != bytes)
-        return pm_raise(PM_ERR_USAGE, "%s: '%s' has %llu bytes, not %llu", verb, io[i].name,
-                        (unsigned long long)io[i].range.bytes, (unsigned long long)bytes);
-    return PM_OK;
-}
+/* ---- running: runtime/executor.c has checked indices, sizes and ranges ---- */
 
 pm_status pm_vk_write(pm_loaded *base, uint32_t input, const void *data, uint64_t bytes) {
     pm_vk_loaded *l = vkl(base);
-    PM_TRY(check_io("write input", base->program->inputs, base->program->n_inputs, input, bytes));
     if (bytes) memcpy(l->inputs.mapped + l->input_offset[input], data, (size_t)bytes);
     return PM_OK;
 }
 
 pm_status pm_vk_read(pm_loaded *base, uint32_t output, void *data, uint64_t bytes) {
     pm_vk_loaded *l = vkl(base);
-    PM_TRY(check_io("read output", base->program->outputs, base->program->n_outputs, output, bytes));
     if (bytes) memcpy(data, l->outputs.mapped + l->output_offset[output], (size_t)bytes);
     return PM_OK;
 }
@@ -230,8 +220,6 @@ pm_status pm_vk_run(pm_loaded *base) {
 
 pm_status pm_vk_step(pm_loaded *base, uint32_t dispatch) {
     pm_vk_loaded *l = vkl(base);
-    if (dispatch >= base->program->n_dispatches)
-        return pm_raise(PM_ERR_USAGE, "step: dispatch %u, the program has %u", dispatch, base->program->n_dispatches);
     PM_TRY(pm_vk_record_step(l, dispatch));
     PM_TRY(pm_vk_submit(vk(l), l->step, l->fence));
     PM_TRY(pm_vk_wait(vk(l), l->fence, 1));
@@ -239,8 +227,7 @@ pm_status pm_vk_step(pm_loaded *base, uint32_t dispatch) {
 }
 
 static pm_status locate(pm_vk_loaded *l, const pm_range *r, pm_vk_place *out) {
-    PM_TRY(check_range(l->base.program, r, "a range of verification"));
-    PM_TRY(pm_vk_record(l)); /* the arena may have moved or shrunk since */
+    PM_TRY(pm_vk_record(l)); /* the arena may have moved */
     *out = pm_vk_slot(l, r->slot);
     out->offset += r->offset;
     return PM_OK;
