@@ -1,5 +1,5 @@
-/* The Vulkan executor on this machine's device: loading, replaying, the shared arena, limits, cuts, staging, the pipeline
- * cache, the validation layer. What the kernels compute is tested in test_ops_vulkan.c. */
+/* The Vulkan executor on this machine's device: loading, replaying, the shared arena, limits, cuts, staging,
+ * the pipeline cache, the validation layer. What the kernels compute is tested in test_ops_vulkan.c. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 #include "tests/support.h"
 #include "tests/support_memory.h"
 
-#define ROWS 3
+#define ROWS  3
 #define WIDTH 40
 
 /* ---- one program and what it must give ---- */
@@ -81,7 +81,8 @@ static double worst_difference(const float *a, const float *b, size_t n) {
     double worst = 0;
     for (size_t i = 0; i < n; i++) {
         double d = (double)a[i] - (double)b[i];
-        if (!(d >= 0 ? d <= worst : -d <= worst)) worst = d >= 0 ? d : d < 0 ? -d : 1e30; /* NaN is the worst */
+        if (!(d >= 0 ? d <= worst : -d <= worst))
+            worst = d >= 0 ? d : d < 0 ? -d : 1e30; /* NaN is the worst */
     }
     return worst;
 }
@@ -120,8 +121,8 @@ static pm_executor *open_device(pm_executor_options options) {
     return ex;
 }
 
-#define OPEN(name, ...)                                                                                                \
-    pm_executor *name = open_device((pm_executor_options){__VA_ARGS__});                                               \
+#define OPEN(name, ...)                                                                                      \
+    pm_executor *name = open_device((pm_executor_options){__VA_ARGS__});                                     \
     if (!name) skip_because("no Vulkan device on this machine")
 
 /* ---- tests ---- */
@@ -380,7 +381,8 @@ static void test_damaged_cache_is_ignored(void **state) {
     only_file(dir, path, sizeof path);
     assert_true(path[0] != 0);
     run_with_cache(dir); /* a good one */
-    const size_t cases[][2] = {{0, 0}, {7, 9}, {24, 99}, {1 << 20, 0}, {1 << 20, 9}, {1 << 20, 30}, {1 << 20, 50}};
+    const size_t cases[][2] = {{0, 0},       {7, 9},        {24, 99},     {1 << 20, 0},
+                               {1 << 20, 9}, {1 << 20, 30}, {1 << 20, 50}};
     for (size_t i = 0; i < PM_COUNT(cases); i++) {
         damage(path, cases[i][0], cases[i][1]);
         run_with_cache(dir);
@@ -404,8 +406,8 @@ static pm_executor *open_validated(pm_executor_options o) {
     return ex;
 }
 
-#define OPEN_VALIDATED(name, ...)                                                                                      \
-    pm_executor *name = open_validated((pm_executor_options){__VA_ARGS__});                                            \
+#define OPEN_VALIDATED(name, ...)                                                                            \
+    pm_executor *name = open_validated((pm_executor_options){__VA_ARGS__});                                  \
     if (!name) skip_because("no Vulkan device, or no validation layer, on this machine")
 
 static void test_validation_is_silent(void **state) {

@@ -1,5 +1,5 @@
-/* The pipeline cache's file. Drivers are known to crash on damaged caches, so the bytes stand behind a checksum of ours and
- * the device's identity is compared before the driver sees them. */
+/* The pipeline cache's file. Drivers are known to crash on damaged caches, so the bytes stand behind a
+ * checksum of ours and the device's identity is compared before the driver sees them. */
 #include "runtime/vulkan/vk_cache.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define MAX_BYTES (256u << 20)
-#define MAGIC "PUMICEP1"
+#define MAGIC     "PUMICEP1"
 
 typedef struct file_header {
     char magic[8];
@@ -44,7 +44,8 @@ pm_status pm_vk_cache_path(const pm_caps *c, const char *dir, char **out_path) {
     add_folder(&t, dir);
     if (t.length > 0) {
         pm_text_add(&t, "/%08x-%08x-%08x-", c->vendor_id, c->device_id, c->driver_version);
-        for (size_t i = 0; i < sizeof c->pipeline_cache_uuid; i++) pm_text_add(&t, "%02x", c->pipeline_cache_uuid[i]);
+        for (size_t i = 0; i < sizeof c->pipeline_cache_uuid; i++)
+            pm_text_add(&t, "%02x", c->pipeline_cache_uuid[i]);
         pm_text_add(&t, ".bin");
         *out_path = t.failed ? NULL : pm_strdup(t.data);
         if (!*out_path) t.failed = true;
@@ -58,8 +59,8 @@ static bool is_of_device(const void *data, size_t bytes, const pm_caps *c) {
     driver_header h;
     if (bytes < sizeof h) return false;
     memcpy(&h, data, sizeof h);
-    return h.bytes >= sizeof h && h.version == 1 && h.vendor_id == c->vendor_id && h.device_id == c->device_id &&
-           memcmp(h.uuid, c->pipeline_cache_uuid, sizeof h.uuid) == 0;
+    return h.bytes >= sizeof h && h.version == 1 && h.vendor_id == c->vendor_id &&
+           h.device_id == c->device_id && memcmp(h.uuid, c->pipeline_cache_uuid, sizeof h.uuid) == 0;
 }
 
 void *pm_vk_cache_read(const char *path, const pm_caps *caps, size_t *out_bytes) {

@@ -1,15 +1,17 @@
-/* Physical devices as pm_caps, from queries alone. A structure is chained only where the device's version or an extension
- * of it says that the driver knows it. Devices that cannot run the baseline kernels are not listed. */
+/* Physical devices as pm_caps, from queries alone. A structure is chained only where the device's version or
+ * an extension of it says that the driver knows it. Devices that cannot run the baseline kernels are not
+ * listed. */
 #include "runtime/vulkan/vk.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define GPU_SUBMIT_COST 20000000000ull /* multiply-adds: well below the 2 s after which systems reset a GPU */
+#define GPU_SUBMIT_COST 20000000000ull /* multiply-adds: well below the 2 s after which systems reset a GPU  \
+                                        */
 
 /* VK_KHR_cooperative_matrix, younger than the headers of some distributions. */
 #define COOPERATIVE_MATRIX_EXTENSION "VK_KHR_cooperative_matrix"
-#define COOPERATIVE_MATRIX_FEATURES ((VkStructureType)1000506000)
+#define COOPERATIVE_MATRIX_FEATURES  ((VkStructureType)1000506000)
 typedef struct cooperative_matrix_features {
     VkStructureType sType;
     void *pNext;
@@ -40,7 +42,8 @@ static void chain(void **head, void *s) {
 }
 
 static pm_status list_extensions(const pm_vk_instance *in, VkPhysicalDevice gpu, probe *out) {
-    VK_TRY(in->vkEnumerateDeviceExtensionProperties(gpu, NULL, &out->n_extensions, NULL), "list device extensions");
+    VK_TRY(in->vkEnumerateDeviceExtensionProperties(gpu, NULL, &out->n_extensions, NULL),
+           "list device extensions");
     out->extensions = pm_calloc(out->n_extensions, sizeof *out->extensions);
     if (!out->extensions) return PM_ERR_MEMORY;
     VkResult r = in->vkEnumerateDeviceExtensionProperties(gpu, NULL, &out->n_extensions, out->extensions);
@@ -49,11 +52,16 @@ static pm_status list_extensions(const pm_vk_instance *in, VkPhysicalDevice gpu,
 
 static pm_device_type device_type(VkPhysicalDeviceType t) {
     switch (t) {
-    case VK_PHYSICAL_DEVICE_TYPE_CPU: return PM_DEVICE_SOFTWARE_GPU;
-    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return PM_DEVICE_VIRTUAL_GPU;
-    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return PM_DEVICE_INTEGRATED_GPU;
-    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return PM_DEVICE_DISCRETE_GPU;
-    default: return PM_DEVICE_OTHER;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU:
+        return PM_DEVICE_SOFTWARE_GPU;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+        return PM_DEVICE_VIRTUAL_GPU;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+        return PM_DEVICE_INTEGRATED_GPU;
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+        return PM_DEVICE_DISCRETE_GPU;
+    default:
+        return PM_DEVICE_OTHER;
     }
 }
 
@@ -83,7 +91,8 @@ static void fill_limits(const VkPhysicalDeviceProperties *p, pm_caps *c) {
 
 /* Returns the driver's id, 0 where it does not tell. */
 static uint32_t fill_properties(const pm_vk_instance *in, const pm_vk_gpu *gpu, const probe *p, pm_caps *c) {
-    VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties subgroup = {.sType =
+                                                       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
     VkPhysicalDeviceMaintenance3Properties maintenance = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
@@ -105,8 +114,10 @@ static uint32_t fill_properties(const pm_vk_instance *in, const pm_vk_gpu *gpu, 
 }
 
 static void fill_features(const pm_vk_instance *in, const pm_vk_gpu *gpu, const probe *p, pm_caps *c) {
-    VkPhysicalDevice16BitStorageFeatures f16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
-    VkPhysicalDevice8BitStorageFeatures i8 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES};
+    VkPhysicalDevice16BitStorageFeatures f16 = {.sType =
+                                                    VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
+    VkPhysicalDevice8BitStorageFeatures i8 = {.sType =
+                                                  VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES};
     VkPhysicalDeviceShaderFloat16Int8Features arithmetic = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
     VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
@@ -115,8 +126,10 @@ static void fill_features(const pm_vk_instance *in, const pm_vk_gpu *gpu, const 
     VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
     chain(&all.pNext, &f16);
     if (knows(p, VK_API_VERSION_1_2, VK_KHR_8BIT_STORAGE_EXTENSION_NAME)) chain(&all.pNext, &i8);
-    if (knows(p, VK_API_VERSION_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME)) chain(&all.pNext, &arithmetic);
-    if (knows(p, VK_API_VERSION_1_3, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) chain(&all.pNext, &dot);
+    if (knows(p, VK_API_VERSION_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME))
+        chain(&all.pNext, &arithmetic);
+    if (knows(p, VK_API_VERSION_1_3, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME))
+        chain(&all.pNext, &dot);
     if (has_extension(p, COOPERATIVE_MATRIX_EXTENSION)) chain(&all.pNext, &matrix);
     in->vkGetPhysicalDeviceFeatures2(gpu->handle, &all);
     c->f16_storage = f16.storageBuffer16BitAccess;
@@ -135,7 +148,8 @@ static void fill_memory(const VkPhysicalDeviceMemoryProperties *m, pm_caps *c) {
     for (uint32_t i = 0; i < m->memoryTypeCount; i++)
         mapped |= (m->memoryTypes[i].propertyFlags & own_and_mapped) == own_and_mapped;
     for (uint32_t i = 0; i < m->memoryHeapCount; i++)
-        if ((m->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && m->memoryHeaps[i].size > c->memory_bytes)
+        if ((m->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) &&
+            m->memoryHeaps[i].size > c->memory_bytes)
             c->memory_bytes = m->memoryHeaps[i].size;
     c->unified_memory = mapped && (c->type == PM_DEVICE_INTEGRATED_GPU || c->type == PM_DEVICE_SOFTWARE_GPU);
 }
@@ -160,7 +174,8 @@ static pm_status query(const pm_vk_instance *in, pm_vk_gpu *gpu, bool *out_usabl
     VkPhysicalDeviceProperties properties;
     in->vkGetPhysicalDeviceProperties(gpu->handle, &properties);
     const VkPhysicalDeviceLimits *l = &properties.limits;
-    if (properties.apiVersion < VK_API_VERSION_1_1 || l->maxPerStageDescriptorStorageBuffers < PM_MAX_BINDINGS ||
+    if (properties.apiVersion < VK_API_VERSION_1_1 ||
+        l->maxPerStageDescriptorStorageBuffers < PM_MAX_BINDINGS ||
         l->maxDescriptorSetStorageBuffers < PM_MAX_BINDINGS || l->maxPushConstantsSize < PM_MAX_PARAM_BYTES ||
         !fill_queue(in, gpu))
         return PM_OK;

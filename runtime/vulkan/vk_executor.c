@@ -1,5 +1,5 @@
-/* Opening and closing a Vulkan device, submitting to its queue, and the vtable. The device is opened with no features:
- * the baseline kernels need none. */
+/* Opening and closing a Vulkan device, submitting to its queue, and the vtable. The device is opened with no
+ * features: the baseline kernels need none. */
 #include "runtime/vulkan/vk.h"
 
 static const pm_executor_vtable vtable;
@@ -60,7 +60,8 @@ static pm_status create_device(pm_vk_executor *ex) {
                                      .ppEnabledExtensionNames = extensions};
     VkResult r = ex->in.vkCreateDevice(ex->gpu.handle, &info, NULL, &ex->device);
     if (r != VK_SUCCESS && r != VK_ERROR_OUT_OF_HOST_MEMORY && r != VK_ERROR_OUT_OF_DEVICE_MEMORY)
-        return pm_raise(PM_ERR_DEVICE, "open: device %s: vkCreateDevice: %s", ex->gpu.caps.name, pm_vk_result_name(r));
+        return pm_raise(PM_ERR_DEVICE, "open: device %s: vkCreateDevice: %s", ex->gpu.caps.name,
+                        pm_vk_result_name(r));
     VK_TRY(r, "vkCreateDevice");
     pm_vk_load_device(ex->in.vkGetDeviceProcAddr, ex->device, &ex->d);
     ex->d.vkGetDeviceQueue(ex->device, ex->gpu.queue_family, 0, &ex->queue);
@@ -81,7 +82,8 @@ static void apply_options(pm_vk_executor *ex) {
     pm_caps *c = &ex->base.caps;
     const pm_executor_options *o = &ex->base.options;
     *c = ex->gpu.caps;
-    if (o->max_block_bytes && o->max_block_bytes < c->max_block_bytes) c->max_block_bytes = o->max_block_bytes;
+    if (o->max_block_bytes && o->max_block_bytes < c->max_block_bytes)
+        c->max_block_bytes = o->max_block_bytes;
     if (o->submit_cost) c->submit_cost = o->submit_cost;
 }
 

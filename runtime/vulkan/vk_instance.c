@@ -1,5 +1,5 @@
-/* The instance, and with `validate` the Khronos validation layer with synchronization validation; its warnings and errors
- * are appended to the executor's messages. Never prints. */
+/* The instance, and with `validate` the Khronos validation layer with synchronization validation; its
+ * warnings and errors are appended to the executor's messages. Never prints. */
 #include "runtime/vulkan/vk.h"
 
 #include <string.h>
@@ -8,7 +8,8 @@
 
 static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
                                                  VkDebugUtilsMessageTypeFlagsEXT types,
-                                                 const VkDebugUtilsMessengerCallbackDataEXT *data, void *user) {
+                                                 const VkDebugUtilsMessengerCallbackDataEXT *data,
+                                                 void *user) {
     (void)types; /* only validation is asked for */
     pm_executor *ex = user;
     ex->stats.n_messages++;
@@ -47,7 +48,8 @@ static void load_functions(pm_vk_instance *in) {
 #undef PM_VK_FN
 }
 
-static const VkValidationFeatureEnableEXT enables[] = {VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT};
+static const VkValidationFeatureEnableEXT enables[] = {
+    VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT};
 static const char *const layers[] = {VALIDATION};
 
 pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *out) {
@@ -55,7 +57,8 @@ pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *
     bool layer = false, portability = false;
     if (validate) PM_TRY(find_layer(VALIDATION, &layer));
     if (validate && !layer)
-        return pm_raise(PM_ERR_DEVICE, "validation: the layer %s is not installed on this machine", VALIDATION);
+        return pm_raise(PM_ERR_DEVICE, "validation: the layer %s is not installed on this machine",
+                        VALIDATION);
     const VkDebugUtilsMessengerCreateInfoEXT messenger = {
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
         .messageSeverity =
@@ -80,7 +83,8 @@ pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *
                                            .apiVersion = VK_API_VERSION_1_3};
     const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
                                        .pNext = validate ? &features : NULL,
-                                       .flags = portability ? VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR : 0,
+                                       .flags =
+                                           portability ? VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR : 0,
                                        .pApplicationInfo = &application,
                                        .enabledLayerCount = validate ? PM_COUNT(layers) : 0,
                                        .ppEnabledLayerNames = layers,
@@ -90,8 +94,9 @@ pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *
     load_functions(out);
     out->debug_utils = validate;
     if (!validate) return PM_OK;
-    pm_status s = pm_vk_check(out->vkCreateDebugUtilsMessengerEXT(out->handle, &messenger, NULL, &out->messenger),
-                              "vkCreateDebugUtilsMessengerEXT");
+    pm_status s =
+        pm_vk_check(out->vkCreateDebugUtilsMessengerEXT(out->handle, &messenger, NULL, &out->messenger),
+                    "vkCreateDebugUtilsMessengerEXT");
     if (s != PM_OK) pm_vk_instance_destroy(out);
     return s;
 }

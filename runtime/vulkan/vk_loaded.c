@@ -1,12 +1,16 @@
-/* A program on the device: its buffers, loading, running, reading, and the single steps of verification. The inputs wait in
- * a mapped buffer of the program's own and are copied into the shared arena by its first command, the outputs out of it by
- * its last. Every range of the program is checked once, at loading. */
+/* A program on the device: its buffers, loading, running, reading, and the single steps of verification. The
+ * inputs wait in a mapped buffer of the program's own and are copied into the shared arena by its first
+ * command, the outputs out of it by its last. Every range of the program is checked once, at loading. */
 #include "runtime/vulkan/vk.h"
 
 #include <string.h>
 
-static pm_vk_loaded *vkl(pm_loaded *l) { return (pm_vk_loaded *)l; }
-static pm_vk_executor *vk(const pm_vk_loaded *l) { return (pm_vk_executor *)l->base.executor; }
+static pm_vk_loaded *vkl(pm_loaded *l) {
+    return (pm_vk_loaded *)l;
+}
+static pm_vk_executor *vk(const pm_vk_loaded *l) {
+    return (pm_vk_executor *)l->base.executor;
+}
 
 pm_vk_place pm_vk_slot(const pm_vk_loaded *l, uint32_t slot) {
     const pm_program *p = l->base.program;
@@ -20,10 +24,13 @@ pm_vk_place pm_vk_slot(const pm_vk_loaded *l, uint32_t slot) {
 static pm_status check_range(const pm_program *p, const pm_range *r, const char *what) {
     bool good = r->slot < p->n_blocks + p->n_externals;
     uint64_t limit = 0;
-    if (good) limit = r->slot < p->n_blocks ? p->block_bytes[r->slot] : p->externals[r->slot - p->n_blocks].bytes;
+    if (good)
+        limit = r->slot < p->n_blocks ? p->block_bytes[r->slot] : p->externals[r->slot - p->n_blocks].bytes;
     if (good && r->offset <= limit && r->bytes <= limit - r->offset) return PM_OK;
-    return pm_raise(PM_ERR_OTHER, "load: program '%s', %s: slot %u, offset %llu, %llu bytes: outside the slot's %llu", p->name,
-                    what, r->slot, (unsigned long long)r->offset, (unsigned long long)r->bytes, (unsigned long long)limit);
+    return pm_raise(PM_ERR_OTHER,
+                    "load: program '%s', %s: slot %u, offset %llu, %llu bytes: outside the slot's %llu",
+                    p->name, what, r->slot, (unsigned long long)r->offset, (unsigned long long)r->bytes,
+                    (unsigned long long)limit);
 }
 
 static pm_status check_dispatch(const pm_vk_executor *ex, const pm_program *p, const pm_dispatch *d) {
@@ -31,27 +38,32 @@ static pm_status check_dispatch(const pm_vk_executor *ex, const pm_program *p, c
     const char *label = d->label ? d->label : "a dispatch";
     if ((unsigned)d->kernel >= PM_N_KERNELS || (unsigned)d->variant >= PM_N_VARIANTS || d->n_bindings == 0 ||
         d->n_bindings > PM_MAX_BINDINGS || d->param_bytes > PM_MAX_PARAM_BYTES || d->param_bytes % 4 != 0)
-        return pm_raise(PM_ERR_OTHER, "load: program '%s', %s: kernel %d, variant %d, %u bindings, %u parameter bytes",
+        return pm_raise(PM_ERR_OTHER,
+                        "load: program '%s', %s: kernel %d, variant %d, %u bindings, %u parameter bytes",
                         p->name, label, (int)d->kernel, (int)d->variant, d->n_bindings, d->param_bytes);
     for (uint32_t b = 0; b < d->n_bindings; b++) {
         PM_TRY(check_range(p, &d->bindings[b], label));
         if (d->bindings[b].offset % c->binding_alignment != 0 || d->bindings[b].bytes > c->max_binding_bytes)
-            return pm_raise(PM_ERR_OTHER, "load: program '%s', %s, binding %u: offset %llu, %llu bytes; %s wants multiples of "
-                            "%u and at most %llu", p->name, label, b, (unsigned long long)d->bindings[b].offset,
-                            (unsigned long long)d->bindings[b].bytes, c->name, c->binding_alignment,
-                            (unsigned long long)c->max_binding_bytes);
+            return pm_raise(
+                PM_ERR_OTHER,
+                "load: program '%s', %s, binding %u: offset %llu, %llu bytes; %s wants multiples of "
+                "%u and at most %llu",
+                p->name, label, b, (unsigned long long)d->bindings[b].offset,
+                (unsigned long long)d->bindings[b].bytes, c->name, c->binding_alignment,
+                (unsigned long long)c->max_binding_bytes);
     }
     for (int i = 0; i < 3; i++)
         if (d->groups[i] > c->max_groups[i])
-            return pm_raise(PM_ERR_OTHER, "load: program '%s', %s: %u workgroups along axis %d, %s allows %u", p->name, label,
-                            d->groups[i], i, c->name, c->max_groups[i]);
+            return pm_raise(PM_ERR_OTHER, "load: program '%s', %s: %u workgroups along axis %d, %s allows %u",
+                            p->name, label, d->groups[i], i, c->name, c->max_groups[i]);
     return PM_OK;
 }
 
 static pm_status check_program(const pm_vk_executor *ex, const pm_program *p) {
     for (uint32_t i = 0; i < p->n_dispatches; i++) PM_TRY(check_dispatch(ex, p, &p->dispatches[i]));
     for (uint32_t i = 0; i < p->n_inputs; i++) PM_TRY(check_range(p, &p->inputs[i].range, p->inputs[i].name));
-    for (uint32_t i = 0; i < p->n_outputs; i++) PM_TRY(check_range(p, &p->outputs[i].range, p->outputs[i].name));
+    for (uint32_t i = 0; i < p->n_outputs; i++)
+        PM_TRY(check_range(p, &p->outputs[i].range, p->outputs[i].name));
     return PM_OK;
 }
 
@@ -72,10 +84,11 @@ static pm_status find_external(pm_vk_loaded *l, const pm_external *e, pm_vk_plac
         return pm_vk_upload(ex, &l->params, 0, NULL, e->bytes);
     }
     if (!pm_vk_store_find(ex, e->name, out))
-        return pm_raise(PM_ERR_USAGE, "load: program '%s' uses the tensor '%s', which is not on %s", p->name, e->name,
-                        ex->base.caps.name);
+        return pm_raise(PM_ERR_USAGE, "load: program '%s' uses the tensor '%s', which is not on %s", p->name,
+                        e->name, ex->base.caps.name);
     if (out->bytes != e->bytes)
-        return pm_raise(PM_ERR_USAGE, "load: program '%s' uses the tensor '%s' with %llu bytes, there it has %llu", p->name,
+        return pm_raise(PM_ERR_USAGE,
+                        "load: program '%s' uses the tensor '%s' with %llu bytes, there it has %llu", p->name,
                         e->name, (unsigned long long)e->bytes, (unsigned long long)out->bytes);
     return PM_OK;
 }
@@ -86,7 +99,8 @@ static pm_status create_io(pm_vk_loaded *l, const pm_io *io, uint32_t n, pm_vk_u
     for (uint32_t i = 0; i < n; i++) {
         offsets[i] = bytes;
         if (!pm_add_u64(bytes, pm_align_up(io[i].range.bytes, 16), &bytes))
-            return pm_raise(PM_ERR_MEMORY, "load: program '%s': its inputs or outputs are too large", l->base.program->name);
+            return pm_raise(PM_ERR_MEMORY, "load: program '%s': its inputs or outputs are too large",
+                            l->base.program->name);
     }
     if (n == 0) return PM_OK;
     bool in = use == PM_VK_USE_UPLOAD;
@@ -127,9 +141,11 @@ static pm_status fill(pm_vk_loaded *l) {
     l->externals = pm_calloc(p->n_externals, sizeof *l->externals);
     l->input_offset = pm_calloc(p->n_inputs, sizeof *l->input_offset);
     l->output_offset = pm_calloc(p->n_outputs, sizeof *l->output_offset);
-    if (!l->pipelines || !l->set_index || !l->set_dispatch || !l->externals || !l->input_offset || !l->output_offset)
+    if (!l->pipelines || !l->set_index || !l->set_dispatch || !l->externals || !l->input_offset ||
+        !l->output_offset)
         return PM_ERR_MEMORY;
-    for (uint32_t i = 0; i < p->n_externals; i++) PM_TRY(find_external(l, &p->externals[i], &l->externals[i]));
+    for (uint32_t i = 0; i < p->n_externals; i++)
+        PM_TRY(find_external(l, &p->externals[i], &l->externals[i]));
     PM_TRY(create_io(l, p->inputs, p->n_inputs, PM_VK_USE_UPLOAD, l->input_offset));
     PM_TRY(create_io(l, p->outputs, p->n_outputs, PM_VK_USE_READBACK, l->output_offset));
     for (uint32_t i = 0; i < p->n_dispatches; i++)
@@ -195,13 +211,14 @@ pm_status pm_vk_read(pm_loaded *base, uint32_t output, void *data, uint64_t byte
 
 void pm_vk_set_param(pm_loaded *base, uint32_t param, int32_t value) {
     pm_vk_loaded *l = vkl(base);
-    if (l->params.mapped && param < l->params.bytes / 4) memcpy(l->params.mapped + 4 * (size_t)param, &value, 4);
+    if (l->params.mapped && param < l->params.bytes / 4)
+        memcpy(l->params.mapped + 4 * (size_t)param, &value, 4);
 }
 
 static pm_status check_messages(const pm_executor *ex) {
     if (ex->stats.n_messages == 0) return PM_OK;
-    return pm_raise(PM_ERR_OTHER, "validation: %llu messages, the first: %.1000s", (unsigned long long)ex->stats.n_messages,
-                    ex->messages.data ? ex->messages.data : "");
+    return pm_raise(PM_ERR_OTHER, "validation: %llu messages, the first: %.1000s",
+                    (unsigned long long)ex->stats.n_messages, ex->messages.data ? ex->messages.data : "");
 }
 
 pm_status pm_vk_run(pm_loaded *base) {
@@ -245,4 +262,6 @@ pm_status pm_vk_poke(pm_loaded *base, const pm_range *r, const void *data) {
     return pm_vk_upload(vk(vkl(base)), at.buffer, at.offset, data, r->bytes);
 }
 
-const uint64_t *pm_vk_times_ns(const pm_loaded *l) { return ((const pm_vk_loaded *)l)->times_ns; }
+const uint64_t *pm_vk_times_ns(const pm_loaded *l) {
+    return ((const pm_vk_loaded *)l)->times_ns;
+}

@@ -1,10 +1,10 @@
-/* Buffers, each with memory of its own (the store cuts tensors out of large ones). Which memory: the device's own, mapped
- * where the device shares it with the host; or the host's, mapped, for what goes in and out. */
+/* Buffers, each with memory of its own (the store cuts tensors out of large ones). Which memory: the device's
+ * own, mapped where the device shares it with the host; or the host's, mapped, for what goes in and out. */
 #include "runtime/vulkan/vk.h"
 
-#define HOST (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
+#define HOST   (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
 #define CACHED VK_MEMORY_PROPERTY_HOST_CACHED_BIT
-#define OWN VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT
+#define OWN    VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT
 
 /* Property sets to try, best first. */
 static const VkMemoryPropertyFlags device_choice[] = {OWN, 0};
@@ -18,7 +18,8 @@ static const VkMemoryPropertyFlags *choice_of(const pm_vk_executor *ex, pm_vk_us
 }
 
 /* The memory type for a buffer, or UINT32_MAX. */
-static uint32_t choose_type(const pm_vk_executor *ex, uint32_t allowed, const VkMemoryPropertyFlags choice[2]) {
+static uint32_t choose_type(const pm_vk_executor *ex, uint32_t allowed,
+                            const VkMemoryPropertyFlags choice[2]) {
     const VkPhysicalDeviceMemoryProperties *m = &ex->gpu.memory;
     for (int c = 0; c < 2; c++)
         for (uint32_t i = 0; i < m->memoryTypeCount; i++)
@@ -40,14 +41,15 @@ static pm_status allocate(pm_vk_executor *ex, pm_vk_use use, const char *name, p
     ex->d.vkGetBufferMemoryRequirements(ex->device, b->handle, &need);
     uint32_t type = choose_type(ex, need.memoryTypeBits, choice_of(ex, use));
     if (type == UINT32_MAX)
-        return pm_raise(PM_ERR_MEMORY, "device memory: no memory type of %s suits buffer '%s'", ex->base.caps.name, name);
+        return pm_raise(PM_ERR_MEMORY, "device memory: no memory type of %s suits buffer '%s'",
+                        ex->base.caps.name, name);
     const VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                        .allocationSize = need.size,
                                        .memoryTypeIndex = type};
     VkResult r = ex->d.vkAllocateMemory(ex->device, &info, NULL, &b->memory);
     if (r == VK_ERROR_OUT_OF_DEVICE_MEMORY || r == VK_ERROR_OUT_OF_HOST_MEMORY)
-        return pm_raise(PM_ERR_MEMORY, "device memory: %llu bytes for '%s' on %s: %s", (unsigned long long)need.size, name,
-                        ex->base.caps.name, pm_vk_result_name(r));
+        return pm_raise(PM_ERR_MEMORY, "device memory: %llu bytes for '%s' on %s: %s",
+                        (unsigned long long)need.size, name, ex->base.caps.name, pm_vk_result_name(r));
     VK_TRY(r, "vkAllocateMemory");
     VK_TRY(ex->d.vkBindBufferMemory(ex->device, b->handle, b->memory, 0), "vkBindBufferMemory");
     if (use == PM_VK_USE_DEVICE && !ex->base.caps.unified_memory) return PM_OK;
@@ -57,16 +59,19 @@ static pm_status allocate(pm_vk_executor *ex, pm_vk_use use, const char *name, p
     return PM_OK;
 }
 
-pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use, const char *name, pm_vk_buffer *out) {
+pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use, const char *name,
+                              pm_vk_buffer *out) {
     uint64_t limit = ex->base.caps.max_block_bytes;
     *out = (pm_vk_buffer){0};
     if (use == PM_VK_USE_DEVICE && bytes > limit)
-        return pm_raise(PM_ERR_MEMORY, "device memory: '%s' has %llu bytes, one allocation of %s may have %llu", name,
+        return pm_raise(PM_ERR_MEMORY,
+                        "device memory: '%s' has %llu bytes, one allocation of %s may have %llu", name,
                         (unsigned long long)bytes, ex->base.caps.name, (unsigned long long)limit);
     out->bytes = pm_align_up(bytes ? bytes : 4, 4); /* fills want whole words */
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                      .size = out->bytes,
-                                     .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                                     .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                              VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                               VK_BUFFER_USAGE_TRANSFER_DST_BIT,
                                      .sharingMode = VK_SHARING_MODE_EXCLUSIVE};
     pm_status s;

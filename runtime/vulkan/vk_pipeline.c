@@ -1,6 +1,6 @@
-/* Compute pipelines, one for each (variant, specialization constants), kept for as long as the executor lives, with the
- * driver's pipeline cache behind them. All sixteen constants are passed to every shader: Vulkan ignores those that a
- * shader does not declare. */
+/* Compute pipelines, one for each (variant, specialization constants), kept for as long as the executor
+ * lives, with the driver's pipeline cache behind them. All sixteen constants are passed to every shader:
+ * Vulkan ignores those that a shader does not declare. */
 #include "runtime/vulkan/vk.h"
 
 #include <string.h>
@@ -17,7 +17,8 @@ static pm_status create_layouts(pm_vk_executor *ex) {
                                                      .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
     const VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = PM_MAX_PARAM_BYTES};
     for (uint32_t n = 1; n <= PM_MAX_BINDINGS; n++) {
-        const VkDescriptorSetLayoutCreateInfo set = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        const VkDescriptorSetLayoutCreateInfo set = {.sType =
+                                                         VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
                                                      .bindingCount = n,
                                                      .pBindings = bindings};
         VK_TRY(ex->d.vkCreateDescriptorSetLayout(ex->device, &set, NULL, &ex->pipelines.set_layouts[n]),
@@ -42,8 +43,9 @@ pm_status pm_vk_pipelines_create(pm_vk_executor *ex) {
         PM_TRY(pm_vk_cache_path(&ex->base.caps, ex->base.options.cache_dir, &ps->cache_path));
         if (ps->cache_path) data = pm_vk_cache_read(ps->cache_path, &ex->base.caps, &bytes);
     }
-    VkPipelineCacheCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = bytes, .pInitialData = data};
+    VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                      .initialDataSize = bytes,
+                                      .pInitialData = data};
     VkResult r = ex->d.vkCreatePipelineCache(ex->device, &info, NULL, &ps->cache);
     if (r != VK_SUCCESS && bytes > 0) { /* the driver dislikes the data: start empty */
         info.initialDataSize = 0;
@@ -92,14 +94,15 @@ static pm_status create(pm_vk_executor *ex, const pm_dispatch *d, VkShaderModule
         .pPipelineCreationFeedback = &whole,
         .pipelineStageCreationFeedbackCount = 1,
         .pPipelineStageCreationFeedbacks = &stage};
-    const VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-                                              .pNext = ex->gpu.feedback ? &feedback : NULL,
-                                              .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                                                        .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                                                        .module = module,
-                                                        .pName = "main",
-                                                        .pSpecializationInfo = &spec},
-                                              .layout = ex->pipelines.layouts[d->n_bindings]};
+    const VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .pNext = ex->gpu.feedback ? &feedback : NULL,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
+                  .pSpecializationInfo = &spec},
+        .layout = ex->pipelines.layouts[d->n_bindings]};
     VkResult r = ex->d.vkCreateComputePipelines(ex->device, ex->pipelines.cache, 1, &info, NULL, out);
     if (r != VK_SUCCESS) {
         char what[128] = "pipeline ";

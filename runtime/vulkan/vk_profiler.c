@@ -1,14 +1,17 @@
-/* Timestamps around each dispatch of a loaded program, when asked for and the queue has them. Dispatches that may overlap
- * share their time: the sum can exceed the run. */
+/* Timestamps around each dispatch of a loaded program, when asked for and the queue has them. Dispatches that
+ * may overlap share their time: the sum can exceed the run. */
 #include "runtime/vulkan/vk.h"
 
-static pm_vk_executor *vk(const pm_vk_loaded *l) { return (pm_vk_executor *)l->base.executor; }
+static pm_vk_executor *vk(const pm_vk_loaded *l) {
+    return (pm_vk_executor *)l->base.executor;
+}
 
 pm_status pm_vk_profiler_create(pm_vk_loaded *l) {
     pm_vk_executor *ex = vk(l);
     uint32_t n = l->base.program->n_dispatches;
     if (!ex->base.options.profile || !ex->base.caps.timestamps || n == 0) return PM_OK;
-    if (n > UINT32_MAX / 2) return pm_raise(PM_ERR_USAGE, "profile: %u dispatches are too many for timestamps", n);
+    if (n > UINT32_MAX / 2)
+        return pm_raise(PM_ERR_USAGE, "profile: %u dispatches are too many for timestamps", n);
     const VkQueryPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
                                         .queryType = VK_QUERY_TYPE_TIMESTAMP,
                                         .queryCount = 2 * n};
@@ -30,8 +33,9 @@ pm_status pm_vk_profiler_read(pm_vk_loaded *l) {
     if (!l->queries) return PM_OK;
     pm_vk_executor *ex = vk(l);
     uint32_t n = l->base.program->n_dispatches;
-    VK_TRY(ex->d.vkGetQueryPoolResults(ex->device, l->queries, 0, 2 * n, 2 * (size_t)n * sizeof *l->ticks, l->ticks,
-                                       sizeof *l->ticks, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
+    VK_TRY(ex->d.vkGetQueryPoolResults(ex->device, l->queries, 0, 2 * n, 2 * (size_t)n * sizeof *l->ticks,
+                                       l->ticks, sizeof *l->ticks,
+                                       VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
            "vkGetQueryPoolResults");
     uint32_t bits = ex->gpu.timestamp_bits;
     uint64_t mask = bits >= 64 ? UINT64_MAX : (1ull << bits) - 1;

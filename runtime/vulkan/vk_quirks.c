@@ -1,6 +1,6 @@
-/* Driver quirks: the whole list, one row each, with the evidence. A row is a last resort: what can be queried is queried
- * in vk_caps.c instead. Rows speak of a driver (VkDriverId) where one is to blame, since other drivers of the same vendor's
- * devices are sound. */
+/* Driver quirks: the whole list, one row each, with the evidence. A row is a last resort: what can be queried
+ * is queried in vk_caps.c instead. Rows speak of a driver (VkDriverId) where one is to blame, since other
+ * drivers of the same vendor's devices are sound. */
 #include "runtime/vulkan/vk.h"
 
 #define SHORT_SUBMIT_COST 1000000000ull /* multiply-adds: some 10 ms on the slowest of them */
@@ -12,8 +12,9 @@ typedef struct quirk_row {
 } quirk_row;
 
 static const quirk_row rows[] = {
-    /* The i915 kernel driver resets the device when a shader runs too long, and work queued behind it is dropped:
-     * https://github.com/opencv/opencv/pull/13520, https://github.com/ggml-org/llama.cpp/issues/29054 */
+    /* The i915 kernel driver resets the device when a shader runs too long, and work queued behind it is
+     * dropped: https://github.com/opencv/opencv/pull/13520,
+     * https://github.com/ggml-org/llama.cpp/issues/29054 */
     {0x8086, VK_DRIVER_ID_INTEL_OPEN_SOURCE_MESA, PM_QUIRK_SHORT_SUBMITS},
     /* The v3d kernel driver (Raspberry Pi) does not recover from a job that ran too long:
      * https://github.com/raspberrypi/linux/issues/6660 */
@@ -25,7 +26,8 @@ static const quirk_row rows[] = {
 
 void pm_vk_quirks_apply(pm_caps *caps, uint32_t driver_id) {
     for (size_t i = 0; i < PM_COUNT(rows); i++)
-        if (rows[i].vendor_id == caps->vendor_id && (rows[i].driver_id == 0 || rows[i].driver_id == driver_id))
+        if (rows[i].vendor_id == caps->vendor_id &&
+            (rows[i].driver_id == 0 || rows[i].driver_id == driver_id))
             caps->quirks |= rows[i].quirk;
     if ((caps->quirks & PM_QUIRK_SHORT_SUBMITS) && caps->submit_cost > SHORT_SUBMIT_COST)
         caps->submit_cost = SHORT_SUBMIT_COST;

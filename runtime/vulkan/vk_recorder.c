@@ -1,9 +1,12 @@
-/* Descriptor sets and command buffers of a loaded program: made once and replayed, and made again only when the arena
- * moved. One command buffer a submission; each begins by waiting for all that was submitted before it, so that replays
- * need no semaphore. Barriers between dispatches stand where the program says, nowhere else. */
+/* Descriptor sets and command buffers of a loaded program: made once and replayed, and made again only when
+ * the arena moved. One command buffer a submission; each begins by waiting for all that was submitted before
+ * it, so that replays need no semaphore. Barriers between dispatches stand where the program says, nowhere
+ * else. */
 #include "runtime/vulkan/vk.h"
 
-static pm_vk_executor *vk(const pm_vk_loaded *l) { return (pm_vk_executor *)l->base.executor; }
+static pm_vk_executor *vk(const pm_vk_loaded *l) {
+    return (pm_vk_executor *)l->base.executor;
+}
 
 /* ---- descriptor sets ---- */
 
@@ -27,9 +30,11 @@ static pm_status share_sets(pm_vk_loaded *l) {
         const pm_dispatch *d = &p->dispatches[i];
         uint64_t h = d->n_bindings;
         for (uint32_t b = 0; b < d->n_bindings; b++)
-            h = (h ^ d->bindings[b].slot ^ d->bindings[b].offset << 8 ^ d->bindings[b].bytes << 20) * 0x9e3779b97f4a7c15ull;
+            h = (h ^ d->bindings[b].slot ^ d->bindings[b].offset << 8 ^ d->bindings[b].bytes << 20) *
+                0x9e3779b97f4a7c15ull;
         uint32_t at = (uint32_t)(h >> 32) & (size - 1);
-        while (table[at] && !same_bindings(d, &p->dispatches[l->set_dispatch[table[at] - 1]])) at = (at + 1) & (size - 1);
+        while (table[at] && !same_bindings(d, &p->dispatches[l->set_dispatch[table[at] - 1]]))
+            at = (at + 1) & (size - 1);
         if (!table[at]) {
             l->set_dispatch[l->n_sets] = i;
             table[at] = ++l->n_sets;
@@ -45,7 +50,8 @@ pm_status pm_vk_sets_create(pm_vk_loaded *l) {
     const pm_program *p = l->base.program;
     if (p->n_dispatches == 0) return PM_OK;
     if (p->n_dispatches > UINT32_MAX / 4)
-        return pm_raise(PM_ERR_USAGE, "load: program '%s' has %u dispatches, too many", p->name, p->n_dispatches);
+        return pm_raise(PM_ERR_USAGE, "load: program '%s' has %u dispatches, too many", p->name,
+                        p->n_dispatches);
     PM_TRY(share_sets(l));
     l->sets = pm_calloc(l->n_sets, sizeof(VkDescriptorSet));
     VkDescriptorSetLayout *layouts = pm_calloc(l->n_sets, sizeof(VkDescriptorSetLayout));
@@ -67,7 +73,8 @@ pm_status pm_vk_sets_create(pm_vk_loaded *l) {
                                               .descriptorPool = l->descriptors,
                                               .descriptorSetCount = l->n_sets,
                                               .pSetLayouts = layouts};
-    PM_GOTO(pm_vk_check(ex->d.vkAllocateDescriptorSets(ex->device, &sets, l->sets), "vkAllocateDescriptorSets"));
+    PM_GOTO(
+        pm_vk_check(ex->d.vkAllocateDescriptorSets(ex->device, &sets, l->sets), "vkAllocateDescriptorSets"));
 fail:
     pm_free(layouts);
     return s;
@@ -101,12 +108,12 @@ static void compute_barrier(pm_vk_executor *ex, VkCommandBuffer c) {
     const VkMemoryBarrier all = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                  .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
                                  .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT};
-    ex->d.vkCmdPipelineBarrier(c, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &all,
-                               0, NULL, 0, NULL);
+    ex->d.vkCmdPipelineBarrier(c, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                               0, 1, &all, 0, NULL, 0, NULL);
 }
 
-/* Test only: one word of the result becomes wrong. The last word of a written range is an element of the result; of a
- * cache, of which a dispatch writes some rows, the first word is one that is read. */
+/* Test only: one word of the result becomes wrong. The last word of a written range is an element of the
+ * result; of a cache, of which a dispatch writes some rows, the first word is one that is read. */
 static void spoil(const pm_vk_loaded *l, const pm_dispatch *d, VkCommandBuffer c) {
     pm_vk_executor *ex = vk(l);
     const uint32_t wrong = d->kernel == PM_KERNEL_ARGMAX ? 1u : 0x461c4000u; /* a legal index; 10000.0f */
@@ -115,7 +122,8 @@ static void spoil(const pm_vk_loaded *l, const pm_dispatch *d, VkCommandBuffer c
         const pm_range *r = &d->bindings[b];
         if (!(d->written & 1u << b) || r->bytes < 4) continue;
         pm_vk_place at = pm_vk_slot(l, r->slot);
-        uint64_t word = at.offset + r->offset + (d->kernel == PM_KERNEL_CACHE_WRITE ? 0 : r->bytes / 4 * 4 - 4);
+        uint64_t word =
+            at.offset + r->offset + (d->kernel == PM_KERNEL_CACHE_WRITE ? 0 : r->bytes / 4 * 4 - 4);
         ex->d.vkCmdFillBuffer(c, at.buffer->handle, word, 4, wrong);
     }
     pm_vk_full_barrier(ex, c);
@@ -126,35 +134,38 @@ static void record_dispatch(const pm_vk_loaded *l, uint32_t i, VkCommandBuffer c
     const pm_dispatch *d = &l->base.program->dispatches[i];
     VkPipelineLayout layout = ex->pipelines.layouts[d->n_bindings];
     ex->d.vkCmdBindPipeline(c, VK_PIPELINE_BIND_POINT_COMPUTE, l->pipelines[i]);
-    ex->d.vkCmdBindDescriptorSets(c, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1, &l->sets[l->set_index[i]], 0, NULL);
+    ex->d.vkCmdBindDescriptorSets(c, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1, &l->sets[l->set_index[i]],
+                                  0, NULL);
     if (d->param_bytes)
         ex->d.vkCmdPushConstants(c, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, d->param_bytes, d->params);
     ex->d.vkCmdDispatch(c, d->groups[0], d->groups[1], d->groups[2]);
     if (ex->base.options.broken_kernel == 1 + (int32_t)d->kernel) spoil(l, d, c);
 }
 
-static void copy(const pm_vk_loaded *l, VkCommandBuffer c, const pm_range *r, const pm_vk_buffer *host, bool in,
-                 uint64_t host_offset) {
+static void copy(const pm_vk_loaded *l, VkCommandBuffer c, const pm_range *r, const pm_vk_buffer *host,
+                 bool in, uint64_t host_offset) {
     if (r->bytes == 0) return;
     pm_vk_place at = pm_vk_slot(l, r->slot);
     uint64_t offset = at.offset + r->offset;
-    const VkBufferCopy region = {.srcOffset = in ? host_offset : offset,
-                                 .dstOffset = in ? offset : host_offset,
-                                 .size = r->bytes};
-    vk(l)->d.vkCmdCopyBuffer(c, in ? host->handle : at.buffer->handle, in ? at.buffer->handle : host->handle, 1, &region);
+    const VkBufferCopy region = {
+        .srcOffset = in ? host_offset : offset, .dstOffset = in ? offset : host_offset, .size = r->bytes};
+    vk(l)->d.vkCmdCopyBuffer(c, in ? host->handle : at.buffer->handle, in ? at.buffer->handle : host->handle,
+                             1, &region);
 }
 
 static void record_inputs(const pm_vk_loaded *l, VkCommandBuffer c) {
     const pm_program *p = l->base.program;
     pm_vk_profiler_reset(l, c);
-    for (uint32_t i = 0; i < p->n_inputs; i++) copy(l, c, &p->inputs[i].range, &l->inputs, true, l->input_offset[i]);
+    for (uint32_t i = 0; i < p->n_inputs; i++)
+        copy(l, c, &p->inputs[i].range, &l->inputs, true, l->input_offset[i]);
     if (p->n_inputs > 0) pm_vk_full_barrier(vk(l), c);
 }
 
 static void record_outputs(const pm_vk_loaded *l, VkCommandBuffer c) {
     const pm_program *p = l->base.program;
     if (p->n_outputs > 0) pm_vk_full_barrier(vk(l), c);
-    for (uint32_t i = 0; i < p->n_outputs; i++) copy(l, c, &p->outputs[i].range, &l->outputs, false, l->output_offset[i]);
+    for (uint32_t i = 0; i < p->n_outputs; i++)
+        copy(l, c, &p->outputs[i].range, &l->outputs, false, l->output_offset[i]);
 }
 
 static pm_status begin(pm_vk_loaded *l, VkCommandBuffer c) {

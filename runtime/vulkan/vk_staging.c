@@ -1,6 +1,6 @@
-/* Bytes between the host and any buffer: by the host itself where the buffer is mapped, else through the staging ring. The
- * ring has two halves, so that the host fills one while the device empties the other. Upload and download stand between
- * runs: no command of a program is under way. */
+/* Bytes between the host and any buffer: by the host itself where the buffer is mapped, else through the
+ * staging ring. The ring has two halves, so that the host fills one while the device empties the other.
+ * Upload and download stand between runs: no command of a program is under way. */
 #include "runtime/vulkan/vk.h"
 
 #include <string.h>
@@ -14,12 +14,14 @@ static pm_status create(pm_vk_executor *ex) {
     const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                           .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
                                           .queueFamilyIndex = ex->gpu.queue_family};
-    PM_GOTO(pm_vk_check(ex->d.vkCreateCommandPool(ex->device, &pool, NULL, &st->pool), "vkCreateCommandPool"));
+    PM_GOTO(
+        pm_vk_check(ex->d.vkCreateCommandPool(ex->device, &pool, NULL, &st->pool), "vkCreateCommandPool"));
     const VkCommandBufferAllocateInfo commands = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                                   .commandPool = st->pool,
                                                   .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
                                                   .commandBufferCount = 2};
-    PM_GOTO(pm_vk_check(ex->d.vkAllocateCommandBuffers(ex->device, &commands, st->commands), "vkAllocateCommandBuffers"));
+    PM_GOTO(pm_vk_check(ex->d.vkAllocateCommandBuffers(ex->device, &commands, st->commands),
+                        "vkAllocateCommandBuffers"));
     for (int i = 0; i < 2; i++) {
         const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
         PM_GOTO(pm_vk_check(ex->d.vkCreateFence(ex->device, &fence, NULL, &st->fences[i]), "vkCreateFence"));
@@ -61,7 +63,8 @@ static pm_status next_half(pm_vk_executor *ex, uint32_t *out) {
 }
 
 /* Copies, or with `from` NULL zeroes, in the half's command buffer. */
-static pm_status send(pm_vk_executor *ex, uint32_t half, VkBuffer from, VkBuffer to, const VkBufferCopy *copy) {
+static pm_status send(pm_vk_executor *ex, uint32_t half, VkBuffer from, VkBuffer to,
+                      const VkBufferCopy *copy) {
     pm_vk_staging *st = &ex->staging;
     VkCommandBuffer c = st->commands[half];
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
@@ -83,11 +86,14 @@ static uint64_t part_bytes(uint64_t bytes, uint64_t done) {
     return bytes - done < HALF_BYTES ? bytes - done : HALF_BYTES;
 }
 
-pm_status pm_vk_upload(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, const void *data, uint64_t bytes) {
+pm_status pm_vk_upload(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, const void *data,
+                       uint64_t bytes) {
     if (bytes == 0) return PM_OK;
     if (to->mapped) {
-        if (data) memcpy(to->mapped + offset, data, (size_t)bytes);
-        else memset(to->mapped + offset, 0, (size_t)bytes);
+        if (data)
+            memcpy(to->mapped + offset, data, (size_t)bytes);
+        else
+            memset(to->mapped + offset, 0, (size_t)bytes);
         return PM_OK;
     }
     PM_TRY(create(ex));
@@ -107,7 +113,8 @@ pm_status pm_vk_upload(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offs
     return PM_OK;
 }
 
-pm_status pm_vk_download(pm_vk_executor *ex, const pm_vk_buffer *from, uint64_t offset, void *data, uint64_t bytes) {
+pm_status pm_vk_download(pm_vk_executor *ex, const pm_vk_buffer *from, uint64_t offset, void *data,
+                         uint64_t bytes) {
     if (bytes == 0) return PM_OK;
     if (from->mapped) {
         memcpy(data, from->mapped + offset, (size_t)bytes);

@@ -1,15 +1,18 @@
-/* The store: named tensors (weights and states) cut from large blocks of device memory, and the arena's blocks. A tensor
- * keeps its place until it is dropped; a block is freed with its last tensor. Programs hold places in blocks, so what a
- * loaded program uses must not be dropped. */
+/* The store: named tensors (weights and states) cut from large blocks of device memory, and the arena's
+ * blocks. A tensor keeps its place until it is dropped; a block is freed with its last tensor. Programs hold
+ * places in blocks, so what a loaded program uses must not be dropped. */
 #include "runtime/vulkan/vk.h"
 
 #include <string.h>
 
-static pm_vk_executor *vk(pm_executor *ex) { return (pm_vk_executor *)ex; }
+static pm_vk_executor *vk(pm_executor *ex) {
+    return (pm_vk_executor *)ex;
+}
 
 static pm_vk_tensor *find(const pm_vk_executor *ex, const char *name) {
     for (size_t i = 0; i < ex->store.n_tensors; i++)
-        if (ex->store.tensors[i].name && strcmp(ex->store.tensors[i].name, name) == 0) return &ex->store.tensors[i];
+        if (ex->store.tensors[i].name && strcmp(ex->store.tensors[i].name, name) == 0)
+            return &ex->store.tensors[i];
     return NULL;
 }
 
@@ -42,7 +45,8 @@ static pm_status find_block(pm_vk_executor *ex, uint64_t reserved, pm_vk_store_b
     }
     pm_vk_store_block *b = pm_calloc(1, sizeof *b);
     if (!b) return PM_ERR_MEMORY;
-    uint64_t bytes = PM_VK_BLOCK_BYTES < ex->base.caps.max_block_bytes ? PM_VK_BLOCK_BYTES : ex->base.caps.max_block_bytes;
+    uint64_t bytes =
+        PM_VK_BLOCK_BYTES < ex->base.caps.max_block_bytes ? PM_VK_BLOCK_BYTES : ex->base.caps.max_block_bytes;
     if (bytes < reserved) bytes = reserved;
     pm_status s = pm_vk_buffer_create(ex, bytes, PM_VK_USE_DEVICE, "store", &b->buffer);
     if (s != PM_OK) {
@@ -79,10 +83,12 @@ static pm_status new_row(pm_vk_store *st, pm_vk_tensor **out) {
 
 static pm_status add(pm_vk_executor *ex, const char *name, uint64_t bytes, pm_vk_tensor **out) {
     if (bytes > ex->base.caps.max_block_bytes)
-        return pm_raise(PM_ERR_MEMORY, "put: tensor '%s' has %llu bytes, one allocation of %s may have %llu", name,
-                        (unsigned long long)bytes, ex->base.caps.name, (unsigned long long)ex->base.caps.max_block_bytes);
+        return pm_raise(PM_ERR_MEMORY, "put: tensor '%s' has %llu bytes, one allocation of %s may have %llu",
+                        name, (unsigned long long)bytes, ex->base.caps.name,
+                        (unsigned long long)ex->base.caps.max_block_bytes);
     uint64_t reserved = pm_align_up(bytes ? bytes : 4, ex->base.caps.binding_alignment);
-    if (reserved > ex->base.caps.max_block_bytes) reserved = bytes; /* alone in its block: nothing follows it */
+    if (reserved > ex->base.caps.max_block_bytes)
+        reserved = bytes; /* alone in its block: nothing follows it */
     char *copy = pm_strdup(name);
     if (!copy) return PM_ERR_MEMORY;
     pm_status s = PM_OK;
@@ -110,8 +116,8 @@ pm_status pm_vk_store_put(pm_executor *base, const char *name, const void *data,
     pm_vk_tensor *t = find(ex, name);
     bool added = !t;
     if (t && t->bytes != bytes)
-        return pm_raise(PM_ERR_USAGE, "put: tensor '%s' is there with %llu bytes, not %llu; drop it first", name,
-                        (unsigned long long)t->bytes, (unsigned long long)bytes);
+        return pm_raise(PM_ERR_USAGE, "put: tensor '%s' is there with %llu bytes, not %llu; drop it first",
+                        name, (unsigned long long)t->bytes, (unsigned long long)bytes);
     if (added) PM_TRY(add(ex, name, bytes, &t));
     pm_status s = pm_vk_upload(ex, &t->block->buffer, t->offset, data, bytes);
     if (s != PM_OK && added) pm_vk_store_drop(base, name);
@@ -122,8 +128,8 @@ pm_status pm_vk_store_get(pm_executor *base, const char *name, void *data, uint6
     const pm_vk_tensor *t = find(vk(base), name);
     if (!t) return pm_raise(PM_ERR_USAGE, "get: there is no tensor '%s' on %s", name, base->caps.name);
     if (t->bytes != bytes)
-        return pm_raise(PM_ERR_USAGE, "get: tensor '%s' has %llu bytes, not %llu", name, (unsigned long long)t->bytes,
-                        (unsigned long long)bytes);
+        return pm_raise(PM_ERR_USAGE, "get: tensor '%s' has %llu bytes, not %llu", name,
+                        (unsigned long long)t->bytes, (unsigned long long)bytes);
     return pm_vk_download(vk(base), &t->block->buffer, t->offset, data, bytes);
 }
 
