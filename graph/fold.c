@@ -15,6 +15,7 @@ typedef struct folder {
     pm_rebuild r;
     const pm_tensor *old;     /* the tensor at hand */
     pm_tensor *in[PM_MAX_IN]; /* its inputs, made already */
+    bool *wants_dense;        /* by old id: a kernel that is particular about strides reads it */
 } folder;
 
 /* ---- constants ---- */
@@ -192,12 +193,26 @@ static pm_tensor *fold_one(folder *f) {
     return made;
 }
 
+/* Elementwise kernels read any strides; others may want elements side by side, which an operation's result gives them and
+ * what it folds to may not. A view hands on what its readers want. */
+static void find_particular(folder *f) {
+    const pm_graph *g = f->r.old;
+    for (size_t i = g->n_items; i-- > 0;) {
+        const pm_tensor *t = g->items[i];
+        uint32_t flags = pm_op_get(t->op)->flags;
+        bool particular = flags & PM_OPF_VIEW ? f->wants_dense[i] : !(flags & PM_OPF_ELEMENTWISE);
+        for (int k = 0; k < t->n_in && particular; k++)
+            if (t->in[k]) f->wants_dense[t->in[k]->id] = true;
+    }
+}
+
 static void fold_all(folder *f) {
     const pm_graph *g = f->r.old;
     for (size_t i = 0; i < g->n_items && f->r.graph->status == PM_OK; i++) {
         f->old = g->items[i];
         for (int k = 0; k < f->old->n_in; k++) f->in[k] = pm_rebuilt(&f->r, f->old->in[k]);
         pm_tensor *made = fold_one(f);
+        if (made && f->wants_dense[i] && !(pm_op_get(f->old->op)->flags & PM_OPF_VIEW) && !pm_is_dense(made)) made = NULL;
         if (made)
             f->r.map[i] = made;
         else
@@ -208,7 +223,14 @@ static void fold_all(folder *f) {
 pm_status pm_pass_fold(const pm_graph *g, pm_graph **out) {
     folder f = {.old = NULL};
     *out = NULL;
-    PM_TRY(pm_rebuild_begin(g, &f.r));
-    fold_all(&f);
-    return pm_rebuild_end(&f.r, out);
+    f.wants_dense = pm_calloc(g->n_items, sizeof *f.wants_dense);
+    if (!f.wants_dense) return PM_ERR_MEMORY;
+    pm_status s = pm_rebuild_begin(g, &f.r);
+    if (s == PM_OK) {
+        find_particular(&f);
+        fold_all(&f);
+        s = pm_rebuild_end(&f.r, out);
+    }
+    pm_free(f.wants_dense);
+    return s;
 }

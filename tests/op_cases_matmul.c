@@ -116,6 +116,14 @@ static pm_tensor *residual_in_place(pm_graph *g, const test_op_case *c) {
     return pm_abs(g, with_epilogue(g, c, pm_neg(g, a_of(g, c)), r));
 }
 
+/* written as builders write it, for the compiler to fuse: relu(a b^T + bias) + residual, then turned */
+static pm_tensor *primitives(pm_graph *g, const test_op_case *c) {
+    pm_tensor *y = pm_matmul(g, a_of(g, c), pm_weight(g, "b", PM_F32, 2, c->size + 1));
+    y = pm_relu(g, pm_add(g, y, pm_weight(g, "bias", PM_F32, 1, c->size + 1)));
+    y = pm_add(g, y, leaf(g, c, "residual", c->size[0], c->size[1]));
+    return pm_copy(g, pm_transpose(g, y, -1, -2));
+}
+
 #define MM(text, how, ...) {.name = "matmul " text, .build = how, .size = {__VA_ARGS__}}
 /* each way in which the operands can lie */
 #define ALL(text, ...) MM(text " nt", nt, __VA_ARGS__), MM(text " nn", nn, __VA_ARGS__), MM(text " tt", tt, __VA_ARGS__), MM(text " tn", tn, __VA_ARGS__)
@@ -190,6 +198,8 @@ static const test_op_case cases[] = {
     SCALED("scale M 1 nn", nn, -3.0f, NONE, 1, 17, 33),
     SCALED("scale, bias, gelu, residual", both, 0.3f, GELU, 17, 33, 65),
     SCALED("scale, bias, silu, residual M 3", both, 0.3f, SILU, 3, 33, 65),
+    {.name = "matmul fused", .build = primitives, .size = {9, 33, 40, 2}, .fuse = true},
+    {.name = "matmul fused M 1", .build = primitives, .size = {1, 33, 40, 2}, .fuse = true},
     FILLED("wide", nt, 17, 33, 65, WIDE, 1e-6, 1e6),
     FILLED("wide M 1", nt, 1, 33, 65, WIDE, 1e-6, 1e6),
     FILLED("large numbers", nt, 17, 33, 65, UNIFORM, 1e15, 2e15),

@@ -1,5 +1,6 @@
-/* Runs the cases of op_cases_*.c against the reference kernels. Owns the filling of leaves and the comparison; knows no
- * kernel. Invariant: a dispatch of the executor and the reference kernel see the same words in every binding. */
+/* Runs the cases of op_cases_*.c against the reference kernels. Owns the filling of leaves and the
+ * comparison; knows no kernel. Invariant: a dispatch of the executor and the reference kernel see the same
+ * words in every binding. */
 #include "tests/support_ops.h"
 
 #include <math.h>
@@ -10,8 +11,9 @@
 /* ---- the table ---- */
 
 const test_op_case *test_op_cases(size_t *out_n) {
-    static const test_op_table *const tables[] = {&test_elementwise_cases, &test_rows_cases,      &test_softmax_cases,
-                                                  &test_matmul_cases,      &test_attention_cases, &test_data_cases};
+    static const test_op_table *const tables[] = {&test_elementwise_cases, &test_rows_cases,
+                                                  &test_softmax_cases,     &test_matmul_cases,
+                                                  &test_attention_cases,   &test_data_cases};
     static test_op_case all[1024];
     static size_t n;
     for (size_t i = 0; n == 0 || i > 0; i++) {
@@ -55,12 +57,18 @@ static float hard_value(test_rng *r, const test_hint *h, float before) {
     bool has_zero = h->lo <= 0 && h->hi >= 0;
     if (h->values == TEST_SPECIAL && test_below(r, 4) == 0) return test_below(r, 2) ? PM_MASKED : -3e38f;
     switch (test_below(r, 40)) {
-    case 0: return has_zero ? 0.0f : x;
-    case 1: return has_zero && h->lo < 0 ? -0.0f : x;
-    case 2: return h->hi - h->lo > 2 ? rintf(x) : x;
-    case 3: return has_zero ? ldexpf(x, -20) : x;
-    case 4: return before;
-    default: return x;
+    case 0:
+        return has_zero ? 0.0f : x;
+    case 1:
+        return has_zero && h->lo < 0 ? -0.0f : x;
+    case 2:
+        return h->hi - h->lo > 2 ? rintf(x) : x;
+    case 3:
+        return has_zero ? ldexpf(x, -20) : x;
+    case 4:
+        return before;
+    default:
+        return x;
     }
 }
 
@@ -70,10 +78,14 @@ static float f32_value(test_rng *r, const test_hint *h, uint64_t i, float before
     case TEST_WIDE:
         share = (double)test_uniform(r, 0, 1);
         return (float)((test_below(r, 2) ? 1 : -1) * h->lo * pow(h->hi / h->lo, share));
-    case TEST_WHOLE: return (float)(h->lo + test_below(r, (uint32_t)span + 1));
-    case TEST_RAMP: return (float)(h->lo + (double)(i % ((uint64_t)span + 1)));
-    case TEST_UNIFORM: return uniform_value(r, h);
-    default: return hard_value(r, h, before);
+    case TEST_WHOLE:
+        return (float)(h->lo + test_below(r, (uint32_t)span + 1));
+    case TEST_RAMP:
+        return (float)(h->lo + (double)(i % ((uint64_t)span + 1)));
+    case TEST_UNIFORM:
+        return uniform_value(r, h);
+    default:
+        return hard_value(r, h, before);
     }
 }
 
@@ -84,7 +96,8 @@ static int32_t i32_value(test_rng *r, const test_hint *h, uint64_t i) {
 }
 
 void test_fill_leaf(const test_op_case *c, const char *leaf, pm_dtype type, uint32_t *words, uint64_t n) {
-    static const test_hint hard = {"", TEST_HARD, -4, 4}, zero = {"", TEST_UNIFORM, 0, 0}, bits = {"", TEST_UNIFORM, 0, 1};
+    static const test_hint hard = {"", TEST_HARD, -4, 4}, zero = {"", TEST_UNIFORM, 0, 0},
+                           bits = {"", TEST_UNIFORM, 0, 1};
     const test_hint *h = hint_of(c, leaf);
     test_rng r = {seed_of(c->name, leaf)};
     if (!h) h = type == PM_F32 ? &hard : type == PM_BOOL ? &bits : &zero;
@@ -108,10 +121,11 @@ typedef struct op_run {
     pm_compiled compiled;
     const pm_program *p;
     pm_loaded *l;
-    uint32_t *host[PM_MAX_BINDINGS]; /* copies of a dispatch's bindings, before it runs; the last: the reference's result */
+    uint32_t *host[PM_MAX_BINDINGS]; /* copies of a dispatch's bindings, before it runs; the last: the
+                                        reference's result */
     uint32_t *got, *before;          /* the written binding, after and before the dispatch */
     float *bound;
-    uint32_t *whole;                 /* the output of the whole run */
+    uint32_t *whole; /* the output of the whole run */
     test_op_result *out;
 } op_run;
 
@@ -134,7 +148,9 @@ static uint32_t *leaf_words(const test_op_case *c, const char *name, pm_dtype ty
     return words;
 }
 
-static bool is_stored(const pm_external *e) { return e->kind == PM_EXTERNAL_WEIGHT || e->kind == PM_EXTERNAL_STATE; }
+static bool is_stored(const pm_external *e) {
+    return e->kind == PM_EXTERNAL_WEIGHT || e->kind == PM_EXTERNAL_STATE;
+}
 
 static pm_status put_store(op_run *run) {
     for (uint32_t i = 0; i < run->p->n_externals; i++) {
@@ -154,7 +170,8 @@ static pm_status put_inputs(op_run *run, bool poke) {
         const pm_io *io = &run->p->inputs[i];
         uint32_t *words = leaf_words(run->c, io->name, io->dtype, io->range.bytes);
         if (!words) return PM_ERR_MEMORY;
-        pm_status s = poke ? pm_loaded_poke(run->l, &io->range, words) : pm_loaded_write(run->l, i, words, io->range.bytes);
+        pm_status s = poke ? pm_loaded_poke(run->l, &io->range, words)
+                           : pm_loaded_write(run->l, i, words, io->range.bytes);
         pm_free(words);
         if (s != PM_OK) return s;
     }
@@ -231,7 +248,8 @@ static void compare(op_run *run, const pm_dispatch *d, uint32_t index) {
     pm_dtype type = run->compiled.fused->items[d->node]->dtype;
     test_op_result *out = run->out;
     for (uint64_t i = 0; i < written->bytes / 4; i++) {
-        double got = word_value(run->got[i], type), want = word_value(want_words[i], type), bound = (double)run->bound[i];
+        double got = word_value(run->got[i], type), want = word_value(want_words[i], type),
+               bound = (double)run->bound[i];
         bool kept = run->bound[i] < 0; /* a word that the dispatch has no business with */
         double ratio = kept ? (run->got[i] == run->before[i] ? 0 : INFINITY) : error_ratio(got, want, bound);
         out->n_compared += !kept;
@@ -268,8 +286,9 @@ static pm_status compare_whole(op_run *run) {
     for (uint64_t i = 0; s == PM_OK && i < r->bytes / 4 && !run->out->failed; i++) {
         if (stepped[i] == run->whole[i]) continue;
         run->out->failed = true;
-        snprintf(run->out->text, sizeof run->out->text, "output word %llu: the whole run gave %08x, the steps %08x",
-                 (unsigned long long)i, run->whole[i], stepped[i]);
+        snprintf(run->out->text, sizeof run->out->text,
+                 "output word %llu: the whole run gave %08x, the steps %08x", (unsigned long long)i,
+                 run->whole[i], stepped[i]);
     }
     pm_free(stepped);
     return s;
@@ -282,9 +301,10 @@ static void describe(test_op_result *out) {
         snprintf(out->text, sizeof out->text, "nothing was compared");
         return;
     }
-    snprintf(out->text, sizeof out->text, "dispatch %u, %s: word %llu is %.9g, %s %.9g, bound %.3g, ratio %.3g", out->dispatch,
-             out->label, (unsigned long long)out->index, out->got, out->bound < 0 ? "should have stayed" : "expected", out->want,
-             out->bound, out->worst);
+    snprintf(out->text, sizeof out->text,
+             "dispatch %u, %s: word %llu is %.9g, %s %.9g, bound %.3g, ratio %.3g", out->dispatch, out->label,
+             (unsigned long long)out->index, out->got, out->bound < 0 ? "should have stayed" : "expected",
+             out->want, out->bound, out->worst);
 }
 
 pm_status test_run_op_case(pm_executor *ex, const test_op_case *c, test_op_result *out) {

@@ -1,8 +1,10 @@
-/* One table of cases for every operation, shared by the tests of the CPU kernels, of the shaders and by benchmarks.
+/* One table of cases for every operation, shared by the tests of the CPU kernels, of the shaders and by
+ * benchmarks.
  *
- * A case builds a graph of one operation (with the views that make its operands awkward); its name begins with the kernel's.
- * test_run_op_case runs it on an executor, dispatch by dispatch, and compares each element that a dispatch writes with the
- * reference kernel's, given the same operands and within the bound that the reference kernel computes.
+ * A case builds a graph of one operation (with the views that make its operands awkward); its name begins
+ * with the kernel's. test_run_op_case runs it on an executor, dispatch by dispatch, and compares each element
+ * that a dispatch writes with the reference kernel's, given the same operands and within the bound that the
+ * reference kernel computes.
  *
  *     size_t n;  const test_op_case *cases = test_op_cases(&n);
  *     for (size_t i = 0; i < n; i++) {
@@ -19,11 +21,12 @@
 #include "runtime/executor.h"
 #include "tests/support.h"
 
-/* How a leaf is filled. F32 leaves without a hint: TEST_HARD in -4 .. 4; BOOL: 0 or 1; I32 and parameters: TEST_UNIFORM in
- * lo .. hi of the hint, 0 without one. */
+/* How a leaf is filled. F32 leaves without a hint: TEST_HARD in -4 .. 4; BOOL: 0 or 1; I32 and parameters:
+ * TEST_UNIFORM in lo .. hi of the hint, 0 without one. */
 typedef enum test_values {
     TEST_UNIFORM, /* lo .. hi, both included for I32 */
-    TEST_HARD,    /* uniform, but one in eight is 0, -0, a whole number, 2^-20 as large, or a copy of the one before */
+    TEST_HARD,    /* uniform, but one in eight is 0, -0, a whole number, 2^-20 as large, or a copy of the one
+                     before */
     TEST_WIDE,    /* both signs, magnitudes from lo to hi, evenly in the exponent */
     TEST_WHOLE,   /* whole numbers lo .. hi: ties */
     TEST_RAMP,    /* lo, lo + 1, ... hi, lo, ... */
@@ -41,12 +44,13 @@ typedef struct test_hint {
 typedef struct test_op_case test_op_case;
 struct test_op_case {
     const char *name;
-    pm_tensor *(*build)(pm_graph *g, const test_op_case *c); /* returns the result, which becomes output "y" */
+    pm_tensor *(*build)(pm_graph *g,
+                        const test_op_case *c); /* returns the result, which becomes output "y" */
     pm_op op;        /* what build adds, where one builder serves several operations */
     pm_attrs attrs;  /* of that operation */
     int64_t size[6]; /* what they mean is the builder's */
     test_hint hints[TEST_MAX_HINTS];
-    bool fuse;       /* run all passes; else only those that keep every operation */
+    bool fuse;                      /* run all passes; else only those that keep every operation */
     void (*adjust)(pm_dispatch *d); /* NULL, or changes each dispatch after selection: tests of variants */
 };
 
@@ -55,18 +59,19 @@ const test_op_case *test_op_cases(size_t *out_n);
 
 typedef struct test_op_result {
     bool failed;
-    char text[512];          /* what failed, or the worst element; never empty */
-    double worst;            /* largest |got - want| / bound; INFINITY where they differ and bound is 0 or got is NaN */
+    char text[512]; /* what failed, or the worst element; never empty */
+    double worst; /* largest |got - want| / bound; INFINITY where they differ and bound is 0 or got is NaN */
     double got, want, bound; /* at the worst element */
     uint64_t index;          /* word of the written binding */
     uint32_t dispatch;
-    char label[96];          /* kernel, variant and label of that dispatch */
-    uint64_t n_compared;     /* elements; 0 fails */
+    char label[96];      /* kernel, variant and label of that dispatch */
+    uint64_t n_compared; /* elements; 0 fails */
 } test_op_result;
 
-/* Compiles the case for ex's caps, runs it whole and then dispatch by dispatch. Fails, in `out`, when an element is out of its
- * bound or the bound is not finite, when a word that the dispatch should not write has changed, or when the whole run gave
- * other bits than the steps. The status is of calls that should not fail. The executor's store is left as it was. */
+/* Compiles the case for ex's caps, runs it whole and then dispatch by dispatch. Fails, in `out`, when an
+ * element is out of its bound or the bound is not finite, when a word that the dispatch should not write has
+ * changed, or when the whole run gave other bits than the steps. The status is of calls that should not fail.
+ * The executor's store is left as it was. */
 pm_status test_run_op_case(pm_executor *ex, const test_op_case *c, test_op_result *out) PM_MUST_USE;
 
 /* The values of a leaf of a case: n words. Same case and leaf: same values. */

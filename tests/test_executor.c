@@ -1,5 +1,5 @@
-/* The executor interface on the CPU executors: the store, inputs and outputs, programs that share an arena, states, poison,
- * spoiling, errors, memory running out; the choice of a device; the thread pool. */
+/* The executor interface on the CPU executors: the store, inputs and outputs, programs that share an arena,
+ * states, poison, spoiling, errors, memory running out; the choice of a device; the thread pool. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -25,10 +25,10 @@ static pm_program *compile(pm_graph *g) {
     return p;
 }
 
-#define expect_error(call, status, part)                                                                               \
-    do {                                                                                                               \
-        assert_int_equal(call, status);                                                                                \
-        if (!strstr(pm_error_text(), part)) fail_msg("'%s' does not say '%s'", pm_error_text(), part);                 \
+#define expect_error(call, status, part)                                                                     \
+    do {                                                                                                     \
+        assert_int_equal(call, status);                                                                      \
+        if (!strstr(pm_error_text(), part)) fail_msg("'%s' does not say '%s'", pm_error_text(), part);       \
     } while (0)
 
 /* ---- the store ---- */
@@ -101,7 +101,8 @@ static void test_store_of_many(void **state) {
 static pm_program *linear_program(int64_t n) {
     pm_graph *g = NULL;
     assert_ok(pm_graph_create("linear", &g));
-    pm_tensor *y = pm_matmul(g, pm_input(g, "x", PM_F32, 2, (int64_t[]){1, n}), pm_weight(g, "w", PM_F32, 2, (int64_t[]){n, n}));
+    pm_tensor *y = pm_matmul(g, pm_input(g, "x", PM_F32, 2, (int64_t[]){1, n}),
+                             pm_weight(g, "w", PM_F32, 2, (int64_t[]){n, n}));
     pm_output(g, "y", pm_add(g, y, pm_cast(g, pm_param(g, "position"), PM_F32)));
     return compile(g);
 }
@@ -141,7 +142,8 @@ static void run_linear(pm_loaded *l, int64_t n, float x, int32_t position) {
     pm_loaded_set_param(l, 0, position);
     assert_ok(pm_loaded_run(l));
     assert_ok(pm_loaded_read(l, 0, out, (uint64_t)n * 4));
-    for (int64_t i = 0; i < n; i++) assert_float_equal(out[i], x * (float)(i + 1) + (float)position, 1e-3); /* w: diagonal */
+    for (int64_t i = 0; i < n; i++)
+        assert_float_equal(out[i], x * (float)(i + 1) + (float)position, 1e-3); /* w: diagonal */
     free(in);
     free(out);
 }
@@ -288,8 +290,10 @@ static uint32_t *run_program(pm_executor *ex, const pm_program *p, uint64_t seed
     pm_loaded *l = NULL;
     uint32_t *words = NULL, *out;
     uint64_t most = 4, n = 0;
-    for (uint32_t i = 0; i < p->n_externals; i++) most = p->externals[i].bytes > most ? p->externals[i].bytes : most;
-    for (uint32_t i = 0; i < p->n_inputs; i++) most = p->inputs[i].range.bytes > most ? p->inputs[i].range.bytes : most;
+    for (uint32_t i = 0; i < p->n_externals; i++)
+        most = p->externals[i].bytes > most ? p->externals[i].bytes : most;
+    for (uint32_t i = 0; i < p->n_inputs; i++)
+        most = p->inputs[i].range.bytes > most ? p->inputs[i].range.bytes : most;
     for (uint32_t i = 0; i < p->n_outputs; i++) n += p->outputs[i].range.bytes / 4;
     words = malloc((size_t)most);
     out = malloc((size_t)n * 4 + 4);
@@ -317,7 +321,8 @@ static uint32_t *run_program(pm_executor *ex, const pm_program *p, uint64_t seed
     return out;
 }
 
-static uint32_t *run_once(const char *device, const pm_executor_options *options, const pm_program *p, uint64_t seed, uint64_t *out_n) {
+static uint32_t *run_once(const char *device, const pm_executor_options *options, const pm_program *p,
+                          uint64_t seed, uint64_t *out_n) {
     pm_executor *ex = open_device(device, options);
     uint32_t *out = run_program(ex, p, seed, out_n);
     pm_executor_close(ex);
@@ -343,8 +348,8 @@ static void test_poison_of_random_programs(void **state) {
         assert_true(n == m);
         for (uint64_t i = 0; i < n; i++)
             if (plain[i] != poisoned[i])
-                fail_msg("seed %llu: output word %llu is %08x, with poison %08x", (unsigned long long)seed, (unsigned long long)i,
-                         plain[i], poisoned[i]);
+                fail_msg("seed %llu: output word %llu is %08x, with poison %08x", (unsigned long long)seed,
+                         (unsigned long long)i, plain[i], poisoned[i]);
         n_deaths += p->n_deaths;
         n_blocks += p->n_blocks;
         free(plain);
@@ -391,15 +396,18 @@ static void test_poison_shows_an_early_death(void **state) {
     pm_program_destroy(p);
 }
 
-/* Two executors give other results when one of them spoils a kernel of the program, and the same when it is another. */
+/* Two executors give other results when one of them spoils a kernel of the program, and the same when it is
+ * another. */
 static void test_broken_kernel(void **state) {
     (void)state;
     pm_program *p = linear_program(33);
     for (size_t i = 0; i < PM_COUNT(devices); i++) {
         uint64_t n;
         uint32_t *good = run_once(devices[i], NULL, p, 1, &n);
-        uint32_t *bad = run_once(devices[i], &(pm_executor_options){.broken_kernel = 1 + PM_KERNEL_MATMUL}, p, 1, &n);
-        uint32_t *other = run_once(devices[i], &(pm_executor_options){.broken_kernel = 1 + PM_KERNEL_ARGMAX}, p, 1, &n);
+        uint32_t *bad =
+            run_once(devices[i], &(pm_executor_options){.broken_kernel = 1 + PM_KERNEL_MATMUL}, p, 1, &n);
+        uint32_t *other =
+            run_once(devices[i], &(pm_executor_options){.broken_kernel = 1 + PM_KERNEL_ARGMAX}, p, 1, &n);
         assert_int_not_equal(memcmp(good, bad, (size_t)n * 4), 0);
         assert_memory_equal(good, other, (size_t)n * 4);
         free(good);
@@ -461,16 +469,20 @@ static void test_choice_of_a_device(void **state) {
     const struct {
         const char *spec;
         int device;
-    } rows[] = {{"auto", 3}, {"cpu", 5}, {"reference", 6}, {"vulkan", 0}, {"vulkan:0", 0}, {"vulkan:3", 3}, {"vulkan:4", 4},
-                {"vulkan:5", -1}, {"vulkan:", -1}, {"vulkan:-1", -1}, {"vulkan:1x", -1}, {"vulkan:18446744073709551616", -1},
-                {"radeon", 3}, {"GEFORCE", 2}, {"llvm", 0}, {"graphics", 1}, {"nothing", -1}, {"", -1}};
+    } rows[] = {{"auto", 3},     {"cpu", 5},        {"reference", 6},  {"vulkan", 0},
+                {"vulkan:0", 0}, {"vulkan:3", 3},   {"vulkan:4", 4},   {"vulkan:5", -1},
+                {"vulkan:", -1}, {"vulkan:-1", -1}, {"vulkan:1x", -1}, {"vulkan:18446744073709551616", -1},
+                {"radeon", 3},   {"GEFORCE", 2},    {"llvm", 0},       {"graphics", 1},
+                {"nothing", -1}, {"", -1}};
     for (size_t i = 0; i < PM_COUNT(rows); i++) {
         int got = pm_choose_device(caps, N, rows[i].spec);
-        if (got != rows[i].device) fail_msg("\"%s\": device %d, expected %d", rows[i].spec, got, rows[i].device);
+        if (got != rows[i].device)
+            fail_msg("\"%s\": device %d, expected %d", rows[i].spec, got, rows[i].device);
     }
     caps[2].type = caps[3].type = PM_DEVICE_OTHER;
     assert_int_equal(pm_choose_device(caps, N, "auto"), 1);
-    caps[1].type = PM_DEVICE_SOFTWARE_GPU; /* software is never chosen, nor what is only virtual or of no known type */
+    caps[1].type =
+        PM_DEVICE_SOFTWARE_GPU; /* software is never chosen, nor what is only virtual or of no known type */
     assert_int_equal(pm_choose_device(caps, N, "auto"), 5);
     assert_int_equal(pm_choose_device(caps + 5, 2, "auto"), 0);
     assert_int_equal(pm_choose_device(caps + 5, 2, "vulkan"), -1);
@@ -530,12 +542,15 @@ static void check_pool(uint32_t n_threads, uint32_t n_loops) {
     if (n_threads) assert_int_equal(pm_thread_pool_size(pool), n_threads);
     assert_true(pm_thread_pool_size(pool) >= 1);
     for (uint32_t loop = 0; loop < n_loops; loop++) {
-        marks m = {seen, sizes[loop % PM_COUNT(sizes)], grains[loop / PM_COUNT(sizes) % PM_COUNT(grains)], too_small};
+        marks m = {seen, sizes[loop % PM_COUNT(sizes)], grains[loop / PM_COUNT(sizes) % PM_COUNT(grains)],
+                   too_small};
         memset(seen, 0, sizeof seen);
         memset(too_small, 0, sizeof too_small);
         pm_thread_pool_run(pool, m.n, m.grain, mark, &m);
         for (uint64_t i = 0; i < MOST; i++) {
-            if (seen[i] != (i < m.n)) fail_msg("%u threads: item %llu was done %u times", n_threads, (unsigned long long)i, seen[i]);
+            if (seen[i] != (i < m.n))
+                fail_msg("%u threads: item %llu was done %u times", n_threads, (unsigned long long)i,
+                         seen[i]);
             assert_int_equal(too_small[i], 0);
         }
     }

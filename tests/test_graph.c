@@ -484,7 +484,7 @@ static pm_status build_everything(void *user) {
         x = pm_reshape(g, pm_transpose(g, x, 0, 1), 2, (int64_t[]){3, 4}); /* each with a copy */
     x = pm_add(g, x, pm_slice(g, pm_const_data(g, PM_F32, 2, (int64_t[]){5000, 4}, big), 0, 0, 3));
     for (int i = 0; i < 20; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "y%d", i);
         pm_output(g, name, pm_transpose(g, x, 0, 1));
     }

@@ -83,6 +83,22 @@ static void neutral_elements_go(void **state) {
     }
 }
 
+/* A kernel that wants its elements side by side keeps the operation that puts them so. */
+static void neutral_elements_stay_where_strides_matter(void **state) {
+    (void)state;
+    check(pm_pass_fold,
+          "%0 = input \"x\" f32[3,4]\n"
+          "%1 = weight \"w\" f32[3,4]\n"
+          "%2 = input \"b\" f32[3,2]\n"
+          "%3 = slice(%2) {axis=1, length=1} f32[3,1]\n"
+          "%4 = reshape(%3) {dims=[3]} f32[3]\n"
+          "%5 = const f32[] data[1]\n"
+          "%6 = mul(%4, %5) f32[3]\n"
+          "%7 = matmul(%0, %1, %6) f32[3,3]\n"
+          "output \"y\" %7\n",
+          NULL);
+}
+
 static void almost_neutral_stays(void **state) {
     (void)state;
     check(fold_and_clean, X "%1 = const f32[] data[1]\n%2 = sub(%1, %0) f32[2,3]\noutput \"y\" %2\n", NULL);
@@ -546,6 +562,7 @@ static void every_allocation_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neutral_elements_go),
+        cmocka_unit_test(neutral_elements_stay_where_strides_matter),
         cmocka_unit_test(almost_neutral_stays),
         cmocka_unit_test(constants_are_computed),
         cmocka_unit_test(unsure_constants_stay),

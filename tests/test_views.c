@@ -98,7 +98,7 @@ static void check_strides(const pm_graph *g, const values *v) {
 static pm_tensor *random_leaf(pm_graph *g, test_rng *r, int n) {
     int64_t dims[PM_MAX_DIMS];
     int32_t words[81];
-    char name[8];
+    char name[24];
     int rank = (int)test_below(r, 5);
     for (int k = 0; k < rank; k++) dims[k] = 1 + (int64_t)test_below(r, 3);
     for (size_t i = 0; i < PM_COUNT(words); i++) words[i] = (int32_t)test_below(r, 3);
@@ -159,7 +159,7 @@ static pm_graph *random_integers(test_rng *r) {
         pool[n] = pm_elems(x) <= MAX_ELEMS ? x : pool[0];
     }
     for (int i = 0; i < 5; i++) {
-        char name[8];
+        char name[24];
         snprintf(name, sizeof name, "y%d", i);
         pm_output(g, name, pool[39 - i]);
     }

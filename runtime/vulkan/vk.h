@@ -6,8 +6,8 @@
  *   vk_pipeline.c  layouts, pipelines                  vk_cache.c     the pipeline cache's file
  *   vk_recorder.c  descriptor sets, command buffers    vk_profiler.c  timestamps
  *   vk_loaded.c    a program: load, run, peek          vk_executor.c  the device, its queue, the vtable
- * Nothing here knows an operation or a model. An executor belongs to one thread at a time; executors share nothing but
- * the loader. */
+ * Nothing here knows an operation or a model. An executor belongs to one thread at a time; executors share
+ * nothing but the loader. */
 #ifndef PM_VK_H
 #define PM_VK_H
 
@@ -28,11 +28,11 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
 #define VK_TRY(call, what) PM_TRY(pm_vk_check(call, what))
 
 /* ---- instance ---- */
-#define PM_VK_INSTANCE_FNS(X)                                                                                          \
-    X(vkDestroyInstance) X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties)                                \
-    X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties)           \
-    X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice)              \
-    X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)                        \
+#define PM_VK_INSTANCE_FNS(X) \
+    X(vkDestroyInstance) X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties) \
+    X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties) \
+    X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) \
+    X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT) \
     X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
@@ -143,7 +143,8 @@ typedef struct pm_vk_executor {
 pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use, const char *name,
                               pm_vk_buffer *out) PM_MUST_USE;
 void pm_vk_buffer_destroy(pm_vk_executor *ex, pm_vk_buffer *b);
-/* Between host and any buffer; both return when `data` may be reused, reading when it is complete. data NULL: zeros. */
+/* Between host and any buffer; both return when `data` may be reused, reading when it is complete.
+ * data NULL: zeros. */
 pm_status pm_vk_upload(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, const void *data,
                        uint64_t bytes) PM_MUST_USE;
 pm_status pm_vk_download(pm_vk_executor *ex, const pm_vk_buffer *from, uint64_t offset, void *data,
@@ -194,13 +195,15 @@ typedef struct pm_vk_loaded {
 
 /* Where slot `slot` lies now. */
 pm_vk_place pm_vk_slot(const pm_vk_loaded *l, uint32_t slot);
-pm_status pm_vk_sets_create(pm_vk_loaded *l) PM_MUST_USE;          /* layout and pool, once */
-pm_status pm_vk_record(pm_vk_loaded *l) PM_MUST_USE;               /* binds and records when the arena moved; else nothing */
+pm_status pm_vk_sets_create(pm_vk_loaded *l) PM_MUST_USE; /* once */
+/* Binds and records when the arena moved; else does nothing. */
+pm_status pm_vk_record(pm_vk_loaded *l) PM_MUST_USE;
 pm_status pm_vk_record_step(pm_vk_loaded *l, uint32_t i) PM_MUST_USE; /* dispatch i alone, into l->step */
 
 pm_status pm_vk_profiler_create(pm_vk_loaded *l) PM_MUST_USE;
 void pm_vk_profiler_reset(const pm_vk_loaded *l, VkCommandBuffer c);
-void pm_vk_profiler_mark(const pm_vk_loaded *l, VkCommandBuffer c, uint32_t mark); /* 2i before, 2i+1 after dispatch i */
+/* mark: 2i before, 2i + 1 after dispatch i. */
+void pm_vk_profiler_mark(const pm_vk_loaded *l, VkCommandBuffer c, uint32_t mark);
 pm_status pm_vk_profiler_read(pm_vk_loaded *l) PM_MUST_USE;
 void pm_vk_profiler_destroy(pm_vk_loaded *l);
 

@@ -24,23 +24,35 @@ void pm_vk_load_device(PFN_vkGetDeviceProcAddr get, VkDevice device, struct Volk
     pthread_mutex_unlock(&lock);
 }
 
+static const struct {
+    VkResult value;
+    const char *name;
+} results[] = {
+    {VK_SUCCESS, "VK_SUCCESS"},
+    {VK_NOT_READY, "VK_NOT_READY"},
+    {VK_TIMEOUT, "VK_TIMEOUT"},
+    {VK_INCOMPLETE, "VK_INCOMPLETE"},
+    {VK_ERROR_OUT_OF_HOST_MEMORY, "VK_ERROR_OUT_OF_HOST_MEMORY"},
+    {VK_ERROR_OUT_OF_DEVICE_MEMORY, "VK_ERROR_OUT_OF_DEVICE_MEMORY"},
+    {VK_ERROR_INITIALIZATION_FAILED, "VK_ERROR_INITIALIZATION_FAILED"},
+    {VK_ERROR_DEVICE_LOST, "VK_ERROR_DEVICE_LOST"},
+    {VK_ERROR_MEMORY_MAP_FAILED, "VK_ERROR_MEMORY_MAP_FAILED"},
+    {VK_ERROR_LAYER_NOT_PRESENT, "VK_ERROR_LAYER_NOT_PRESENT"},
+    {VK_ERROR_EXTENSION_NOT_PRESENT, "VK_ERROR_EXTENSION_NOT_PRESENT"},
+    {VK_ERROR_FEATURE_NOT_PRESENT, "VK_ERROR_FEATURE_NOT_PRESENT"},
+    {VK_ERROR_INCOMPATIBLE_DRIVER, "VK_ERROR_INCOMPATIBLE_DRIVER"},
+    {VK_ERROR_TOO_MANY_OBJECTS, "VK_ERROR_TOO_MANY_OBJECTS"},
+    {VK_ERROR_FRAGMENTED_POOL, "VK_ERROR_FRAGMENTED_POOL"},
+    {VK_ERROR_UNKNOWN, "VK_ERROR_UNKNOWN"},
+    {VK_ERROR_OUT_OF_POOL_MEMORY, "VK_ERROR_OUT_OF_POOL_MEMORY"},
+    {VK_ERROR_FRAGMENTATION, "VK_ERROR_FRAGMENTATION"},
+    {VK_ERROR_INVALID_SHADER_NV, "VK_ERROR_INVALID_SHADER_NV"},
+};
+
 const char *pm_vk_result_name(VkResult r) {
-    switch ((int)r) {
-#define NAME(x)                                                                                              \
-    case x:                                                                                                  \
-        return #x;
-        NAME(VK_SUCCESS)
-        NAME(VK_NOT_READY) NAME(VK_TIMEOUT) NAME(VK_INCOMPLETE) NAME(VK_ERROR_OUT_OF_HOST_MEMORY)
-            NAME(VK_ERROR_OUT_OF_DEVICE_MEMORY) NAME(VK_ERROR_INITIALIZATION_FAILED)
-                NAME(VK_ERROR_DEVICE_LOST) NAME(VK_ERROR_MEMORY_MAP_FAILED) NAME(VK_ERROR_LAYER_NOT_PRESENT)
-                    NAME(VK_ERROR_EXTENSION_NOT_PRESENT) NAME(VK_ERROR_FEATURE_NOT_PRESENT)
-                        NAME(VK_ERROR_INCOMPATIBLE_DRIVER) NAME(VK_ERROR_TOO_MANY_OBJECTS)
-                            NAME(VK_ERROR_FRAGMENTED_POOL) NAME(VK_ERROR_UNKNOWN)
-                                NAME(VK_ERROR_OUT_OF_POOL_MEMORY) NAME(VK_ERROR_FRAGMENTATION)
-                                    NAME(VK_ERROR_INVALID_SHADER_NV)
-#undef NAME
-                                        default : return "an unknown VkResult";
-    }
+    for (size_t i = 0; i < PM_COUNT(results); i++)
+        if (results[i].value == r) return results[i].name;
+    return "an unknown VkResult";
 }
 
 pm_status pm_vk_check(VkResult r, const char *what) {
