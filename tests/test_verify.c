@@ -40,35 +40,49 @@ static void expect_pass(const char *model, const char *device) {
     pm_verify_report_free(&r);
 }
 
+static bool uses(const pm_verify_report *r, pm_kernel k) {
+    for (size_t i = 0; i < r->n_rows; i++)
+        if (!strcmp(r->rows[i].kernel, pm_kernel_get(k)->name)) return true;
+    return false;
+}
+
 /* A broken kernel: found, and the first row out is of that kernel; kernels that were left alone stay within bounds. */
 static void expect_named(const char *model, const char *device, pm_kernel broken) {
     pm_verify_report r;
     const char *name = pm_kernel_get(broken)->name;
     pm_status s = verify(model, device, (int)broken, NULL, &r);
-    bool used = false;
-    for (size_t i = 0; i < r.n_rows; i++) {
-        bool mine = !strcmp(r.rows[i].kernel, name);
-        used = used || mine;
-        if (!mine && r.rows[i].n_out) fail_msg("%s was broken, but %s is out", name, r.rows[i].label);
-    }
-    if (used) {
-        assert_int_equal(s, PM_ERR_VERIFY);
-        assert_true(r.first_out >= 0);
-        assert_string_equal(r.rows[r.first_out].kernel, name);
-        assert_non_null(strstr(pm_error_text(), r.rows[r.first_out].label));
-    } else {
-        assert_int_equal(s, PM_OK);
-    }
+    for (size_t i = 0; i < r.n_rows; i++)
+        if (strcmp(r.rows[i].kernel, name) != 0 && r.rows[i].n_out) fail_msg("%s was broken, but %s is out", name, r.rows[i].label);
+    assert_int_equal(s, PM_ERR_VERIFY);
+    assert_true(r.first_out >= 0);
+    assert_string_equal(r.rows[r.first_out].kernel, name);
+    assert_non_null(strstr(pm_error_text(), r.rows[r.first_out].label));
     pm_verify_report_free(&r);
+}
+
+/* The first of the models that uses a kernel, or NULL. */
+static const char *model_with(pm_kernel k) {
+    static const char *const models[] = {"llama", "gpt2"};
+    for (size_t i = 0; i < PM_COUNT(models); i++) {
+        pm_verify_report r;
+        assert_ok(verify(models[i], "cpu", -1, NULL, &r));
+        bool used = uses(&r, k);
+        pm_verify_report_free(&r);
+        if (used) return models[i];
+    }
+    return NULL;
 }
 
 static void check_device(const char *device) {
     static const char *const models[] = {"gpt2", "llama", "transformer", "bert-mlm"};
+    size_t n_broken = 0;
     for (size_t i = 0; i < PM_COUNT(models); i++) expect_pass(models[i], device);
     for (int k = 0; k < PM_N_KERNELS; k++) {
-        expect_named("llama", device, (pm_kernel)k);
-        expect_named("gpt2", device, (pm_kernel)k);
+        const char *model = model_with((pm_kernel)k);
+        if (model) expect_named(model, device, (pm_kernel)k);
+        n_broken += model != NULL;
     }
+    assert_true(n_broken >= 10); /* all but unary, where and reduce, which fusion leaves no use for here */
 }
 
 static void test_cpu(void **state) {
@@ -82,24 +96,6 @@ static void test_vulkan(void **state) {
     if (!d) skip_because("no device %s: %s", test_device(), pm_error_text());
     pm_device_close(d);
     check_device(test_device());
-}
-
-/* The switch itself is no accident of a model: every kernel is used by one of the two. */
-static void test_kernels_covered(void **state) {
-    (void)state;
-    static const char *const models[] = {"gpt2", "llama"};
-    bool used[PM_N_KERNELS] = {false};
-    for (size_t i = 0; i < PM_COUNT(models); i++) {
-        pm_verify_report r;
-        assert_ok(verify(models[i], "cpu", -1, NULL, &r));
-        for (size_t row = 0; row < r.n_rows; row++)
-            for (int k = 0; k < PM_N_KERNELS; k++) used[k] = used[k] || !strcmp(r.rows[row].kernel, pm_kernel_get((pm_kernel)k)->name);
-        pm_verify_report_free(&r);
-    }
-    static const pm_kernel needed[] = {PM_KERNEL_BINARY, PM_KERNEL_SOFTMAX, PM_KERNEL_LAYER_NORM, PM_KERNEL_RMS_NORM, PM_KERNEL_MATMUL,
-                                       PM_KERNEL_ATTENTION, PM_KERNEL_GATHER, PM_KERNEL_CACHE_WRITE, PM_KERNEL_ROTARY, PM_KERNEL_ARGMAX};
-    for (size_t i = 0; i < PM_COUNT(needed); i++)
-        if (!used[needed[i]]) fail_msg("no model of this test uses %s", pm_kernel_get(needed[i])->name);
 }
 
 /* The offender's tensors: NumPy files, got and want differing in one place. */
@@ -133,7 +129,6 @@ static void test_dump(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu), cmocka_unit_test(test_vulkan), cmocka_unit_test(test_kernels_covered),
-                                       cmocka_unit_test(test_dump)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu), cmocka_unit_test(test_vulkan), cmocka_unit_test(test_dump)};
     return run_all_tests(tests);
 }
