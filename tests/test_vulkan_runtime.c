@@ -1,11 +1,11 @@
 /* The Vulkan executor on this machine's device: loading, replaying, the shared arena, limits, cuts, staging,
- * the pipeline cache, the validation layer. What the kernels compute is tested in test_ops_vulkan.c. */
+ * the pipeline cache, programs that are refused. What the kernels compute is tested in test_ops_vulkan.c. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "graph/compile.h"
-#include "runtime/executor.h"
+#include "runtime/vulkan/vk.h"
 #include "tests/support.h"
 #include "tests/support_memory.h"
 
@@ -392,27 +392,10 @@ static void test_damaged_cache_is_ignored(void **state) {
     assert_int_equal(rmdir(base), 0);
 }
 
-/* ---- the validation layer ---- */
-
-/* NULL after saying why. */
-static pm_executor *open_validated(pm_executor_options o) {
-    o.validate = o.no_cache = true;
-    pm_executor *plain = open_device((pm_executor_options){0}), *ex = NULL;
-    pm_executor_close(plain);
-    if (plain && pm_executor_open(test_device(), &o, &ex) != PM_OK) {
-        if (!strstr(pm_error_text(), "VK_LAYER_KHRONOS_validation")) fail_msg("%s", pm_error_text());
-        return NULL;
-    }
-    return ex;
-}
-
-#define OPEN_VALIDATED(name, ...)                                                                            \
-    pm_executor *name = open_validated((pm_executor_options){__VA_ARGS__});                                  \
-    if (!name) skip_because("no Vulkan device, or no validation layer, on this machine")
-
-static void test_validation_is_silent(void **state) {
+/* All at once: timed, cut into many submissions, an arena that grew under a loaded program, single steps. */
+static void test_timed_cut_and_grown(void **state) {
     (void)state;
-    OPEN_VALIDATED(ex, .submit_cost = 1, .profile = true);
+    OPEN(ex, .submit_cost = 1, .profile = true);
     loaded_case small, large;
     case_load(&small, ex, ROWS);
     case_load(&large, ex, 700);
@@ -424,37 +407,85 @@ static void test_validation_is_silent(void **state) {
     case_free(&small);
     case_free(&large);
     check_staging(ex);
-    assert_string_equal(pm_executor_messages(ex), "");
     pm_executor_close(ex);
 }
 
-static void test_validation_is_silent_when_spoiling(void **state) {
-    (void)state;
-    OPEN_VALIDATED(ex, .broken_kernel = 1 + PM_KERNEL_MATMUL);
-    loaded_case c;
-    case_load(&c, ex, ROWS);
-    assert_true(case_error(&c) > 1);
-    case_free(&c);
-    assert_string_equal(pm_executor_messages(ex), "");
-    pm_executor_close(ex);
+/* ---- programs that the compiler would not make ---- */
+
+static void set_no_bindings(pm_dispatch *d) {
+    d->n_bindings = 0;
+}
+static void set_few_bindings(pm_dispatch *d) {
+    d->n_bindings--;
+}
+static void set_few_parameters(pm_dispatch *d) {
+    d->param_bytes -= 4;
+}
+static void set_other_kernel(pm_dispatch *d) {
+    d->variant = PM_VARIANT_ATTENTION_F32_F32_TILED;
+}
+static void set_empty_range(pm_dispatch *d) {
+    d->bindings[0].bytes = 0;
+}
+static void set_far_range(pm_dispatch *d) {
+    d->bindings[0].offset = 1ull << 40;
+}
+static void set_odd_range(pm_dispatch *d) {
+    d->bindings[0].offset = 1;
 }
 
-/* The negative control: a barrier that is missing is reported, and the run fails. */
-static void test_validation_sees_a_missing_barrier(void **state) {
+static void test_wrong_programs_are_refused(void **state) {
     (void)state;
-    OPEN_VALIDATED(ex, .n_threads = 0);
-    pm_program *p;
-    pm_loaded *l = NULL;
-    assert_ok(compile(pm_executor_caps(ex), ROWS, &p));
+    OPEN(ex, .n_threads = 0);
+    static void (*const changes[])(pm_dispatch *) = {set_no_bindings,  set_few_bindings, set_few_parameters,
+                                                     set_other_kernel, set_empty_range,  set_far_range,
+                                                     set_odd_range};
     assert_ok(pm_executor_put(ex, "w", NULL, WIDTH * WIDTH * 4));
-    for (uint32_t i = 0; i < p->n_dispatches; i++) p->dispatches[i].barrier = false;
-    assert_true(p->n_dispatches > 1);
-    assert_ok(pm_executor_load(ex, p, &l));
-    assert_int_equal(pm_loaded_run(l), PM_ERR_OTHER);
-    assert_true(stats_of(ex).n_messages > 0);
-    assert_non_null(strstr(pm_executor_messages(ex), "SYNC-HAZARD"));
-    pm_loaded_unload(l);
-    pm_program_destroy(p);
+    for (size_t i = 0; i < PM_COUNT(changes); i++) {
+        pm_program *p;
+        pm_loaded *l = NULL;
+        assert_ok(compile(pm_executor_caps(ex), ROWS, &p));
+        changes[i](&p->dispatches[0]);
+        assert_int_equal(pm_executor_load(ex, p, &l), PM_ERR_OTHER);
+        assert_non_null(strstr(pm_error_text(), "load: program 'two'"));
+        pm_loaded_unload(l);
+        pm_program_destroy(p);
+    }
+    pm_executor_close(ex);
+}
+
+/* Dropped tensors leave gaps, which others of any size take: the store does not grow by coming and going. */
+static void test_store_reuses_room(void **state) {
+    (void)state;
+    OPEN(ex, .n_threads = 0);
+    enum { N = 32, WORDS = 40000 };
+    static uint32_t data[N][WORDS], back[WORDS];
+    char name[24];
+    test_rng r = {3};
+    uint64_t most = 0;
+    size_t words[N] = {0};
+    for (int round = 0; round < 2000; round++) {
+        size_t i = test_below(&r, N);
+        (void)snprintf(name, sizeof name, "t%zu", i);
+        if (words[i]) {
+            assert_ok(pm_executor_get(ex, name, back, words[i] * 4));
+            assert_memory_equal(back, data[i], words[i] * 4);
+            pm_executor_drop(ex, name);
+            words[i] = 0;
+        } else {
+            words[i] = 1 + test_below(&r, WORDS);
+            for (size_t w = 0; w < words[i]; w++) data[i][w] = (uint32_t)test_random(&r);
+            assert_ok(pm_executor_put(ex, name, data[i], words[i] * 4));
+        }
+        uint64_t bytes = ((pm_vk_executor *)ex)->store.block_bytes;
+        if (bytes > most) most = bytes;
+    }
+    assert_true(most <= 2 * N * WORDS * 4);
+    for (size_t i = 0; i < N; i++) {
+        (void)snprintf(name, sizeof name, "t%zu", i);
+        if (words[i]) pm_executor_drop(ex, name);
+    }
+    assert_int_equal(((pm_vk_executor *)ex)->store.block_bytes, 0);
     pm_executor_close(ex);
 }
 
@@ -500,9 +531,9 @@ int main(void) {
         cmocka_unit_test(test_broken_kernel_is_broken),
         cmocka_unit_test(test_missing_weight),
         cmocka_unit_test(test_damaged_cache_is_ignored),
-        cmocka_unit_test(test_validation_is_silent),
-        cmocka_unit_test(test_validation_is_silent_when_spoiling),
-        cmocka_unit_test(test_validation_sees_a_missing_barrier),
+        cmocka_unit_test(test_timed_cut_and_grown),
+        cmocka_unit_test(test_wrong_programs_are_refused),
+        cmocka_unit_test(test_store_reuses_room),
         cmocka_unit_test(test_failed_allocations),
     };
     return run_all_tests(tests);

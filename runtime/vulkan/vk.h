@@ -15,8 +15,10 @@
 
 #include "runtime/executor.h"
 
-#define PM_VK_BLOCK_BYTES (64ull << 20)   /* weights and states are cut from blocks of this size */
+#define PM_VK_FIRST_BLOCK_BYTES (4ull << 20) /* weights and states are cut from blocks: the first is small, */
+#define PM_VK_BLOCK_BYTES (64ull << 20) /* each later one as large as all before it, up to this */
 #define PM_VK_STAGING_BYTES (16ull << 20) /* two halves */
+#define PM_VK_UNWRITTEN 0x7e967699u /* 1e38f: new memory holds it, so that what nobody wrote is no zero */
 #define PM_VK_WAIT_NS 60000000000ull      /* for one submission of a GPU */
 
 /* ---- loader ---- */
@@ -45,6 +47,7 @@ typedef struct pm_vk_instance {
 /* ex: where messages of the validation layer go; only used with `validate`. The loader must be ready. */
 pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *out) PM_MUST_USE;
 void pm_vk_instance_destroy(pm_vk_instance *in);
+void pm_vk_messenger_destroy(pm_vk_instance *in); /* alone */
 
 /* ---- physical devices ---- */
 typedef struct pm_vk_gpu {
@@ -83,23 +86,30 @@ typedef struct pm_vk_staging {
     VkCommandBuffer commands[2];
     VkFence fences[2];
     bool pending[2]; /* the fence of this half is on its way */
-    uint32_t next;
+    bool open;       /* commands are gathered in half `half`, not yet submitted */
+    uint32_t half;
+    uint64_t used;   /* bytes of the open half */
 } pm_vk_staging;
 
 /* ---- store ---- */
-typedef struct pm_vk_store_block {
-    pm_vk_buffer buffer; /* handle NULL: this place in the table is free */
-    uint64_t used;
-    uint32_t n_tensors;  /* live ones; the block is freed with the last */
-} pm_vk_store_block;
+typedef struct pm_vk_taken {
+    uint64_t offset, end;
+} pm_vk_taken;
+typedef struct pm_vk_store_block pm_vk_store_block;
+struct pm_vk_store_block { /* freed with its last tensor */
+    pm_vk_store_block *next;
+    pm_vk_buffer buffer;
+    pm_vk_taken *taken; /* by tensors; in the order of offset, apart */
+    size_t n_taken, cap_taken;
+};
 typedef struct pm_vk_tensor {
-    char *name; /* NULL: dropped, its room can be taken by a tensor of the same size */
+    char *name;
     pm_vk_store_block *block;
-    uint64_t offset, bytes, reserved;
+    uint64_t offset, bytes;
 } pm_vk_tensor;
 typedef struct pm_vk_store {
-    pm_vk_store_block **blocks; /* pointers: places in them stay valid while the table grows */
-    size_t n_blocks, cap_blocks;
+    pm_vk_store_block *blocks;
+    uint64_t block_bytes; /* of all of them */
     pm_vk_tensor *tensors;
     size_t n_tensors, cap_tensors;
 } pm_vk_store;
@@ -137,19 +147,23 @@ typedef struct pm_vk_executor {
     pm_vk_store store;
     pm_vk_arena arena;
     pm_vk_pipelines pipelines;
-    bool lost;
+    bool lost; /* nothing is submitted any more */
+    bool hung; /* lost, and what was submitted may still run: its objects are leaked, never destroyed */
 } pm_vk_executor;
 
 pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use, const char *name,
                               pm_vk_buffer *out) PM_MUST_USE;
 void pm_vk_buffer_destroy(pm_vk_executor *ex, pm_vk_buffer *b);
-/* Between host and any buffer; both return when `data` may be reused, reading when it is complete.
- * data NULL: zeros. */
+/* Between host and any buffer; both return when `data` may be reused, reading when it is complete. What is
+ * uploaded and filled is gathered: pm_vk_staging_submit comes before the commands that read it. */
 pm_status pm_vk_upload(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, const void *data,
                        uint64_t bytes) PM_MUST_USE;
+pm_status pm_vk_fill(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, uint64_t bytes,
+                     uint32_t word) PM_MUST_USE; /* offset, bytes: whole words */
 pm_status pm_vk_download(pm_vk_executor *ex, const pm_vk_buffer *from, uint64_t offset, void *data,
                          uint64_t bytes) PM_MUST_USE;
-pm_status pm_vk_staging_flush(pm_vk_executor *ex) PM_MUST_USE; /* waits for what was uploaded */
+pm_status pm_vk_staging_submit(pm_vk_executor *ex) PM_MUST_USE; /* what was gathered */
+pm_status pm_vk_staging_flush(pm_vk_executor *ex) PM_MUST_USE;  /* submits, and waits for all of it */
 void pm_vk_staging_destroy(pm_vk_executor *ex);
 void pm_vk_name(pm_vk_executor *ex, VkObjectType type, uint64_t handle, const char *name);
 /* Everything before it, then everything after it: of compute, transfers and, at the end, the host. */
@@ -157,6 +171,8 @@ void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c);
 /* Submits one command buffer; the fence (or none) is signalled when all submitted so far is done. */
 pm_status pm_vk_submit(pm_vk_executor *ex, VkCommandBuffer c, VkFence fence) PM_MUST_USE;
 pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) PM_MUST_USE;
+/* After a failure: waits for what was submitted without a fence. */
+void pm_vk_drain(pm_vk_executor *ex);
 
 pm_status pm_vk_store_put(pm_executor *ex, const char *name, const void *data, uint64_t bytes) PM_MUST_USE;
 pm_status pm_vk_store_get(pm_executor *ex, const char *name, void *data, uint64_t bytes) PM_MUST_USE;

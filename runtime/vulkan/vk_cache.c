@@ -2,6 +2,7 @@
  * checksum of ours and the device's identity is compared before the driver sees them. */
 #include "runtime/vulkan/vk_cache.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,8 +95,9 @@ static void make_folders(char *path) {
 }
 
 void pm_vk_cache_write(const char *path, const void *data, size_t bytes) {
+    static atomic_uint n_written; /* executors of several threads may write the same file */
     pm_text t = {0};
-    pm_text_add(&t, "%s.%ld", path, (long)getpid());
+    pm_text_add(&t, "%s.%ld-%u", path, (long)getpid(), atomic_fetch_add(&n_written, 1u));
     if (pm_text_status(&t) == PM_OK && bytes <= MAX_BYTES) {
         make_folders(t.data);
         FILE *f = fopen(t.data, "wb");

@@ -202,8 +202,11 @@ pm_status pm_vk_gpus(const pm_vk_instance *in, pm_vk_gpu **out, size_t *out_n) {
     *out = NULL;
     *out_n = 0;
     uint32_t n = 0;
+    VkResult counted = in->vkEnumeratePhysicalDevices(in->handle, &n, NULL);
     /* With no driver at all the loader answers VK_ERROR_INITIALIZATION_FAILED: no devices, not a failure. */
-    if (in->vkEnumeratePhysicalDevices(in->handle, &n, NULL) != VK_SUCCESS) n = 0;
+    if (counted == VK_ERROR_INITIALIZATION_FAILED) n = 0;
+    else if (counted != VK_SUCCESS)
+        return pm_raise(PM_ERR_DEVICE, "vkEnumeratePhysicalDevices: %s", pm_vk_result_name(counted));
     VkPhysicalDevice *handles = pm_calloc(n, sizeof(VkPhysicalDevice));
     pm_vk_gpu *all = pm_calloc(n, sizeof *all);
     pm_status s = handles && all ? PM_OK : PM_ERR_MEMORY;

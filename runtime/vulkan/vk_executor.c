@@ -2,6 +2,8 @@
  * features: the baseline kernels need none. */
 #include "runtime/vulkan/vk.h"
 
+#include <stdio.h>
+
 static const pm_executor_vtable vtable;
 
 void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c) {
@@ -27,6 +29,14 @@ pm_status pm_vk_submit(pm_vk_executor *ex, VkCommandBuffer c, VkFence fence) {
     return check_lost(ex, pm_vk_check(ex->d.vkQueueSubmit(ex->queue, 1, &info, fence), "vkQueueSubmit"));
 }
 
+void pm_vk_drain(pm_vk_executor *ex) {
+    if (ex->hung) return;
+    VkResult r = ex->d.vkQueueWaitIdle(ex->queue);
+    if (r == VK_SUCCESS) return;
+    ex->lost = true;
+    ex->hung = r != VK_ERROR_DEVICE_LOST; /* the work of a lost device counts as done */
+}
+
 pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) {
     if (ex->lost) return pm_raise(PM_ERR_LOST, "wait: device %s was lost before", ex->base.caps.name);
     bool software = ex->base.caps.type == PM_DEVICE_SOFTWARE_GPU; /* as slow as it likes: it cannot hang */
@@ -35,11 +45,15 @@ pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) {
     VkResult r = ex->d.vkWaitForFences(ex->device, 1, &fence, VK_TRUE, timeout);
     ex->base.stats.device_ns += pm_now_ns() - start;
     if (r == VK_TIMEOUT) {
-        ex->lost = true;
+        ex->lost = ex->hung = true;
         return pm_raise(PM_ERR_LOST, "wait: device %s did not finish within %llu s", ex->base.caps.name,
                         (unsigned long long)(timeout / 1000000000));
     }
-    PM_TRY(check_lost(ex, pm_vk_check(r, "vkWaitForFences")));
+    if (r != VK_SUCCESS) {
+        pm_vk_drain(ex);
+        ex->lost = true; /* the fence is in an unknown state */
+        return pm_vk_check(r, "vkWaitForFences");
+    }
     return pm_vk_check(ex->d.vkResetFences(ex->device, 1, &fence), "vkResetFences");
 }
 
@@ -84,20 +98,27 @@ static void apply_options(pm_vk_executor *ex) {
     *c = ex->gpu.caps;
     if (o->max_block_bytes && o->max_block_bytes < c->max_block_bytes)
         c->max_block_bytes = o->max_block_bytes;
-    if (o->submit_cost) c->submit_cost = o->submit_cost;
+    if (o->submit_cost && (c->submit_cost == 0 || o->submit_cost < c->submit_cost)) /* 0: no limit */
+        c->submit_cost = o->submit_cost;
 }
 
 static void close_executor(pm_executor *base) {
     pm_vk_executor *ex = (pm_vk_executor *)base;
+    if (ex->device && !ex->hung) (void)ex->d.vkDeviceWaitIdle(ex->device); /* a lost device is idle */
     if (ex->device) {
-        (void)ex->d.vkDeviceWaitIdle(ex->device); /* a lost device is idle */
         pm_vk_staging_destroy(ex);
         pm_vk_pipelines_destroy(ex);
         pm_vk_arena_destroy(ex);
         pm_vk_store_destroy(ex);
-        ex->d.vkDestroyDevice(ex->device, NULL);
     }
-    pm_vk_instance_destroy(&ex->in);
+    /* Commands of a hung device may still run, and waiting for them may never end. Destroying what they use is
+     * undefined, so the device, its objects and its instance are leaked: the process has them until it ends,
+     * and only memory of the host is freed here and in the functions above. */
+    if (ex->device && !ex->hung) ex->d.vkDestroyDevice(ex->device, NULL);
+    if (ex->hung)
+        pm_vk_messenger_destroy(&ex->in); /* it would write into this executor */
+    else
+        pm_vk_instance_destroy(&ex->in);
     pm_text_free(&base->messages);
     pm_free(ex);
 }
@@ -128,6 +149,7 @@ pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_not
     *out_caps = NULL;
     *out_n = 0;
     *out_note = "";
+    static _Thread_local char note[256]; /* read before this thread lists again */
     pm_vk_gpu *gpus = NULL;
     size_t n = 0;
     if (!pm_vk_loader_ready()) {
@@ -135,11 +157,12 @@ pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_not
     } else {
         pm_vk_instance in;
         pm_status s = pm_vk_instance_create(false, NULL, &in); /* with no driver at all this fails already */
-        if (s == PM_ERR_MEMORY) return s;
         if (s == PM_OK) s = pm_vk_gpus(&in, &gpus, &n);
         pm_vk_instance_destroy(&in);
         if (s == PM_ERR_MEMORY) return s;
-        if (n == 0) *out_note = "no Vulkan 1.1 driver with a compute queue on this machine";
+        if (s != PM_OK)
+            (void)snprintf(note, sizeof note, "no Vulkan on this machine: %s", pm_error_text());
+        *out_note = s != PM_OK ? note : n ? "" : "no Vulkan 1.1 driver with a compute queue on this machine";
     }
     pm_caps *caps = pm_calloc(n, sizeof *caps);
     if (!caps) {

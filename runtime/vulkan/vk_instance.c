@@ -90,7 +90,9 @@ pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *
                                        .ppEnabledLayerNames = layers,
                                        .enabledExtensionCount = n,
                                        .ppEnabledExtensionNames = extensions};
-    VK_TRY(vkCreateInstance(&info, NULL, &out->handle), "vkCreateInstance");
+    VkResult r = vkCreateInstance(&info, NULL, &out->handle);
+    if (r != VK_SUCCESS) /* whichever: the device cannot be had, and other executors can */
+        return pm_raise(PM_ERR_DEVICE, "vkCreateInstance: %s", pm_vk_result_name(r));
     load_functions(out);
     out->debug_utils = validate;
     if (!validate) return PM_OK;
@@ -101,9 +103,14 @@ pm_status pm_vk_instance_create(bool validate, pm_executor *ex, pm_vk_instance *
     return s;
 }
 
+void pm_vk_messenger_destroy(pm_vk_instance *in) {
+    if (in->messenger) in->vkDestroyDebugUtilsMessengerEXT(in->handle, in->messenger, NULL);
+    in->messenger = VK_NULL_HANDLE;
+}
+
 void pm_vk_instance_destroy(pm_vk_instance *in) {
     if (!in->handle) return;
-    if (in->messenger) in->vkDestroyDebugUtilsMessengerEXT(in->handle, in->messenger, NULL);
+    pm_vk_messenger_destroy(in);
     in->vkDestroyInstance(in->handle, NULL);
     *in = (pm_vk_instance){0};
 }

@@ -33,16 +33,27 @@ static pm_status check_range(const pm_program *p, const pm_range *r, const char 
                     (unsigned long long)limit);
 }
 
+/* Whether the shader takes what the dispatch gives. */
+static bool is_consistent(const pm_dispatch *d) {
+    if ((unsigned)d->kernel >= PM_N_KERNELS || (unsigned)d->variant >= PM_N_VARIANTS) return false;
+    const pm_kernel_info *k = pm_kernel_get(d->kernel);
+    return pm_variant_get(d->variant)->kernel == d->kernel && d->n_bindings == k->n_bindings &&
+           d->n_bindings <= PM_MAX_BINDINGS && d->param_bytes == k->param_bytes &&
+           d->param_bytes <= PM_MAX_PARAM_BYTES && d->param_bytes % 4 == 0;
+}
+
 static pm_status check_dispatch(const pm_vk_executor *ex, const pm_program *p, const pm_dispatch *d) {
     const pm_caps *c = &ex->base.caps;
     const char *label = d->label ? d->label : "a dispatch";
-    if ((unsigned)d->kernel >= PM_N_KERNELS || (unsigned)d->variant >= PM_N_VARIANTS || d->n_bindings == 0 ||
-        d->n_bindings > PM_MAX_BINDINGS || d->param_bytes > PM_MAX_PARAM_BYTES || d->param_bytes % 4 != 0)
+    if (!is_consistent(d))
         return pm_raise(PM_ERR_OTHER,
                         "load: program '%s', %s: kernel %d, variant %d, %u bindings, %u parameter bytes",
                         p->name, label, (int)d->kernel, (int)d->variant, d->n_bindings, d->param_bytes);
     for (uint32_t b = 0; b < d->n_bindings; b++) {
         PM_TRY(check_range(p, &d->bindings[b], label));
+        if (d->bindings[b].bytes == 0)
+            return pm_raise(PM_ERR_OTHER, "load: program '%s', %s, binding %u: 0 bytes, expected some", p->name,
+                            label, b);
         if (d->bindings[b].offset % c->binding_alignment != 0 || d->bindings[b].bytes > c->max_binding_bytes)
             return pm_raise(
                 PM_ERR_OTHER,
@@ -81,7 +92,8 @@ static pm_status find_external(pm_vk_loaded *l, const pm_external *e, pm_vk_plac
     if (e->kind == PM_EXTERNAL_PARAMS) {
         PM_TRY(pm_vk_buffer_create(ex, e->bytes, PM_VK_USE_UPLOAD, "params", &l->params));
         *out = (pm_vk_place){&l->params, 0, e->bytes};
-        return pm_vk_upload(ex, &l->params, 0, NULL, e->bytes);
+        memset(l->params.mapped, 0, (size_t)l->params.bytes);
+        return PM_OK;
     }
     if (!pm_vk_store_find(ex, e->name, out))
         return pm_raise(PM_ERR_USAGE, "load: program '%s' uses the tensor '%s', which is not on %s", p->name,
@@ -106,8 +118,7 @@ static pm_status create_io(pm_vk_loaded *l, const pm_io *io, uint32_t n, pm_vk_u
     bool in = use == PM_VK_USE_UPLOAD;
     pm_vk_buffer *b = in ? &l->inputs : &l->outputs;
     PM_TRY(pm_vk_buffer_create(vk(l), bytes, use, in ? "inputs" : "outputs", b));
-    memset(b->mapped, 0, (size_t)b->bytes); /* an input that is never written is zeros */
-    return PM_OK;
+    return pm_vk_fill(vk(l), b, 0, b->bytes, PM_VK_UNWRITTEN);
 }
 
 static pm_status create_commands(pm_vk_loaded *l) {
@@ -153,7 +164,8 @@ static pm_status fill(pm_vk_loaded *l) {
     PM_TRY(create_commands(l));
     PM_TRY(pm_vk_profiler_create(l));
     PM_TRY(pm_vk_sets_create(l));
-    return pm_vk_record(l);
+    PM_TRY(pm_vk_record(l));
+    return pm_vk_staging_submit(ex);
 }
 
 pm_status pm_vk_load(pm_executor *base, const pm_program *p, pm_loaded **out) {
@@ -177,9 +189,11 @@ void pm_vk_unload(pm_loaded *base) {
     pm_vk_executor *ex = vk(l);
     if (pm_vk_staging_flush(ex) != PM_OK) ex->lost = true; /* constants may be on their way */
     pm_vk_profiler_destroy(l);
-    if (l->fence) ex->d.vkDestroyFence(ex->device, l->fence, NULL);
-    if (l->pool) ex->d.vkDestroyCommandPool(ex->device, l->pool, NULL);
-    if (l->descriptors) ex->d.vkDestroyDescriptorPool(ex->device, l->descriptors, NULL);
+    if (!ex->hung) { /* else see close_executor */
+        if (l->fence) ex->d.vkDestroyFence(ex->device, l->fence, NULL);
+        if (l->pool) ex->d.vkDestroyCommandPool(ex->device, l->pool, NULL);
+        if (l->descriptors) ex->d.vkDestroyDescriptorPool(ex->device, l->descriptors, NULL);
+    }
     pm_vk_buffer_destroy(ex, &l->constants);
     pm_vk_buffer_destroy(ex, &l->params);
     pm_vk_buffer_destroy(ex, &l->inputs);
@@ -226,8 +240,14 @@ pm_status pm_vk_run(pm_loaded *base) {
     pm_vk_executor *ex = vk(l);
     uint64_t start = pm_now_ns(), waited = ex->base.stats.device_ns;
     PM_TRY(pm_vk_record(l));
-    for (uint32_t i = 0; i < l->n_submits; i++)
-        PM_TRY(pm_vk_submit(ex, l->commands[i], i + 1 == l->n_submits ? l->fence : VK_NULL_HANDLE));
+    PM_TRY(pm_vk_staging_submit(ex));
+    for (uint32_t i = 0; i < l->n_submits; i++) {
+        pm_status s = pm_vk_submit(ex, l->commands[i], i + 1 == l->n_submits ? l->fence : VK_NULL_HANDLE);
+        if (s != PM_OK) {
+            pm_vk_drain(ex); /* those before it are under way */
+            return s;
+        }
+    }
     PM_TRY(pm_vk_wait(ex, l->fence, l->n_submits));
     PM_TRY(pm_vk_profiler_read(l));
     ex->base.stats.n_runs++;
@@ -238,6 +258,7 @@ pm_status pm_vk_run(pm_loaded *base) {
 pm_status pm_vk_step(pm_loaded *base, uint32_t dispatch) {
     pm_vk_loaded *l = vkl(base);
     PM_TRY(pm_vk_record_step(l, dispatch));
+    PM_TRY(pm_vk_staging_submit(vk(l)));
     PM_TRY(pm_vk_submit(vk(l), l->step, l->fence));
     PM_TRY(pm_vk_wait(vk(l), l->fence, 1));
     return check_messages(base->executor);

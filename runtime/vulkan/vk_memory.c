@@ -85,7 +85,7 @@ fail:
 }
 
 void pm_vk_buffer_destroy(pm_vk_executor *ex, pm_vk_buffer *b) {
-    if (b->handle) ex->d.vkDestroyBuffer(ex->device, b->handle, NULL);
-    if (b->memory) ex->d.vkFreeMemory(ex->device, b->memory, NULL); /* unmaps */
+    if (b->handle && !ex->hung) ex->d.vkDestroyBuffer(ex->device, b->handle, NULL);
+    if (b->memory && !ex->hung) ex->d.vkFreeMemory(ex->device, b->memory, NULL); /* unmaps */
     *b = (pm_vk_buffer){0};
 }

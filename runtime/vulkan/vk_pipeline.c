@@ -68,12 +68,13 @@ static void save_cache(pm_vk_executor *ex) {
 
 void pm_vk_pipelines_destroy(pm_vk_executor *ex) {
     pm_vk_pipelines *ps = &ex->pipelines;
-    if (ps->cache) {
+    if (ps->cache && !ex->hung) {
         save_cache(ex);
         ex->d.vkDestroyPipelineCache(ex->device, ps->cache, NULL);
     }
-    for (size_t i = 0; i < ps->n; i++) ex->d.vkDestroyPipeline(ex->device, ps->all[i].handle, NULL);
-    for (uint32_t n = 1; n <= PM_MAX_BINDINGS; n++) {
+    for (size_t i = 0; i < ps->n && !ex->hung; i++)
+        ex->d.vkDestroyPipeline(ex->device, ps->all[i].handle, NULL);
+    for (uint32_t n = 1; n <= PM_MAX_BINDINGS && !ex->hung; n++) {
         if (ps->layouts[n]) ex->d.vkDestroyPipelineLayout(ex->device, ps->layouts[n], NULL);
         if (ps->set_layouts[n]) ex->d.vkDestroyDescriptorSetLayout(ex->device, ps->set_layouts[n], NULL);
     }

@@ -1,5 +1,5 @@
-/* Timestamps around each dispatch of a loaded program, when asked for and the queue has them. Dispatches that
- * may overlap share their time: the sum can exceed the run. */
+/* Timestamps around each dispatch of a loaded program, when asked for and the queue has them. The recorder
+ * then puts a barrier between any two dispatches, so that no two share their time. */
 #include "runtime/vulkan/vk.h"
 
 static pm_vk_executor *vk(const pm_vk_loaded *l) {
@@ -47,7 +47,7 @@ pm_status pm_vk_profiler_read(pm_vk_loaded *l) {
 }
 
 void pm_vk_profiler_destroy(pm_vk_loaded *l) {
-    if (l->queries) vk(l)->d.vkDestroyQueryPool(vk(l)->device, l->queries, NULL);
+    if (l->queries && !vk(l)->hung) vk(l)->d.vkDestroyQueryPool(vk(l)->device, l->queries, NULL);
     pm_free(l->times_ns);
     pm_free(l->ticks);
 }

@@ -1,7 +1,7 @@
 /* Descriptor sets and command buffers of a loaded program: made once and replayed, and made again only when
  * the arena moved. One command buffer a submission; each begins by waiting for all that was submitted before
  * it, so that replays need no semaphore. Barriers between dispatches stand where the program says, nowhere
- * else. */
+ * else, except when dispatches are timed. */
 #include "runtime/vulkan/vk.h"
 
 static pm_vk_executor *vk(const pm_vk_loaded *l) {
@@ -88,10 +88,9 @@ static void bind(pm_vk_loaded *l) {
         VkDescriptorBufferInfo buffers[PM_MAX_BINDINGS];
         for (uint32_t b = 0; b < d->n_bindings; b++) {
             pm_vk_place at = pm_vk_slot(l, d->bindings[b].slot);
-            uint64_t bytes = d->bindings[b].bytes;
             buffers[b] = (VkDescriptorBufferInfo){.buffer = at.buffer->handle,
                                                   .offset = at.offset + d->bindings[b].offset,
-                                                  .range = bytes ? bytes : 4};
+                                                  .range = d->bindings[b].bytes};
         }
         const VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
                                             .dstSet = l->sets[i],
@@ -193,7 +192,7 @@ static pm_status record_all(pm_vk_loaded *l) {
             PM_TRY(end(l, l->commands[n], false));
             n++;
             PM_TRY(begin(l, l->commands[n]));
-        } else if (p->dispatches[i].barrier && i > 0) {
+        } else if ((p->dispatches[i].barrier || l->queries) && i > 0) {
             compute_barrier(vk(l), l->commands[n]);
         }
         pm_vk_profiler_mark(l, l->commands[n], 2 * i);

@@ -1,6 +1,7 @@
 /* Bytes between the host and any buffer: by the host itself where the buffer is mapped, else through the
- * staging ring. The ring has two halves, so that the host fills one while the device empties the other.
- * Upload and download stand between runs: no command of a program is under way. */
+ * staging ring. The ring has two halves: the host gathers small pieces in one, which is submitted when it is full
+ * or when a program is about to run, while the device empties the other. Nothing here happens while commands of a
+ * program are under way. */
 #include "runtime/vulkan/vk.h"
 
 #include <string.h>
@@ -35,9 +36,9 @@ fail:
 
 void pm_vk_staging_destroy(pm_vk_executor *ex) {
     pm_vk_staging *st = &ex->staging;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2 && !ex->hung; i++)
         if (st->fences[i]) ex->d.vkDestroyFence(ex->device, st->fences[i], NULL);
-    if (st->pool) ex->d.vkDestroyCommandPool(ex->device, st->pool, NULL);
+    if (st->pool && !ex->hung) ex->d.vkDestroyCommandPool(ex->device, st->pool, NULL);
     pm_vk_buffer_destroy(ex, &st->ring);
     *st = (pm_vk_staging){0};
 }
@@ -45,90 +46,104 @@ void pm_vk_staging_destroy(pm_vk_executor *ex) {
 static pm_status wait_half(pm_vk_executor *ex, uint32_t half) {
     pm_vk_staging *st = &ex->staging;
     if (!st->pending[half]) return PM_OK;
-    PM_TRY(pm_vk_wait(ex, st->fences[half], 1));
-    st->pending[half] = false;
-    return PM_OK;
+    st->pending[half] = false; /* a wait that fails leaves a lost device */
+    return pm_vk_wait(ex, st->fences[half], 1);
 }
 
-pm_status pm_vk_staging_flush(pm_vk_executor *ex) {
-    PM_TRY(wait_half(ex, 0));
-    return wait_half(ex, 1);
-}
-
-/* The next half, free to be used. */
-static pm_status next_half(pm_vk_executor *ex, uint32_t *out) {
-    *out = ex->staging.next;
-    ex->staging.next ^= 1;
-    return wait_half(ex, *out);
-}
-
-/* Copies, or with `from` NULL zeroes, in the half's command buffer. */
-static pm_status send(pm_vk_executor *ex, uint32_t half, VkBuffer from, VkBuffer to,
-                      const VkBufferCopy *copy) {
+pm_status pm_vk_staging_submit(pm_vk_executor *ex) {
     pm_vk_staging *st = &ex->staging;
-    VkCommandBuffer c = st->commands[half];
-    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                            .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    VK_TRY(ex->d.vkBeginCommandBuffer(c, &begin), "vkBeginCommandBuffer");
-    pm_vk_full_barrier(ex, c);
-    if (from)
-        ex->d.vkCmdCopyBuffer(c, from, to, 1, copy);
-    else
-        ex->d.vkCmdFillBuffer(c, to, copy->dstOffset, copy->size, 0);
-    pm_vk_full_barrier(ex, c);
-    VK_TRY(ex->d.vkEndCommandBuffer(c), "vkEndCommandBuffer");
-    PM_TRY(pm_vk_submit(ex, c, st->fences[half]));
+    if (!st->open) return PM_OK;
+    uint32_t half = st->half;
+    st->open = false; /* whatever comes: ended, the commands can be begun again */
+    st->half ^= 1;
+    pm_vk_full_barrier(ex, st->commands[half]);
+    VK_TRY(ex->d.vkEndCommandBuffer(st->commands[half]), "vkEndCommandBuffer");
+    PM_TRY(pm_vk_submit(ex, st->commands[half], st->fences[half]));
     st->pending[half] = true;
     return PM_OK;
 }
 
-static uint64_t part_bytes(uint64_t bytes, uint64_t done) {
-    return bytes - done < HALF_BYTES ? bytes - done : HALF_BYTES;
+pm_status pm_vk_staging_flush(pm_vk_executor *ex) {
+    PM_TRY(pm_vk_staging_submit(ex));
+    PM_TRY(wait_half(ex, 0));
+    return wait_half(ex, 1);
+}
+
+/* The commands of the open half, ready for one more that comes after all before it. */
+static pm_status next_command(pm_vk_executor *ex, VkCommandBuffer *out) {
+    PM_TRY(create(ex));
+    pm_vk_staging *st = &ex->staging;
+    if (!st->open) {
+        PM_TRY(wait_half(ex, st->half));
+        const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                                .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+        VK_TRY(ex->d.vkBeginCommandBuffer(st->commands[st->half], &begin), "vkBeginCommandBuffer");
+        st->open = true;
+        st->used = 0;
+    }
+    *out = st->commands[st->half];
+    pm_vk_full_barrier(ex, *out);
+    return PM_OK;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
 }
 
 pm_status pm_vk_upload(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, const void *data,
                        uint64_t bytes) {
-    if (bytes == 0) return PM_OK;
     if (to->mapped) {
-        if (data)
-            memcpy(to->mapped + offset, data, (size_t)bytes);
-        else
-            memset(to->mapped + offset, 0, (size_t)bytes);
+        memcpy(to->mapped + offset, data, (size_t)bytes);
         return PM_OK;
     }
-    PM_TRY(create(ex));
-    uint32_t half;
-    if (!data) { /* whole tensors are zeroed, whose room is a multiple of 4 bytes */
-        const VkBufferCopy fill = {.dstOffset = offset, .size = pm_align_up(bytes, 4)};
-        PM_TRY(next_half(ex, &half));
-        return send(ex, half, VK_NULL_HANDLE, to->handle, &fill);
+    pm_vk_staging *st = &ex->staging;
+    for (uint64_t done = 0; done < bytes;) {
+        VkCommandBuffer c;
+        PM_TRY(next_command(ex, &c));
+        const VkBufferCopy copy = {.srcOffset = st->half * HALF_BYTES + st->used,
+                                   .dstOffset = offset + done,
+                                   .size = smaller(bytes - done, HALF_BYTES - st->used)};
+        memcpy(st->ring.mapped + copy.srcOffset, (const char *)data + done, (size_t)copy.size);
+        ex->d.vkCmdCopyBuffer(c, st->ring.handle, to->handle, 1, &copy);
+        done += copy.size;
+        st->used = pm_align_up(st->used + copy.size, 4);
+        if (st->used == HALF_BYTES) PM_TRY(pm_vk_staging_submit(ex));
     }
-    for (uint64_t done = 0; done < bytes; done += HALF_BYTES) {
-        PM_TRY(next_half(ex, &half));
-        const VkBufferCopy copy = {
-            .srcOffset = half * HALF_BYTES, .dstOffset = offset + done, .size = part_bytes(bytes, done)};
-        memcpy(ex->staging.ring.mapped + copy.srcOffset, (const char *)data + done, (size_t)copy.size);
-        PM_TRY(send(ex, half, ex->staging.ring.handle, to->handle, &copy));
+    return PM_OK;
+}
+
+pm_status pm_vk_fill(pm_vk_executor *ex, const pm_vk_buffer *to, uint64_t offset, uint64_t bytes,
+                     uint32_t word) {
+    if (bytes == 0) return PM_OK;
+    if (to->mapped) {
+        for (uint64_t i = 0; i < bytes; i += sizeof word) memcpy(to->mapped + offset + i, &word, sizeof word);
+        return PM_OK;
     }
+    VkCommandBuffer c;
+    PM_TRY(next_command(ex, &c));
+    ex->d.vkCmdFillBuffer(c, to->handle, offset, bytes, word);
     return PM_OK;
 }
 
 pm_status pm_vk_download(pm_vk_executor *ex, const pm_vk_buffer *from, uint64_t offset, void *data,
                          uint64_t bytes) {
-    if (bytes == 0) return PM_OK;
     if (from->mapped) {
         memcpy(data, from->mapped + offset, (size_t)bytes);
         return PM_OK;
     }
-    PM_TRY(create(ex));
+    pm_vk_staging *st = &ex->staging;
+    PM_TRY(pm_vk_staging_submit(ex));
     for (uint64_t done = 0; done < bytes; done += HALF_BYTES) {
-        uint32_t half;
-        PM_TRY(next_half(ex, &half));
-        const VkBufferCopy copy = {
-            .srcOffset = offset + done, .dstOffset = half * HALF_BYTES, .size = part_bytes(bytes, done)};
-        PM_TRY(send(ex, half, from->handle, ex->staging.ring.handle, &copy));
+        VkCommandBuffer c;
+        PM_TRY(next_command(ex, &c));
+        uint32_t half = st->half;
+        const VkBufferCopy copy = {.srcOffset = offset + done,
+                                   .dstOffset = half * HALF_BYTES,
+                                   .size = smaller(bytes - done, HALF_BYTES)};
+        ex->d.vkCmdCopyBuffer(c, from->handle, st->ring.handle, 1, &copy);
+        PM_TRY(pm_vk_staging_submit(ex));
         PM_TRY(wait_half(ex, half));
-        memcpy((char *)data + done, ex->staging.ring.mapped + copy.dstOffset, (size_t)copy.size);
+        memcpy((char *)data + done, st->ring.mapped + copy.dstOffset, (size_t)copy.size);
     }
     return PM_OK;
 }

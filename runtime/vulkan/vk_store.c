@@ -1,6 +1,6 @@
-/* The store: named tensors (weights and states) cut from large blocks of device memory, and the arena's
- * blocks. A tensor keeps its place until it is dropped; a block is freed with its last tensor. Programs hold
- * places in blocks, so what a loaded program uses must not be dropped. */
+/* The store: named tensors (weights and states) cut from large blocks of device memory, first fit, and the
+ * arena's blocks. A tensor keeps its place until it is dropped; a block is freed with its last tensor. Programs
+ * hold places in blocks, so what a loaded program uses must not be dropped. */
 #include "runtime/vulkan/vk.h"
 
 #include <string.h>
@@ -11,104 +11,108 @@ static pm_vk_executor *vk(pm_executor *ex) {
 
 static pm_vk_tensor *find(const pm_vk_executor *ex, const char *name) {
     for (size_t i = 0; i < ex->store.n_tensors; i++)
-        if (ex->store.tensors[i].name && strcmp(ex->store.tensors[i].name, name) == 0)
-            return &ex->store.tensors[i];
+        if (strcmp(ex->store.tensors[i].name, name) == 0) return &ex->store.tensors[i];
     return NULL;
 }
 
-/* A dropped tensor's place of exactly this size in a live block; NULL when there is none. */
-static pm_vk_tensor *find_dropped(const pm_vk_executor *ex, uint64_t reserved) {
-    for (size_t i = 0; i < ex->store.n_tensors; i++) {
-        pm_vk_tensor *t = &ex->store.tensors[i];
-        if (!t->name && t->block && t->reserved == reserved) return t;
-    }
-    return NULL;
-}
-
-/* Any block with room for `reserved` bytes, made when there is none. */
-static pm_status find_block(pm_vk_executor *ex, uint64_t reserved, pm_vk_store_block **out) {
-    pm_vk_store *st = &ex->store;
-    pm_vk_store_block **empty = NULL;
-    for (size_t i = 0; i < st->n_blocks; i++) {
-        pm_vk_store_block *b = st->blocks[i];
-        if (!b) empty = &st->blocks[i];
-        if (b && b->buffer.bytes - b->used >= reserved) {
-            *out = b;
-            return PM_OK;
+/* Where `bytes` bytes fit into a block: the first gap between what is taken; false when there is none. */
+static bool find_gap(const pm_vk_store_block *b, uint64_t alignment, uint64_t bytes, size_t *out_index,
+                     uint64_t *out_offset) {
+    uint64_t at = 0;
+    for (size_t i = 0; i <= b->n_taken; i++) {
+        uint64_t end = i < b->n_taken ? b->taken[i].offset : b->buffer.bytes;
+        if (at <= end && bytes <= end - at) {
+            *out_index = i;
+            *out_offset = at;
+            return true;
         }
+        if (i < b->n_taken) at = pm_align_up(b->taken[i].end, alignment);
     }
-    if (!empty) {
-        PM_TRY(pm_grow((void **)&st->blocks, &st->cap_blocks, st->n_blocks + 1, sizeof *st->blocks));
-        empty = &st->blocks[st->n_blocks];
-        *empty = NULL;
-        st->n_blocks++;
-    }
+    return false;
+}
+
+static pm_status create_block(pm_vk_executor *ex, uint64_t needed, pm_vk_store_block **out) {
+    pm_vk_store *st = &ex->store;
     pm_vk_store_block *b = pm_calloc(1, sizeof *b);
     if (!b) return PM_ERR_MEMORY;
-    uint64_t bytes =
-        PM_VK_BLOCK_BYTES < ex->base.caps.max_block_bytes ? PM_VK_BLOCK_BYTES : ex->base.caps.max_block_bytes;
-    if (bytes < reserved) bytes = reserved;
+    uint64_t bytes = st->block_bytes;
+    if (bytes < PM_VK_FIRST_BLOCK_BYTES) bytes = PM_VK_FIRST_BLOCK_BYTES;
+    if (bytes > PM_VK_BLOCK_BYTES) bytes = PM_VK_BLOCK_BYTES;
+    if (bytes > ex->base.caps.max_block_bytes) bytes = ex->base.caps.max_block_bytes;
+    if (bytes < needed) bytes = needed;
     pm_status s = pm_vk_buffer_create(ex, bytes, PM_VK_USE_DEVICE, "store", &b->buffer);
+    if (s == PM_ERR_MEMORY && bytes > needed) /* nearly full: just what is needed may still fit */
+        s = pm_vk_buffer_create(ex, needed, PM_VK_USE_DEVICE, "store", &b->buffer);
     if (s != PM_OK) {
         pm_free(b);
         return s;
     }
-    *empty = *out = b;
+    b->next = st->blocks;
+    st->blocks = b;
+    st->block_bytes += b->buffer.bytes;
+    *out = b;
     return PM_OK;
 }
 
-static void release_block(pm_vk_executor *ex, pm_vk_store_block *b) {
-    if (b->n_tensors > 0) return;
-    pm_vk_store *st = &ex->store;
-    for (size_t i = 0; i < st->n_tensors; i++)
-        if (st->tensors[i].block == b) st->tensors[i].block = NULL;
-    for (size_t i = 0; i < st->n_blocks; i++)
-        if (st->blocks[i] == b) st->blocks[i] = NULL;
+static void destroy_block(pm_vk_executor *ex, pm_vk_store_block *b) {
+    ex->store.block_bytes -= b->buffer.bytes;
     pm_vk_buffer_destroy(ex, &b->buffer);
+    pm_free(b->taken);
     pm_free(b);
 }
 
-/* A row of the table for a new tensor: one whose place is gone, or a new one. */
-static pm_status new_row(pm_vk_store *st, pm_vk_tensor **out) {
-    for (size_t i = 0; i < st->n_tensors; i++)
-        if (!st->tensors[i].name && !st->tensors[i].block) {
-            *out = &st->tensors[i];
-            return PM_OK;
-        }
-    PM_TRY(pm_grow((void **)&st->tensors, &st->cap_tensors, st->n_tensors + 1, sizeof *st->tensors));
-    *out = &st->tensors[st->n_tensors++];
-    **out = (pm_vk_tensor){0};
+/* Takes room in the first block that has it; makes a block when none has. */
+static pm_status take(pm_vk_executor *ex, uint64_t bytes, pm_vk_store_block **out, uint64_t *out_offset) {
+    uint64_t alignment = ex->base.caps.binding_alignment;
+    size_t at = 0;
+    pm_vk_store_block *b = ex->store.blocks;
+    while (b && !find_gap(b, alignment, bytes, &at, out_offset)) b = b->next;
+    if (!b) {
+        PM_TRY(create_block(ex, bytes, &b));
+        at = 0;
+        *out_offset = 0;
+    }
+    *out = b;
+    PM_TRY(pm_grow((void **)&b->taken, &b->cap_taken, b->n_taken + 1, sizeof *b->taken));
+    memmove(b->taken + at + 1, b->taken + at, (b->n_taken - at) * sizeof *b->taken);
+    b->taken[at] = (pm_vk_taken){*out_offset, *out_offset + bytes};
+    b->n_taken++;
     return PM_OK;
 }
 
+static void give_back(pm_vk_executor *ex, pm_vk_store_block *b, uint64_t offset) {
+    size_t at = 0;
+    while (b->taken[at].offset != offset) at++;
+    memmove(b->taken + at, b->taken + at + 1, (b->n_taken - at - 1) * sizeof *b->taken);
+    if (--b->n_taken > 0) return;
+    pm_vk_store_block **link = &ex->store.blocks;
+    while (*link != b) link = &(*link)->next;
+    *link = b->next;
+    destroy_block(ex, b);
+}
+
+static uint64_t room_of(uint64_t bytes) { /* whole words, and never nothing */
+    return pm_align_up(bytes ? bytes : 4, 4);
+}
+
 static pm_status add(pm_vk_executor *ex, const char *name, uint64_t bytes, pm_vk_tensor **out) {
+    pm_vk_store *st = &ex->store;
     if (bytes > ex->base.caps.max_block_bytes)
         return pm_raise(PM_ERR_MEMORY, "put: tensor '%s' has %llu bytes, one allocation of %s may have %llu",
                         name, (unsigned long long)bytes, ex->base.caps.name,
                         (unsigned long long)ex->base.caps.max_block_bytes);
-    uint64_t reserved = pm_align_up(bytes ? bytes : 4, ex->base.caps.binding_alignment);
-    if (reserved > ex->base.caps.max_block_bytes)
-        reserved = bytes; /* alone in its block: nothing follows it */
-    char *copy = pm_strdup(name);
-    if (!copy) return PM_ERR_MEMORY;
-    pm_status s = PM_OK;
-    pm_vk_tensor *t = find_dropped(ex, reserved);
-    if (!t) {
-        pm_vk_store_block *b = NULL;
-        PM_GOTO(new_row(&ex->store, &t));
-        PM_GOTO(find_block(ex, reserved, &b));
-        *t = (pm_vk_tensor){.block = b, .offset = b->used, .reserved = reserved};
-        b->used += reserved;
+    PM_TRY(pm_grow((void **)&st->tensors, &st->cap_tensors, st->n_tensors + 1, sizeof *st->tensors));
+    pm_vk_tensor t = {.name = pm_strdup(name), .bytes = bytes};
+    if (!t.name) return PM_ERR_MEMORY;
+    pm_status s = take(ex, room_of(bytes), &t.block, &t.offset);
+    if (s != PM_OK) {
+        pm_free(t.name);
+        return s;
     }
-    t->name = copy;
-    t->bytes = bytes;
-    t->block->n_tensors++;
     ex->base.stats.store_bytes += bytes;
-    *out = t;
+    st->tensors[st->n_tensors] = t;
+    *out = &st->tensors[st->n_tensors++];
     return PM_OK;
-fail:
-    pm_free(copy);
-    return s;
 }
 
 pm_status pm_vk_store_put(pm_executor *base, const char *name, const void *data, uint64_t bytes) {
@@ -119,7 +123,9 @@ pm_status pm_vk_store_put(pm_executor *base, const char *name, const void *data,
         return pm_raise(PM_ERR_USAGE, "put: tensor '%s' is there with %llu bytes, not %llu; drop it first",
                         name, (unsigned long long)t->bytes, (unsigned long long)bytes);
     if (added) PM_TRY(add(ex, name, bytes, &t));
-    pm_status s = pm_vk_upload(ex, &t->block->buffer, t->offset, data, bytes);
+    const pm_vk_buffer *to = &t->block->buffer;
+    pm_status s = data ? pm_vk_upload(ex, to, t->offset, data, bytes)
+                       : pm_vk_fill(ex, to, t->offset, room_of(bytes), 0);
     if (s != PM_OK && added) pm_vk_store_drop(base, name);
     return s;
 }
@@ -144,9 +150,8 @@ void pm_vk_store_drop(pm_executor *base, const char *name) {
     if (pm_vk_staging_flush(ex) != PM_OK) ex->lost = true; /* an upload into it may have been under way */
     base->stats.store_bytes -= t->bytes;
     pm_free(t->name);
-    t->name = NULL;
-    t->block->n_tensors--;
-    release_block(ex, t->block);
+    give_back(ex, t->block, t->offset);
+    *t = ex->store.tensors[--ex->store.n_tensors];
 }
 
 bool pm_vk_store_find(const pm_vk_executor *ex, const char *name, pm_vk_place *out) {
@@ -158,13 +163,12 @@ bool pm_vk_store_find(const pm_vk_executor *ex, const char *name, pm_vk_place *o
 void pm_vk_store_destroy(pm_vk_executor *ex) {
     pm_vk_store *st = &ex->store;
     for (size_t i = 0; i < st->n_tensors; i++) pm_free(st->tensors[i].name);
-    for (size_t i = 0; i < st->n_blocks; i++)
-        if (st->blocks[i]) {
-            pm_vk_buffer_destroy(ex, &st->blocks[i]->buffer);
-            pm_free(st->blocks[i]);
-        }
+    while (st->blocks) {
+        pm_vk_store_block *b = st->blocks;
+        st->blocks = b->next;
+        destroy_block(ex, b);
+    }
     pm_free(st->tensors);
-    pm_free(st->blocks);
     *st = (pm_vk_store){0};
 }
 
@@ -186,6 +190,7 @@ pm_status pm_vk_arena_reserve(pm_vk_executor *ex, const pm_program *p) {
         pm_vk_buffer_destroy(ex, b); /* before the larger one is made: both might not fit */
         PM_TRY(pm_vk_buffer_create(ex, p->block_bytes[i], PM_VK_USE_DEVICE, "arena", b));
         ex->base.stats.arena_bytes += b->bytes;
+        PM_TRY(pm_vk_fill(ex, b, 0, b->bytes, PM_VK_UNWRITTEN));
     }
     return PM_OK;
 }
