@@ -14,9 +14,11 @@ static json_t *device_json(const pm_device_info *d) {
 
 static void print_device(const pm_device_info *d) {
     printf("%-12s %s%s\n", d->spec, d->name, d->is_auto ? "   (what --device auto takes)" : "");
-    printf("             %s, %.1f GiB, largest allocation %.2f GiB%s%s\n", d->type,
-           (double)d->memory_bytes / 1073741824.0, (double)d->max_block_bytes / 1073741824.0,
-           d->driver[0] ? ", driver " : "", d->driver);
+    printf("             %s", d->type);
+    if (d->memory_bytes)
+        printf(", %.1f GiB, largest allocation %.2f GiB", (double)d->memory_bytes / 1073741824.0,
+               (double)d->max_block_bytes / 1073741824.0);
+    printf(", driver %s\n", d->driver);
     if (d->api_version)
         printf("             Vulkan %u.%u, subgroup %u..%u, shared memory %u KiB%s%s%s%s%s%s%s\n", d->api_version >> 22 & 127u,
                d->api_version >> 12 & 1023u, d->subgroup_min, d->subgroup_max, d->shared_bytes / 1024,

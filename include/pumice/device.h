@@ -43,7 +43,7 @@ void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats);
 typedef struct pm_device_info {
     const char *name, *driver, *type, *spec; /* type: "discrete GPU", ..., "CPU"; spec: "vulkan:0", "cpu", "reference" */
     const char *quirks;                      /* comma-separated names, "" when none */
-    uint64_t memory_bytes, max_block_bytes, max_binding_bytes;
+    uint64_t memory_bytes, max_block_bytes, max_binding_bytes; /* memory_bytes 0: the host's, not asked for */
     uint32_t subgroup_min, subgroup_max, shared_bytes, api_version;
     bool f16_storage, f16_arithmetic, i8_storage, i8_arithmetic, cooperative_matrix, timestamps, unified_memory, is_auto;
 } pm_device_info;

@@ -283,6 +283,10 @@ void pm_cpu_caps(bool reference, pm_caps *out_caps) {
     pm_caps_baseline(out_caps);
     out_caps->type = PM_DEVICE_CPU;
     snprintf(out_caps->name, sizeof out_caps->name, "%s", reference ? "reference" : "cpu");
+    if (reference)
+        snprintf(out_caps->driver, sizeof out_caps->driver, "none: plain C, double sums, one thread");
+    else
+        snprintf(out_caps->driver, sizeof out_caps->driver, "none: portable C, %u threads", pm_core_count());
 }
 
 pm_status pm_cpu_open(bool reference, const pm_executor_options *options, pm_executor **out) {

@@ -46,11 +46,13 @@ static void *worker(void *arg) {
     return NULL;
 }
 
+uint32_t pm_core_count(void) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores > 256 ? 256 : (uint32_t)cores;
+}
+
 pm_status pm_thread_pool_create(uint32_t n_threads, pm_thread_pool **out) {
-    if (!n_threads) {
-        long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        n_threads = cores < 1 ? 1 : cores > 256 ? 256 : (uint32_t)cores;
-    }
+    if (!n_threads) n_threads = pm_core_count();
     pm_thread_pool *p = pm_calloc(1, sizeof *p);
     if (!p) return PM_ERR_MEMORY;
     pthread_mutex_init(&p->mutex, NULL);

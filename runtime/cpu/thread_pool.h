@@ -7,6 +7,7 @@
 typedef struct pm_thread_pool pm_thread_pool;
 typedef void (*pm_loop_body)(const void *context, uint64_t first, uint64_t last);
 
+uint32_t pm_core_count(void); /* at least 1 */
 /* n_threads counts the caller; 0 is one a core. With one thread no thread is started. */
 pm_status pm_thread_pool_create(uint32_t n_threads, pm_thread_pool **out) PM_MUST_USE;
 void pm_thread_pool_destroy(pm_thread_pool *p); /* accepts NULL */
