@@ -149,6 +149,7 @@ static const test_op_case cases[] = {
     {.name = "attention all masks", .build = attention, .size = {9, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS},
      .attrs = {.mask = 63, .window = 40, .scale = 0.25f, .softcap = 3},
      .hints = {AT(50), LENGTH(60, 61), KEYS, {"bias", TEST_SPECIAL, -2, 2}}},
+    {.name = "attention wide heads", .build = attention, .attrs = {.scale = 0.03f}, .size = {3, 9, 1100, 2, 1}},
     {.name = "attention all masks heads", .build = attention_heads, .size = {9, 70, 64, 4, 2, LENGTH_A_BATCH},
      .attrs = {.mask = 63, .window = 40, .scale = 0.125f}, .hints = {AT(50), LENGTH(60, 61), KEYS}},
 };

@@ -86,37 +86,44 @@ static bool score_key(const query *q, int64_t s, pm_valued *out) {
     return out->y > PM_MASKED_F32;
 }
 
-/* y = sum p v: each share p has the relative error of its exponential and of the sum; the products add as a dot does. */
-static void attend_row(const pm_call *c, uint64_t index) {
-    uint64_t y_row;
-    query q = find_query(c, index, &y_row);
-    pm_valued z, most = {-INFINITY, 0};
-    for (int64_t s = q.keys.first; s < q.keys.end; s++)
-        if (score_key(&q, s, &z) && z.y > most.y) most = z;
-    enum { MAX_HEAD = 1024 };
-    double y[MAX_HEAD] = {0}, error[MAX_HEAD] = {0}, magnitude[MAX_HEAD] = {0}, sum = 0, sum_error = 0;
-    uint32_t head_size = q.head_size < MAX_HEAD ? q.head_size : MAX_HEAD;
-    for (int64_t s = q.keys.first; s < q.keys.end; s++) {
-        if (!score_key(&q, s, &z)) continue;
+enum { COLUMNS = 128 }; /* of a head's values at a time; any head size */
+
+/* y = sum p v for n columns from `first`: each share p has the relative error of its exponential and of the sum;
+ * the products add as a dot does. */
+static void attend_columns(const pm_call *c, const query *q, pm_valued most, uint32_t first, uint32_t n, uint64_t y_at) {
+    double y[COLUMNS] = {0}, error[COLUMNS] = {0}, magnitude[COLUMNS] = {0}, sum = 0, sum_error = 0;
+    for (int64_t s = q->keys.first; s < q->keys.end; s++) {
+        pm_valued z;
+        if (!score_key(q, s, &z)) continue;
         double e = exp(z.y - most.y), relative = pm_exp_relative(z.y - most.y, z.error, most.error);
-        const float *v = q.v + (uint64_t)s * q.p->v_stride[2];
+        const float *v = q->v + (uint64_t)s * q->p->v_stride[2] + first;
         sum += e;
         sum_error += e * relative;
-        for (uint32_t j = 0; j < head_size; j++) {
+        for (uint32_t j = 0; j < n; j++) {
             double product = e * (double)v[j];
             y[j] += product;
             magnitude[j] += fabs(product);
             error[j] += fabs(product) * relative;
         }
     }
-    for (uint32_t j = 0; j < head_size; j++) {
+    for (uint32_t j = 0; j < n; j++) {
         double out = sum > 0 ? y[j] / sum : 0;
-        ((float *)c->out)[y_row + j] = (float)out;
+        ((float *)c->out)[y_at + j] = (float)out;
         if (c->bound)
-            c->bound[y_row + j] =
+            c->bound[y_at + j] =
                 sum > 0 ? (float)((error[j] + magnitude[j] * (sum_error / sum + PM_DOT * PM_U)) / sum + 6 * PM_U * fabs(out) + PM_TINY)
                         : 0;
     }
+}
+
+static void attend_row(const pm_call *c, uint64_t index) {
+    uint64_t y_row;
+    query q = find_query(c, index, &y_row);
+    pm_valued z, most = {-INFINITY, 0};
+    for (int64_t s = q.keys.first; s < q.keys.end; s++)
+        if (score_key(&q, s, &z) && z.y > most.y) most = z;
+    for (uint32_t j = 0; j < q.head_size; j += COLUMNS)
+        attend_columns(c, &q, most, j, q.head_size - j < COLUMNS ? q.head_size - j : COLUMNS, y_row + j);
 }
 
 void pm_reference_attention(const pm_call *c, uint64_t first, uint64_t last) {
