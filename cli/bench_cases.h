@@ -7,10 +7,10 @@
 /* Builds one operation on inputs "x0", "x1", ... and marks the output "y". */
 typedef struct bench_case {
     const char *name;
-    const char *unit;         /* "GFLOP/s" or "GB/s" */
-    double work;              /* floating-point operations or bytes of one run */
-    int64_t size[4];          /* read by build */
-    int32_t position;         /* of the first query among the keys: the parameter "position", if the case has one */
+    const char *unit; /* "GFLOP/s" or "GB/s" */
+    double work;      /* floating-point operations or bytes of one run */
+    int64_t size[4];  /* read by build */
+    int32_t position; /* of the first query among the keys: the parameter "position", if the case has one */
     void (*build)(pm_graph *g, const int64_t *size);
 } bench_case;
 

@@ -19,7 +19,9 @@ int cli_error(pm_status status, const char *fmt, ...) {
     return (int)status;
 }
 
-int cli_library_error(pm_status status) { return cli_error(status, "%s", pm_error_text()); }
+int cli_library_error(pm_status status) {
+    return cli_error(status, "%s", pm_error_text());
+}
 
 /* ---- flags ---- */
 
@@ -27,7 +29,8 @@ static void print_usage(const cli_usage *u) {
     printf("usage: pumice %s\n\n%s\n\n", u->forms, u->purpose);
     for (size_t i = 0; i < u->n_flags; i++) {
         char left[64];
-        snprintf(left, sizeof left, "%s %s", u->flags[i].name, u->flags[i].argument ? u->flags[i].argument : "");
+        snprintf(left, sizeof left, "%s %s", u->flags[i].name,
+                 u->flags[i].argument ? u->flags[i].argument : "");
         printf("  %-28s %s\n", left, u->flags[i].help);
     }
     printf("  %-28s %s\n\nexample: %s\n", "--help ", "this text", u->example);
@@ -103,12 +106,15 @@ int cli_parse(int argc, char **argv, const cli_usage *u, char ***out_words, size
         const cli_flag *flag = NULL;
         for (size_t k = 0; k < u->n_flags && !flag; k++)
             if (is_name(u->flags[k].name, word)) flag = &u->flags[k];
-        if (!flag) return cli_error(PM_ERR_USAGE, "%s: unknown flag %s; `pumice %s --help` lists them", argv[0], word, argv[0]);
+        if (!flag)
+            return cli_error(PM_ERR_USAGE, "%s: unknown flag %s; `pumice %s --help` lists them", argv[0],
+                             word, argv[0]);
         const char *text = equals ? equals + 1 : NULL;
         if (flag->kind == CLI_BOOL && text)
             return cli_error(PM_ERR_USAGE, "%s: takes no value, got %s", word, text);
         if (flag->kind != CLI_BOOL && !text) {
-            if (i + 1 >= argc) return cli_error(PM_ERR_USAGE, "%s: a value is missing, expected %s", word, flag->argument);
+            if (i + 1 >= argc)
+                return cli_error(PM_ERR_USAGE, "%s: a value is missing, expected %s", word, flag->argument);
             text = argv[++i];
         }
         int s = set_flag(flag, text);
@@ -155,7 +161,9 @@ int cli_parse_ids(const char *text, int32_t **out_ids, size_t *out_n) {
         intmax_t v = strtoimax(at, &end, 10);
         if (end == at || errno || v < 0 || v > INT32_MAX || (*end != ',' && *end)) {
             free(ids);
-            return cli_error(PM_ERR_USAGE, "--ids: number %zu of \"%s\" is not a token id, expected e.g. 5,9,2", i + 1, text);
+            return cli_error(PM_ERR_USAGE,
+                             "--ids: number %zu of \"%s\" is not a token id, expected e.g. 5,9,2", i + 1,
+                             text);
         }
         ids[i] = (int32_t)v;
         at = end + 1;
@@ -192,4 +200,6 @@ int cli_write_file(const char *path, const void *data, size_t bytes) {
     return cli_error(PM_ERR_OTHER, "cannot write %s: %s", path, strerror(error));
 }
 
-double cli_ms(uint64_t ns) { return (double)ns / 1e6; }
+double cli_ms(uint64_t ns) {
+    return (double)ns / 1e6;
+}

@@ -39,8 +39,9 @@ typedef struct cli_usage {
 #define CLI_HELP (-1)
 int cli_parse(int argc, char **argv, const cli_usage *usage, char ***out_words, size_t *out_n_words);
 
-int cli_error(pm_status status, const char *fmt, ...) PM_PRINTF(2, 3); /* prints "pumice: error: ...", returns status */
-int cli_library_error(pm_status status);                               /* the same with pm_error_text() */
+int cli_error(pm_status status, const char *fmt, ...)
+    PM_PRINTF(2, 3);                     /* prints "pumice: error: ...", returns status */
+int cli_library_error(pm_status status); /* the same with pm_error_text() */
 
 typedef struct cli_place {
     pm_device *device;
@@ -53,7 +54,7 @@ void cli_close(cli_place *p);
 /* "5,9,2" -> ids. Freed with free(). */
 int cli_parse_ids(const char *text, int32_t **out_ids, size_t *out_n);
 void cli_print_ids(const int32_t *ids, size_t n);
-void cli_print_json(json_t *value);             /* prints and releases */
+void cli_print_json(json_t *value);                                   /* prints and releases */
 int cli_write_file(const char *path, const void *data, size_t bytes); /* whole or not at all; "-" is stdout */
 double cli_ms(uint64_t ns);
 

@@ -9,7 +9,8 @@ static const struct {
     const char *extension;
     int (*write)(const picture_choice *c, picture_file *out);
 } formats[] = {
-    {".svg", picture_svg}, {".html", picture_html}, {".png", picture_png}, {".npy", picture_npy}, {".json", picture_json},
+    {".svg", picture_svg}, {".html", picture_html}, {".png", picture_png},
+    {".npy", picture_npy}, {".json", picture_json},
 };
 
 static int find_format(const char *path, size_t *out) {
@@ -19,7 +20,8 @@ static int find_format(const char *path, size_t *out) {
             *out = i;
             return PM_OK;
         }
-    return cli_error(PM_ERR_USAGE, "attend: %s has no known ending, expected .svg, .html, .png, .npy or .json", path);
+    return cli_error(PM_ERR_USAGE,
+                     "attend: %s has no known ending, expected .svg, .html, .png, .npy or .json", path);
 }
 
 static int draw(const pm_attention *map, const char *title, const int64_t *chosen, const char *path) {
@@ -35,7 +37,8 @@ static int draw(const pm_attention *map, const char *title, const int64_t *chose
     picture_choice choice = {map, title, chosen[0], chosen[1]};
     picture_file file = {0};
     code = formats[format].write(&choice, &file);
-    if (!code && file.failed) code = cli_error(PM_ERR_MEMORY, "out of memory: the picture of an attention map");
+    if (!code && file.failed)
+        code = cli_error(PM_ERR_MEMORY, "out of memory: the picture of an attention map");
     if (!code) code = cli_write_file(path, file.data, file.bytes);
     free(file.data);
     return code;
@@ -49,14 +52,20 @@ int cmd_attend(int argc, char **argv) {
         {"--output|-o", CLI_STRING, &path, "FILE", "where to write: .svg, .html, .png, .npy or .json", 0, 0},
         {"--layer", CLI_INT, &chosen[0], "L", "only this layer, from 0", 0, 1e6},
         {"--head", CLI_INT, &chosen[1], "H", "only this head, from 0", 0, 1e6},
-        {"--map", CLI_STRING, &map_name, "M", "encoder, decoder or cross; default: cross, or the model's only one", 0, 0},
+        {"--map", CLI_STRING, &map_name, "M",
+         "encoder, decoder or cross; default: cross, or the model's only one", 0, 0},
         {"--ids", CLI_STRING, &ids_text, "LIST", "token ids in place of TEXT", 0, 0},
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0},
+        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
+         0},
         {"--json", CLI_BOOL, &json, NULL, "print the sizes of the map as JSON", 0, 0},
     };
-    const cli_usage usage = {"attend MODEL TEXT [--layer L] [--head H] -o FILE", "Writes the attention weights of one text.",
-                             "pumice attend numbers-en-zh \"half past three\" -o attention.svg", flags,
-                             sizeof flags / sizeof *flags, 1, 2};
+    const cli_usage usage = {"attend MODEL TEXT [--layer L] [--head H] -o FILE",
+                             "Writes the attention weights of one text.",
+                             "pumice attend numbers-en-zh \"half past three\" -o attention.svg",
+                             flags,
+                             sizeof flags / sizeof *flags,
+                             1,
+                             2};
     char **words;
     size_t n_words, format = 0;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
@@ -81,13 +90,13 @@ int cmd_attend(int argc, char **argv) {
         code = cli_library_error(s);
     } else {
         char title[256];
-        snprintf(title, sizeof title, "%s: %s%s%s", words[0], ids_text ? ids_text : words[1], map.text ? " \u2192 " : "",
-                 map.text ? map.text : "");
+        snprintf(title, sizeof title, "%s: %s%s%s", words[0], ids_text ? ids_text : words[1],
+                 map.text ? " \u2192 " : "", map.text ? map.text : "");
         code = draw(&map, title, chosen, path);
         if (!code && json)
-            cli_print_json(json_pack("{ss sI sI sI sI}", "file", path, "layers", (json_int_t)map.n_layers, "heads",
-                                     (json_int_t)map.n_heads, "queries", (json_int_t)map.n_queries, "keys",
-                                     (json_int_t)map.n_keys));
+            cli_print_json(json_pack("{ss sI sI sI sI}", "file", path, "layers", (json_int_t)map.n_layers,
+                                     "heads", (json_int_t)map.n_heads, "queries", (json_int_t)map.n_queries,
+                                     "keys", (json_int_t)map.n_keys));
     }
     pm_attention_free(&map);
     free(ids);

@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 
 #define MAX_DEVICES CLI_MAX_STRINGS
-#define MAX_RUNS 64
+#define MAX_RUNS    64
 
 typedef struct bench {
     pm_device *devices[MAX_DEVICES];
@@ -48,8 +48,8 @@ static void print_row(const bench *b, const char *name, const double *ms, double
     if (b->json) {
         json_t *times = json_array();
         for (size_t i = 0; i < b->n_devices; i++)
-            json_array_append_new(times, json_pack("{ss sf sf}", "device", pm_device_name(b->devices[i]), "ms", ms[i],
-                                                   "speed_ratio", ms[0] / ms[i]));
+            json_array_append_new(times, json_pack("{ss sf sf}", "device", pm_device_name(b->devices[i]),
+                                                   "ms", ms[i], "speed_ratio", ms[0] / ms[i]));
         json_array_append_new(b->json, json_pack("{ss so}", "name", name, "times", times));
         return;
     }
@@ -64,8 +64,9 @@ static void print_row(const bench *b, const char *name, const double *ms, double
 
 /* ---- operations ---- */
 
-static pm_status run_compute(void *arg) { return pm_compute_run(arg); }
-
+static pm_status run_compute(void *arg) {
+    return pm_compute_run(arg);
+}
 
 /* Inputs and weights keep the zeros that they start with: no kernel here is faster for zeros. */
 static int bench_op(bench *b, const bench_case *k) {
@@ -119,7 +120,11 @@ static pm_status run_generate(void *arg) {
 
 static pm_status make_inputs(const pm_model_info *info, const int32_t *ids, int64_t n, pm_tensors **out) {
     pm_status s = pm_tensors_create(out);
-    pm_array a = {.name = "in.input_ids", .dtype = PM_I32, .rank = 2, .dims = {1, n}, .data = ids,
+    pm_array a = {.name = "in.input_ids",
+                  .dtype = PM_I32,
+                  .rank = 2,
+                  .dims = {1, n},
+                  .data = ids,
                   .bytes = (uint64_t)n * sizeof *ids};
     if (s == PM_OK) s = pm_tensors_add(*out, &a, NULL);
     a.name = "in.decoder_input_ids";
@@ -145,7 +150,9 @@ static int bench_model(bench *b, const char *path, int64_t length, int64_t n_new
     }
     for (int64_t i = 0; i < length; i++) ids[i] = (int32_t)((4 + i * 7) % info.vocab_size);
     for (size_t i = 0; i < b->n_devices && s == PM_OK; i++) {
-        runs[i] = (model_run){.options = {.max_new = (int32_t)n_new, .ignore_eos = true}, .prompt = ids, .n_prompt = (size_t)length};
+        runs[i] = (model_run){.options = {.max_new = (int32_t)n_new, .ignore_eos = true},
+                              .prompt = ids,
+                              .n_prompt = (size_t)length};
         s = pm_session_open(m, b->devices[i], &runs[i].session);
         if (s == PM_OK) s = make_inputs(&info, ids, length, &runs[i].inputs);
         if (s == PM_OK) s = median_ms(run_forward, &runs[i], b->n_runs, &ms[i]);
@@ -177,23 +184,31 @@ int cmd_bench(int argc, char **argv) {
     int64_t runs = 5, length = 64, n_new = 32;
     bool json = false;
     const cli_flag flags[] = {
-        {"--device", CLI_STRINGS, &devices, "D", "a device; repeat to compare (default: cpu and reference)", 0, 0},
+        {"--device", CLI_STRINGS, &devices, "D", "a device; repeat to compare (default: cpu and reference)",
+         0, 0},
         {"--only", CLI_STRING, &only, "TEXT", "ops: only cases whose name holds TEXT", 0, 0},
         {"--runs", CLI_INT, &runs, "N", "runs of each case; the median counts", 1, MAX_RUNS},
         {"--length", CLI_INT, &length, "T", "model: tokens of the forward pass and of the prompt", 1, 1e6},
         {"-n|--max-new", CLI_INT, &n_new, "N", "model: tokens to decode", 1, 1e6},
         {"--json", CLI_BOOL, &json, NULL, "print JSON", 0, 0},
     };
-    const cli_usage usage = {"bench ops|model [MODEL] [--device D]...", "Times the same work on each device, side by side.",
-                             "pumice bench ops --device cpu --device vulkan", flags, sizeof flags / sizeof *flags, 1, 2};
+    const cli_usage usage = {"bench ops|model [MODEL] [--device D]...",
+                             "Times the same work on each device, side by side.",
+                             "pumice bench ops --device cpu --device vulkan",
+                             flags,
+                             sizeof flags / sizeof *flags,
+                             1,
+                             2};
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
     if (code) return code == CLI_HELP ? PM_OK : code;
     bool ops = !strcmp(words[0], "ops");
-    if (!ops && strcmp(words[0], "model")) return cli_error(PM_ERR_USAGE, "bench: %s, expected ops or model", words[0]);
+    if (!ops && strcmp(words[0], "model"))
+        return cli_error(PM_ERR_USAGE, "bench: %s, expected ops or model", words[0]);
     if (ops != (n_words == 1))
-        return cli_error(PM_ERR_USAGE, "bench: %s", ops ? "ops takes no MODEL" : "model needs a MODEL: a folder or a built-in name");
+        return cli_error(PM_ERR_USAGE, "bench: %s",
+                         ops ? "ops takes no MODEL" : "model needs a MODEL: a folder or a built-in name");
     if (!devices.n) devices = (cli_strings){.at = {"cpu", "reference"}, .n = 2};
 
     bench b = {.n_runs = runs, .json = json ? json_array() : NULL};

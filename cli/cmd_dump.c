@@ -4,7 +4,8 @@
 #include "cli/cli.h"
 
 int cmd_dump(int argc, char **argv) {
-    const char *stage = "fused", *format = "text", *path = "-", *which = "forward", *want = "final", *device = NULL;
+    const char *stage = "fused", *format = "text", *path = "-", *which = "forward", *want = "final",
+               *device = NULL;
     int64_t batch = 0, length = 0, target = 0;
     bool json = false;
     const cli_flag flags[] = {
@@ -12,15 +13,22 @@ int cmd_dump(int argc, char **argv) {
         {"--format", CLI_STRING, &format, "F", "text, json or dot", 0, 0},
         {"--output|-o", CLI_STRING, &path, "FILE", "where to write; - is stdout", 0, 0},
         {"--which", CLI_STRING, &which, "W", "forward, encode, prefill or decode", 0, 0},
-        {"--want", CLI_STRING, &want, "LIST", "outputs of the forward pass: final, logits,attentions, or \"\" for all", 0, 0},
+        {"--want", CLI_STRING, &want, "LIST",
+         "outputs of the forward pass: final, logits,attentions, or \"\" for all", 0, 0},
         {"--batch", CLI_INT, &batch, "B", "sequences", 1, 65536},
         {"--length", CLI_INT, &length, "T", "tokens", 1, 1e7},
         {"--target-length", CLI_INT, &target, "T", "decoder tokens of an encoder-decoder", 1, 1e7},
-        {"--device", CLI_STRING, &device, "D", "select and plan for this device; default: the baseline", 0, 0},
+        {"--device", CLI_STRING, &device, "D", "select and plan for this device; default: the baseline", 0,
+         0},
         {"--json", CLI_BOOL, &json, NULL, "the same as --format json", 0, 0},
     };
-    const cli_usage usage = {"dump MODEL --stage built|fused|planned|program", "Shows what the compiler made of a model.",
-                             "pumice dump numbers-en-zh --stage fused", flags, sizeof flags / sizeof *flags, 1, 1};
+    const cli_usage usage = {"dump MODEL --stage built|fused|planned|program",
+                             "Shows what the compiler made of a model.",
+                             "pumice dump numbers-en-zh --stage fused",
+                             flags,
+                             sizeof flags / sizeof *flags,
+                             1,
+                             1};
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
@@ -32,8 +40,14 @@ int cmd_dump(int argc, char **argv) {
     pm_status s = pm_model_open(words[0], &model);
     if (s == PM_OK && device) s = pm_device_open(device, NULL, &d);
     if (s == PM_OK) {
-        pm_dump_options o = {.stage = stage, .format = json ? "json" : format, .which = which, .batch = batch,
-                             .length = length, .target_length = target, .want = want, .device = d};
+        pm_dump_options o = {.stage = stage,
+                             .format = json ? "json" : format,
+                             .which = which,
+                             .batch = batch,
+                             .length = length,
+                             .target_length = target,
+                             .want = want,
+                             .device = d};
         s = pm_model_dump(model, &o, &text);
     }
     code = s == PM_OK ? cli_write_file(path, text, strlen(text)) : cli_library_error(s);

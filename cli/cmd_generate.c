@@ -16,15 +16,23 @@ typedef struct generation {
 
 /* Flags to options; any sampling flag turns sampling on, as long as --greedy does not forbid it. */
 static int make_options(const generation *g, pm_generate_options *o) {
-    *o = (pm_generate_options){.max_new = (int32_t)g->max_new, .top_k = (int32_t)g->top_k, .top_p = (float)g->top_p,
-                               .min_p = (float)g->min_p, .temperature = (float)g->temperature, .seed = g->seed,
-                               .n_beams = (int32_t)g->beams, .ignore_eos = g->ignore_eos, .stops = g->stops.at,
+    *o = (pm_generate_options){.max_new = (int32_t)g->max_new,
+                               .top_k = (int32_t)g->top_k,
+                               .top_p = (float)g->top_p,
+                               .min_p = (float)g->min_p,
+                               .temperature = (float)g->temperature,
+                               .seed = g->seed,
+                               .n_beams = (int32_t)g->beams,
+                               .ignore_eos = g->ignore_eos,
+                               .stops = g->stops.at,
                                .n_stops = g->stops.n};
     o->sample = g->temperature > 0 || g->top_k > 0 || g->top_p > 0 || g->min_p > 0 || g->seed;
     if (g->greedy && o->sample)
-        return cli_error(PM_ERR_USAGE, "generate: --greedy and a sampling flag were given, expected one of them");
+        return cli_error(PM_ERR_USAGE,
+                         "generate: --greedy and a sampling flag were given, expected one of them");
     if (g->beams > 1 && o->sample)
-        return cli_error(PM_ERR_USAGE, "generate: --beams and a sampling flag were given, expected one of them");
+        return cli_error(PM_ERR_USAGE,
+                         "generate: --beams and a sampling flag were given, expected one of them");
     if (g->length_penalty > -1e9) {
         o->length_penalty = (float)g->length_penalty;
         o->has_length_penalty = true;
@@ -41,14 +49,15 @@ static int make_options(const generation *g, pm_generate_options *o) {
 static json_t *stats_json(const pm_generated *r, const char *device) {
     double steps = r->decode_steps ? (double)r->decode_steps : 1;
     size_t n_new = r->n_ids - r->n_prompt;
-    return json_pack("{ss sI sI sf sf sf sf sI sf sI sI sf sI sI}", "device", device, "n_prompt", (json_int_t)r->n_prompt, "n_new",
-                     (json_int_t)n_new, "prompt_ms", cli_ms(r->prompt_ns), "first_token_ms", cli_ms(r->first_token_ns),
-                     "decode_ms", cli_ms(r->decode_ns), "decode_tokens_per_s",
-                     r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0, "n_submits",
-                     (json_int_t)r->decode_submits, "submits_per_token", (double)r->decode_submits / steps, "decode_steps",
-                     (json_int_t)r->decode_steps, "recordings", (json_int_t)r->decode_recordings, "host_us_per_token",
-                     (double)r->decode_host_ns / 1e3 / steps, "device_ops", (json_int_t)r->n_device_ops, "fallback_ops",
-                     (json_int_t)r->n_fallback_ops);
+    return json_pack(
+        "{ss sI sI sf sf sf sf sI sf sI sI sf sI sI}", "device", device, "n_prompt", (json_int_t)r->n_prompt,
+        "n_new", (json_int_t)n_new, "prompt_ms", cli_ms(r->prompt_ns), "first_token_ms",
+        cli_ms(r->first_token_ns), "decode_ms", cli_ms(r->decode_ns), "decode_tokens_per_s",
+        r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0, "n_submits",
+        (json_int_t)r->decode_submits, "submits_per_token", (double)r->decode_submits / steps, "decode_steps",
+        (json_int_t)r->decode_steps, "recordings", (json_int_t)r->decode_recordings, "host_us_per_token",
+        (double)r->decode_host_ns / 1e3 / steps, "device_ops", (json_int_t)r->n_device_ops, "fallback_ops",
+        (json_int_t)r->n_fallback_ops);
 }
 
 static void print_stats(const pm_generated *r, const char *device) {
@@ -56,13 +65,13 @@ static void print_stats(const pm_generated *r, const char *device) {
     fprintf(stderr, "device             %s\n", device);
     fprintf(stderr, "prompt             %zu tokens in %.2f ms\n", r->n_prompt, cli_ms(r->prompt_ns));
     fprintf(stderr, "first token        after %.2f ms\n", cli_ms(r->first_token_ns));
-    fprintf(stderr, "decode             %" PRIu64 " steps in %.2f ms, %.1f tokens/s\n", r->decode_steps, cli_ms(r->decode_ns),
-            r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0);
-    fprintf(stderr, "n_submits          %" PRIu64 " in decoding, %.2f a token; %" PRIu64 " recordings\n", r->decode_submits,
-            (double)r->decode_submits / steps, r->decode_recordings);
+    fprintf(stderr, "decode             %" PRIu64 " steps in %.2f ms, %.1f tokens/s\n", r->decode_steps,
+            cli_ms(r->decode_ns), r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0);
+    fprintf(stderr, "n_submits          %" PRIu64 " in decoding, %.2f a token; %" PRIu64 " recordings\n",
+            r->decode_submits, (double)r->decode_submits / steps, r->decode_recordings);
     fprintf(stderr, "host               %.1f us a token\n", (double)r->decode_host_ns / 1e3 / steps);
-    fprintf(stderr, "operations         %" PRIu64 " a step on the device, %" PRIu64 " elsewhere\n", r->n_device_ops,
-            r->n_fallback_ops);
+    fprintf(stderr, "operations         %" PRIu64 " a step on the device, %" PRIu64 " elsewhere\n",
+            r->n_device_ops, r->n_fallback_ops);
 }
 
 static int print_result(const generation *g, const cli_place *p, const pm_generated *r) {
@@ -106,26 +115,36 @@ int cmd_generate(int argc, char **argv) {
     generation g = {.device = "auto", .print = "text", .early = "false", .beams = 1, .length_penalty = -1e10};
     const cli_flag flags[] = {
         {"--ids", CLI_STRING, &g.ids, "LIST", "the prompt as token ids: 5,9,2", 0, 0},
-        {"-n|--max-new", CLI_INT, &g.max_new, "N", "most new tokens; default: up to the model's limit", 1, 1e7},
-        {"--greedy", CLI_BOOL, &g.greedy, NULL, "the likeliest token each time (default without sampling flags)", 0, 0},
+        {"-n|--max-new", CLI_INT, &g.max_new, "N", "most new tokens; default: up to the model's limit", 1,
+         1e7},
+        {"--greedy", CLI_BOOL, &g.greedy, NULL,
+         "the likeliest token each time (default without sampling flags)", 0, 0},
         {"--temperature", CLI_REAL, &g.temperature, "T", "sample, logits divided by T", 1e-6, 1e6},
         {"--top-k", CLI_INT, &g.top_k, "K", "sample among the K likeliest", 1, 1e9},
         {"--top-p", CLI_REAL, &g.top_p, "P", "sample among the likeliest that hold probability P", 1e-9, 1},
-        {"--min-p", CLI_REAL, &g.min_p, "P", "sample among those at least P times as likely as the likeliest", 1e-9, 1},
+        {"--min-p", CLI_REAL, &g.min_p, "P", "sample among those at least P times as likely as the likeliest",
+         1e-9, 1},
         {"--seed", CLI_SEED, &g.seed, "S", "sample with this seed", 0, 0},
         {"--beams", CLI_INT, &g.beams, "K", "beam search with K beams", 1, 64},
-        {"--length-penalty", CLI_REAL, &g.length_penalty, "A", "beams: scores are divided by length^A (default 1)", -1e3, 1e3},
+        {"--length-penalty", CLI_REAL, &g.length_penalty, "A",
+         "beams: scores are divided by length^A (default 1)", -1e3, 1e3},
         {"--early-stopping", CLI_STRING, &g.early, "WHEN", "beams: false, true or never", 0, 0},
         {"--stop", CLI_STRINGS, &g.stops, "S", "end when the text holds S; may be repeated", 0, 0},
         {"--ignore-eos", CLI_BOOL, &g.ignore_eos, NULL, "go on after the end-of-sequence token", 0, 0},
         {"--print", CLI_STRING, &g.print, "WHAT", "text or ids", 0, 0},
-        {"--stats", CLI_BOOL, &g.stats, NULL, "times, submissions, and where operations ran, to stderr", 0, 0},
-        {"--device", CLI_STRING, &g.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0},
+        {"--stats", CLI_BOOL, &g.stats, NULL, "times, submissions, and where operations ran, to stderr", 0,
+         0},
+        {"--device", CLI_STRING, &g.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name",
+         0, 0},
         {"--json", CLI_BOOL, &g.json, NULL, "print JSON", 0, 0},
     };
-    const cli_usage usage = {"generate MODEL [TEXT] [--ids 5,9,2] [-n N]", "Continues a text or ids.",
-                             "pumice generate tests/data/reference/gpt2 --ids 5,9,2 -n 8 --print ids", flags,
-                             sizeof flags / sizeof *flags, 1, 2};
+    const cli_usage usage = {"generate MODEL [TEXT] [--ids 5,9,2] [-n N]",
+                             "Continues a text or ids.",
+                             "pumice generate tests/data/reference/gpt2 --ids 5,9,2 -n 8 --print ids",
+                             flags,
+                             sizeof flags / sizeof *flags,
+                             1,
+                             2};
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);

@@ -5,17 +5,24 @@ int cmd_run(int argc, char **argv) {
     const char *device = "auto", *inputs_path = NULL, *outputs_path = NULL, *want = "";
     bool json = false, validate = false;
     const cli_flag flags[] = {
-        {"--inputs", CLI_STRING, &inputs_path, "FILE", "safetensors with in.input_ids, in.attention_mask, ...", 0, 0},
+        {"--inputs", CLI_STRING, &inputs_path, "FILE",
+         "safetensors with in.input_ids, in.attention_mask, ...", 0, 0},
         {"--outputs|-o", CLI_STRING, &outputs_path, "FILE", "where out.logits, ... go", 0, 0},
-        {"--want", CLI_STRING, &want, "LIST", "only these outputs: logits,attentions; final: the last ones alone", 0, 0},
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0},
+        {"--want", CLI_STRING, &want, "LIST",
+         "only these outputs: logits,attentions; final: the last ones alone", 0, 0},
+        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
+         0},
         {"--validate", CLI_BOOL, &validate, NULL, "under the Vulkan validation layer", 0, 0},
         {"--json", CLI_BOOL, &json, NULL, "print the names and shapes of the outputs as JSON", 0, 0},
     };
     const cli_usage usage = {"run MODEL --inputs IN.safetensors --outputs OUT.safetensors",
                              "Runs one forward pass and writes its outputs.",
-                             "pumice run tests/data/reference/gpt2 --inputs tests/data/reference/gpt2/reference.safetensors --outputs out.safetensors",
-                             flags, sizeof flags / sizeof *flags, 1, 1};
+                             "pumice run tests/data/reference/gpt2 --inputs "
+                             "tests/data/reference/gpt2/reference.safetensors --outputs out.safetensors",
+                             flags,
+                             sizeof flags / sizeof *flags,
+                             1,
+                             1};
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
@@ -39,14 +46,16 @@ int cmd_run(int argc, char **argv) {
         code = cli_error(PM_ERR_VERIFY, "the validation layer spoke: %s", pm_device_messages(place.device));
         goto done;
     }
-    fprintf(stderr, "pumice: %zu outputs from %s to %s\n", pm_tensors_count(out), pm_device_name(place.device), outputs_path);
+    fprintf(stderr, "pumice: %zu outputs from %s to %s\n", pm_tensors_count(out),
+            pm_device_name(place.device), outputs_path);
     if (json) {
         json_t *list = json_object();
         for (size_t i = 0; i < pm_tensors_count(out); i++) {
             const pm_array *a = pm_tensors_at(out, i);
             json_t *dims = json_array();
             for (int k = 0; k < a->rank; k++) json_array_append_new(dims, json_integer(a->dims[k]));
-            json_object_set_new(list, a->name, json_pack("{ss so}", "dtype", pm_dtype_name(a->dtype), "shape", dims));
+            json_object_set_new(list, a->name,
+                                json_pack("{ss so}", "dtype", pm_dtype_name(a->dtype), "shape", dims));
         }
         cli_print_json(list);
     }

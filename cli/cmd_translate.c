@@ -45,13 +45,19 @@ int cmd_translate(int argc, char **argv) {
     const char *device = "auto";
     int64_t beams = 1, max_new = 0;
     const cli_flag flags[] = {
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0},
+        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
+         0},
         {"--beams", CLI_INT, &beams, "K", "beam search with K beams", 1, 64},
         {"-n|--max-new", CLI_INT, &max_new, "N", "most new tokens", 1, 1e6},
         {"--json", CLI_BOOL, &t.json, NULL, "one JSON object a line", 0, 0},
     };
-    const cli_usage usage = {"translate MODEL [TEXT...]", "Translates each TEXT, or each line of stdin, to one line.",
-                             "pumice translate numbers-en-zh \"half past three\"", flags, sizeof flags / sizeof *flags, 1, 4096};
+    const cli_usage usage = {"translate MODEL [TEXT...]",
+                             "Translates each TEXT, or each line of stdin, to one line.",
+                             "pumice translate numbers-en-zh \"half past three\"",
+                             flags,
+                             sizeof flags / sizeof *flags,
+                             1,
+                             4096};
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);

@@ -33,38 +33,46 @@ static void print_report(const pm_verify_report *r, bool all) {
         printf("%-10s %-36s %12s %12s %9s %s\n", "program", "operation", "worst error", "bound", "ratio", "");
         for (size_t i = 0; i < r->n_rows; i++) {
             const pm_verify_row *w = &r->rows[i];
-            printf("%-10s %-36s %12.3g %12.3g %9.3g %s\n", w->program, w->label, w->worst_error, w->bound, w->worst_ratio,
-                   w->n_out ? "OUT" : "ok");
+            printf("%-10s %-36s %12.3g %12.3g %9.3g %s\n", w->program, w->label, w->worst_error, w->bound,
+                   w->worst_ratio, w->n_out ? "OUT" : "ok");
         }
         printf("\n");
     }
-    printf("%-14s %10s %12s %12s %9s  %s\n", "kernel", "dispatches", "worst error", "bound", "ratio", "where");
+    printf("%-14s %10s %12s %12s %9s  %s\n", "kernel", "dispatches", "worst error", "bound", "ratio",
+           "where");
     for (size_t k = 0; k < n; k++)
         printf("%-14s %10zu %12.3g %12.3g %9.3g  %s: %s%s\n", kernels[k].kernel, kernels[k].n_rows,
                kernels[k].worst->worst_error, kernels[k].worst->bound, kernels[k].worst->worst_ratio,
-               kernels[k].worst->program, kernels[k].worst->label, kernels[k].n_out ? "   OUT OF BOUNDS" : "");
+               kernels[k].worst->program, kernels[k].worst->label,
+               kernels[k].n_out ? "   OUT OF BOUNDS" : "");
     if (r->first_out >= 0) {
         const pm_verify_row *w = &r->rows[r->first_out];
-        printf("first out of bounds: %s: %s (%s): element %llu is off by %.3g, bound %.3g; %llu of %llu elements are out\n",
+        printf("first out of bounds: %s: %s (%s): element %llu is off by %.3g, bound %.3g; %llu of %llu "
+               "elements are out\n",
                w->program, w->label, w->variant, (unsigned long long)w->worst_index, w->worst_error, w->bound,
                (unsigned long long)w->n_out, (unsigned long long)w->n_elements);
     }
-    printf("%zu operations, %s; two runs %s%s\n", r->n_rows, r->first_out < 0 ? "all within bounds" : "NOT all within bounds",
-           r->bit_equal ? "agree bit for bit" : "DIFFER: ", r->bit_equal ? "" : r->bit_unequal ? r->bit_unequal : "?");
+    printf("%zu operations, %s; two runs %s%s\n", r->n_rows,
+           r->first_out < 0 ? "all within bounds" : "NOT all within bounds",
+           r->bit_equal ? "agree bit for bit" : "DIFFER: ",
+           r->bit_equal     ? ""
+           : r->bit_unequal ? r->bit_unequal
+                            : "?");
 }
 
 static json_t *report_json(const pm_verify_report *r, const char *device) {
     json_t *rows = json_array();
     for (size_t i = 0; i < r->n_rows; i++) {
         const pm_verify_row *w = &r->rows[i];
-        json_array_append_new(rows, json_pack("{ss ss ss ss sI sI sf sf sf}", "program", w->program, "operation", w->label,
-                                              "kernel", w->kernel, "variant", w->variant, "elements",
-                                              (json_int_t)w->n_elements, "out_of_bounds", (json_int_t)w->n_out, "worst_error",
+        json_array_append_new(rows, json_pack("{ss ss ss ss sI sI sf sf sf}", "program", w->program,
+                                              "operation", w->label, "kernel", w->kernel, "variant",
+                                              w->variant, "elements", (json_int_t)w->n_elements,
+                                              "out_of_bounds", (json_int_t)w->n_out, "worst_error",
                                               w->worst_error, "bound", w->bound, "ratio", w->worst_ratio));
     }
     json_t *first = r->first_out >= 0 ? json_string(r->rows[r->first_out].label) : json_null();
-    return json_pack("{ss sb sb so so}", "device", device, "passed", r->first_out < 0 && r->bit_equal, "bit_equal",
-                     r->bit_equal, "first_out_of_bounds", first, "operations", rows);
+    return json_pack("{ss sb sb so so}", "device", device, "passed", r->first_out < 0 && r->bit_equal,
+                     "bit_equal", r->bit_equal, "first_out_of_bounds", first, "operations", rows);
 }
 
 /* TEXT becomes in.input_ids of one sequence. */
@@ -74,7 +82,11 @@ static pm_status inputs_of_text(const pm_model *m, const char *text, pm_tensors 
     pm_status s = pm_model_encode(m, text, &ids, &n);
     if (s == PM_OK) s = pm_tensors_create(out);
     if (s == PM_OK) {
-        pm_array a = {.name = "in.input_ids", .dtype = PM_I32, .rank = 2, .dims = {1, (int64_t)n}, .data = ids,
+        pm_array a = {.name = "in.input_ids",
+                      .dtype = PM_I32,
+                      .rank = 2,
+                      .dims = {1, (int64_t)n},
+                      .data = ids,
                       .bytes = n * sizeof *ids};
         s = pm_tensors_add(*out, &a, NULL);
     }
@@ -86,20 +98,28 @@ int cmd_verify(int argc, char **argv) {
     const char *device = "auto", *inputs_path = NULL, *dump_dir = NULL;
     bool json = false, all = false, validate = false;
     const cli_flag flags[] = {
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0},
-        {"--inputs", CLI_STRING, &inputs_path, "FILE", "safetensors with the inputs; default: made-up ids", 0, 0},
+        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
+         0},
+        {"--inputs", CLI_STRING, &inputs_path, "FILE", "safetensors with the inputs; default: made-up ids", 0,
+         0},
         {"--dump", CLI_STRING, &dump_dir, "DIR", "write the offending tensors there as .npy", 0, 0},
         {"--all", CLI_BOOL, &all, NULL, "a line for every operation", 0, 0},
         {"--validate", CLI_BOOL, &validate, NULL, "under the Vulkan validation layer", 0, 0},
         {"--json", CLI_BOOL, &json, NULL, "print JSON", 0, 0},
     };
-    const cli_usage usage = {"verify MODEL [TEXT]", "Runs each operation on the device and on the reference executor.",
-                             "pumice verify numbers-en-zh --device vulkan", flags, sizeof flags / sizeof *flags, 1, 2};
+    const cli_usage usage = {"verify MODEL [TEXT]",
+                             "Runs each operation on the device and on the reference executor.",
+                             "pumice verify numbers-en-zh --device vulkan",
+                             flags,
+                             sizeof flags / sizeof *flags,
+                             1,
+                             2};
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
     if (code) return code == CLI_HELP ? PM_OK : code;
-    if (inputs_path && n_words == 2) return cli_error(PM_ERR_USAGE, "verify: both --inputs and TEXT were given, expected one");
+    if (inputs_path && n_words == 2)
+        return cli_error(PM_ERR_USAGE, "verify: both --inputs and TEXT were given, expected one");
 
     cli_place place;
     code = cli_open(words[0], device, &(pm_device_options){.validate = validate}, &place);

@@ -19,7 +19,9 @@ static const struct {
 };
 
 static void print_help(FILE *to) {
-    fprintf(to, "pumice %s: Transformer inference on any GPU that speaks Vulkan\n\nusage: pumice COMMAND [ARGUMENTS]\n\n",
+    fprintf(to,
+            "pumice %s: Transformer inference on any GPU that speaks Vulkan\n\nusage: pumice COMMAND "
+            "[ARGUMENTS]\n\n",
             pm_version());
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);

@@ -56,7 +56,8 @@ void picture_add_escaped(picture_file *f, const char *utf8) {
 size_t picture_label_width(const char *utf8) {
     size_t width = 0;
     for (const unsigned char *c = (const unsigned char *)utf8; *c; c++)
-        if ((*c & 0xc0u) != 0x80u) width += *c >= 0xe2 ? 2 : 1; /* lead bytes from U+2000 on: as good as wide */
+        if ((*c & 0xc0u) != 0x80u)
+            width += *c >= 0xe2 ? 2 : 1; /* lead bytes from U+2000 on: as good as wide */
     return width;
 }
 
@@ -93,10 +94,12 @@ float picture_weight(const picture_choice *c, int64_t layer, int64_t head, int64
 }
 
 void picture_colour(float weight, unsigned char rgb[3]) {
-    static const float stops[][3] = {{250, 250, 252}, {190, 211, 236}, {98, 150, 207}, {32, 84, 158}, {8, 24, 66}};
+    static const float stops[][3] = {
+        {250, 250, 252}, {190, 211, 236}, {98, 150, 207}, {32, 84, 158}, {8, 24, 66}};
     float x = weight < 0 ? 0 : weight > 1 ? 4 : weight * 4;
     int i = x >= 4 ? 3 : (int)x;
-    for (int k = 0; k < 3; k++) rgb[k] = (unsigned char)(stops[i][k] + (stops[i + 1][k] - stops[i][k]) * (x - (float)i) + 0.5f);
+    for (int k = 0; k < 3; k++)
+        rgb[k] = (unsigned char)(stops[i][k] + (stops[i + 1][k] - stops[i][k]) * (x - (float)i) + 0.5f);
 }
 
 int picture_npy(const picture_choice *c, picture_file *out) {
@@ -107,15 +110,17 @@ int picture_npy(const picture_choice *c, picture_file *out) {
     char header[128];
     int n = snprintf(header, sizeof header,
                      "{'descr': '%cf4', 'fortran_order': False, 'shape': (%lld, %lld, %lld, %lld), }",
-                     *(const char *)&probe ? '<' : '>', (long long)o.n_layers, (long long)o.n_heads, (long long)a->n_queries,
-                     (long long)a->n_keys);
+                     *(const char *)&probe ? '<' : '>', (long long)o.n_layers, (long long)o.n_heads,
+                     (long long)a->n_queries, (long long)a->n_keys);
     memset(header + n, ' ', sizeof header - (size_t)n); /* 10 + 118 bytes: the data is aligned to 64 */
     header[117] = '\n';
     picture_add_bytes(out, "\x93NUMPY\x01\x00\x76\x00", 10);
     picture_add_bytes(out, header, 118);
     for (int64_t l = 0; l < o.n_layers; l++)
         for (int64_t h = 0; h < o.n_heads; h++)
-            picture_add_bytes(out, a->weights + ((o.first_layer + l) * a->n_heads + o.first_head + h) * a->n_queries * a->n_keys,
+            picture_add_bytes(out,
+                              a->weights + ((o.first_layer + l) * a->n_heads + o.first_head + h) *
+                                               a->n_queries * a->n_keys,
                               (size_t)(a->n_queries * a->n_keys) * sizeof(float));
     return PM_OK;
 }
@@ -143,11 +148,13 @@ int picture_json(const picture_choice *c, picture_file *out) {
     json_t *layers = json_array();
     for (int64_t l = 0; l < o.n_layers; l++) {
         json_t *heads = json_array();
-        for (int64_t h = 0; h < o.n_heads; h++) json_array_append_new(heads, head_json(c, o.first_layer + l, o.first_head + h));
+        for (int64_t h = 0; h < o.n_heads; h++)
+            json_array_append_new(heads, head_json(c, o.first_layer + l, o.first_head + h));
         json_array_append_new(layers, heads);
     }
-    json_t *all = json_pack("{ss sI sI so so so}", "title", c->title, "first_layer", (json_int_t)o.first_layer, "first_head",
-                            (json_int_t)o.first_head, "queries", labels_json(c->map->query_labels, c->map->n_queries), "keys",
+    json_t *all = json_pack("{ss sI sI so so so}", "title", c->title, "first_layer",
+                            (json_int_t)o.first_layer, "first_head", (json_int_t)o.first_head, "queries",
+                            labels_json(c->map->query_labels, c->map->n_queries), "keys",
                             labels_json(c->map->key_labels, c->map->n_keys), "weights", layers);
     char *text = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
     json_decref(all);

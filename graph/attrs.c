@@ -53,12 +53,9 @@ void pm_text_add_f32(pm_text *t, float value) {
 static bool is_default(const pm_attrs *a, size_t row) {
     static const char zero[sizeof(pm_attrs)];
     switch (rows[row].kind) {
-    case ATTR_DIMS:
-        return a->rank == 0 || a->dims[0] == 0;
-    case ATTR_AXES:
-        return a->rank == 0 || a->dims[0] != 0; /* the identity of rank 1 is all zero, too */
-    default:
-        return memcmp((const char *)a + rows[row].at, zero, rows[row].bytes) == 0;
+    case ATTR_DIMS: return a->rank == 0 || a->dims[0] == 0;
+    case ATTR_AXES: return a->rank == 0 || a->dims[0] != 0; /* the identity of rank 1 is all zero, too */
+    default: return memcmp((const char *)a + rows[row].at, zero, rows[row].bytes) == 0;
     }
 }
 
@@ -74,21 +71,11 @@ static void print_mask(pm_text *t, uint32_t mask) {
 static void print_value(pm_text *t, const pm_attrs *a, size_t row) {
     const void *at = (const char *)a + rows[row].at;
     switch (rows[row].kind) {
-    case ATTR_I64:
-        pm_text_add(t, "%" PRId64, *(const int64_t *)at);
-        break;
-    case ATTR_I32:
-        pm_text_add(t, "%" PRId32, *(const int32_t *)at);
-        break;
-    case ATTR_F32:
-        pm_text_add_f32(t, *(const float *)at);
-        break;
-    case ATTR_ACT:
-        pm_text_add(t, "%s", a->act > 0 && a->act < PM_N_ACT ? act_names[a->act] : "none");
-        break;
-    case ATTR_MASK:
-        print_mask(t, a->mask);
-        break;
+    case ATTR_I64: pm_text_add(t, "%" PRId64, *(const int64_t *)at); break;
+    case ATTR_I32: pm_text_add(t, "%" PRId32, *(const int32_t *)at); break;
+    case ATTR_F32: pm_text_add_f32(t, *(const float *)at); break;
+    case ATTR_ACT: pm_text_add(t, "%s", a->act > 0 && a->act < PM_N_ACT ? act_names[a->act] : "none"); break;
+    case ATTR_MASK: print_mask(t, a->mask); break;
     case ATTR_DIMS:
     case ATTR_AXES:
         for (int32_t k = 0; k < a->rank; k++)
@@ -153,15 +140,11 @@ static pm_status parse_value(const char **cursor, size_t row, pm_attrs *a) {
     int64_t number = 0;
     size_t act = 0;
     switch (rows[row].kind) {
-    case ATTR_I64:
-        return pm_lex_int(cursor, INT64_MIN, INT64_MAX, at);
-    case ATTR_F32:
-        return pm_lex_f32(cursor, at);
-    case ATTR_MASK:
-        return parse_mask(cursor, &a->mask);
+    case ATTR_I64: return pm_lex_int(cursor, INT64_MIN, INT64_MAX, at);
+    case ATTR_F32: return pm_lex_f32(cursor, at);
+    case ATTR_MASK: return parse_mask(cursor, &a->mask);
     case ATTR_DIMS:
-    case ATTR_AXES:
-        return parse_list(cursor, rows[row].kind, a);
+    case ATTR_AXES: return parse_list(cursor, rows[row].kind, a);
     case ATTR_I32:
         PM_TRY(pm_lex_int(cursor, INT32_MIN, INT32_MAX, &number));
         *(int32_t *)at = (int32_t)number;

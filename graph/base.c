@@ -8,8 +8,12 @@
 
 static _Thread_local char error_text[1024] = "no error";
 
-const char *pm_error_text(void) { return error_text; }
-const char *pm_version(void) { return PM_VERSION; }
+const char *pm_error_text(void) {
+    return error_text;
+}
+const char *pm_version(void) {
+    return PM_VERSION;
+}
 
 pm_status pm_raise(pm_status status, const char *fmt, ...) {
     char text[sizeof error_text]; /* an argument may be the old error text */
@@ -31,8 +35,12 @@ static const struct {
     [PM_BF16] = {"bf16", 2}, [PM_I64] = {"i64", 8}, [PM_U8] = {"u8", 1},
 };
 
-const char *pm_dtype_name(pm_dtype t) { return t < PM_N_DTYPES ? dtypes[t].name : "?"; }
-size_t pm_dtype_bytes(pm_dtype t) { return t < PM_N_DTYPES ? dtypes[t].bytes : 0; }
+const char *pm_dtype_name(pm_dtype t) {
+    return t < PM_N_DTYPES ? dtypes[t].name : "?";
+}
+size_t pm_dtype_bytes(pm_dtype t) {
+    return t < PM_N_DTYPES ? dtypes[t].bytes : 0;
+}
 
 /* ---- memory ---- */
 
@@ -59,11 +67,14 @@ static void *allocate(void *old, size_t bytes) {
     return p;
 }
 
-void *pm_alloc(size_t bytes) { return allocate(NULL, bytes); }
+void *pm_alloc(size_t bytes) {
+    return allocate(NULL, bytes);
+}
 
 void *pm_realloc_array(void *old, size_t n, size_t size) {
     if (size && n > SIZE_MAX / size) {
-        (void)pm_raise(PM_ERR_MEMORY, "out of memory: %zu elements of %zu bytes do not fit an address space", n, size);
+        (void)pm_raise(PM_ERR_MEMORY, "out of memory: %zu elements of %zu bytes do not fit an address space",
+                       n, size);
         return NULL;
     }
     return allocate(old, n * size);
@@ -105,7 +116,8 @@ struct pm_arena_chunk {
 };
 
 void *pm_arena_alloc(pm_arena *a, size_t bytes) {
-    if (bytes > SIZE_MAX / 2) return (void)pm_raise(PM_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes), NULL;
+    if (bytes > SIZE_MAX / 2)
+        return (void)pm_raise(PM_ERR_MEMORY, "out of memory: %zu bytes asked for", bytes), NULL;
     bytes = (size_t)pm_align_up(bytes ? bytes : 1, _Alignof(max_align_t));
     if (!a->head || a->head->capacity - a->used < bytes) {
         size_t capacity = bytes > 65536 ? bytes : 65536;
@@ -189,7 +201,9 @@ void pm_text_add_json(pm_text *t, const char *utf8) {
     pm_text_add_bytes(t, "\"", 1);
 }
 
-pm_status pm_text_status(const pm_text *t) { return t->failed ? PM_ERR_MEMORY : PM_OK; }
+pm_status pm_text_status(const pm_text *t) {
+    return t->failed ? PM_ERR_MEMORY : PM_OK;
+}
 
 void pm_text_free(pm_text *t) {
     pm_free(t->data);
@@ -197,7 +211,9 @@ void pm_text_free(pm_text *t) {
 }
 
 void pm_text_release(char *text); /* graph.h */
-void pm_text_release(char *text) { pm_free(text); }
+void pm_text_release(char *text) {
+    pm_free(text);
+}
 
 /* ---- arithmetic, time ---- */
 

@@ -12,15 +12,15 @@
 pm_status pm_raise(pm_status status, const char *fmt, ...) PM_PRINTF(2, 3);
 
 /* Forward a failure: `PM_TRY(f(x));` returns from the caller; `PM_GOTO(f(x));` needs `pm_status s` and a label `fail`. */
-#define PM_TRY(call)                                                                                                   \
-    do {                                                                                                               \
-        pm_status pm_try_s = (call);                                                                                   \
-        if (pm_try_s != PM_OK) return pm_try_s;                                                                        \
+#define PM_TRY(call)                                                                                         \
+    do {                                                                                                     \
+        pm_status pm_try_s = (call);                                                                         \
+        if (pm_try_s != PM_OK) return pm_try_s;                                                              \
     } while (0)
-#define PM_GOTO(call)                                                                                                  \
-    do {                                                                                                               \
-        s = (call);                                                                                                    \
-        if (s != PM_OK) goto fail;                                                                                     \
+#define PM_GOTO(call)                                                                                        \
+    do {                                                                                                     \
+        s = (call);                                                                                          \
+        if (s != PM_OK) goto fail;                                                                           \
     } while (0)
 
 /* Hooked allocation. All return NULL with PM_ERR_MEMORY raised when memory is out or `n * size` overflows;
@@ -43,7 +43,7 @@ typedef struct pm_text {
 } pm_text;
 void pm_text_add(pm_text *t, const char *fmt, ...) PM_PRINTF(2, 3);
 void pm_text_add_bytes(pm_text *t, const char *bytes, size_t n);
-void pm_text_add_json(pm_text *t, const char *utf8); /* a quoted, escaped JSON string */
+void pm_text_add_json(pm_text *t, const char *utf8);    /* a quoted, escaped JSON string */
 pm_status pm_text_status(const pm_text *t) PM_MUST_USE; /* PM_OK, or PM_ERR_MEMORY when an append failed */
 void pm_text_free(pm_text *t);
 

@@ -5,36 +5,46 @@
 
 #include "pumice/base.h"
 
-typedef enum pm_device_type { PM_DEVICE_CPU, PM_DEVICE_SOFTWARE_GPU, PM_DEVICE_VIRTUAL_GPU, PM_DEVICE_INTEGRATED_GPU,
-                              PM_DEVICE_DISCRETE_GPU, PM_DEVICE_OTHER } pm_device_type;
+typedef enum pm_device_type {
+    PM_DEVICE_CPU,
+    PM_DEVICE_SOFTWARE_GPU,
+    PM_DEVICE_VIRTUAL_GPU,
+    PM_DEVICE_INTEGRATED_GPU,
+    PM_DEVICE_DISCRETE_GPU,
+    PM_DEVICE_OTHER
+} pm_device_type;
 
 /* Driver quirks in force: named bits, all set in runtime/vulkan/vk_quirks.c with a link to the evidence. */
-typedef enum pm_quirk { PM_QUIRK_NONE = 0, PM_QUIRK_SHORT_SUBMITS = 1, PM_QUIRK_NO_SQUARE_WORKGROUPS = 2 } pm_quirk;
+typedef enum pm_quirk {
+    PM_QUIRK_NONE = 0,
+    PM_QUIRK_SHORT_SUBMITS = 1,
+    PM_QUIRK_NO_SQUARE_WORKGROUPS = 2
+} pm_quirk;
 
 typedef struct pm_caps {
     char name[256];
-    char driver[256];         /* driver name and version */
+    char driver[256]; /* driver name and version */
     pm_device_type type;
-    bool vulkan;              /* false: the CPU executors */
+    bool vulkan; /* false: the CPU executors */
     uint32_t vendor_id, device_id, api_version, driver_version;
     uint8_t pipeline_cache_uuid[16];
     uint32_t subgroup_min, subgroup_max;
     bool subgroup_arithmetic;
     bool f16_storage, f16_arithmetic, i8_storage, i8_arithmetic, integer_dot, cooperative_matrix;
     bool timestamps;
-    bool unified_memory;      /* device memory that the host can map is the device's own */
-    uint32_t shared_bytes;            /* shared memory of a workgroup */
+    bool unified_memory;   /* device memory that the host can map is the device's own */
+    uint32_t shared_bytes; /* shared memory of a workgroup */
     uint32_t max_workgroup_invocations;
     uint32_t max_workgroup_size[3];
-    uint32_t max_groups[3];           /* maxComputeWorkGroupCount */
+    uint32_t max_groups[3]; /* maxComputeWorkGroupCount */
     uint32_t push_constant_bytes;
-    uint64_t max_binding_bytes;       /* maxStorageBufferRange */
-    uint64_t max_block_bytes;         /* the largest single allocation the planner may ask for */
-    uint64_t memory_bytes;            /* of the largest device-local heap */
-    uint32_t binding_alignment;       /* bytes: minStorageBufferOffsetAlignment, at least 16 */
-    uint64_t submit_cost;             /* multiply-adds that one submission may hold; 0: no limit */
-    float timestamp_ns;               /* nanoseconds of one timestamp tick */
-    uint32_t quirks;                  /* PM_QUIRK_* bits */
+    uint64_t max_binding_bytes; /* maxStorageBufferRange */
+    uint64_t max_block_bytes;   /* the largest single allocation the planner may ask for */
+    uint64_t memory_bytes;      /* of the largest device-local heap */
+    uint32_t binding_alignment; /* bytes: minStorageBufferOffsetAlignment, at least 16 */
+    uint64_t submit_cost;       /* multiply-adds that one submission may hold; 0: no limit */
+    float timestamp_ns;         /* nanoseconds of one timestamp tick */
+    uint32_t quirks;            /* PM_QUIRK_* bits */
 } pm_caps;
 
 /* The least that any Vulkan device must have for the baseline kernels; the CPU executors use the same. */

@@ -6,12 +6,12 @@
 #include "graph/program.h"
 
 typedef struct pm_compile_options {
-    const pm_caps *caps;     /* NULL: the baseline */
-    bool no_fuse;            /* keep primitives (tests, debugging) */
+    const pm_caps *caps; /* NULL: the baseline */
+    bool no_fuse;        /* keep primitives (tests, debugging) */
 } pm_compile_options;
 
 typedef struct pm_compiled {
-    pm_graph *fused;         /* NULL unless asked for */
+    pm_graph *fused; /* NULL unless asked for */
     pm_graph_plan plan;
     pm_program *program;
 } pm_compiled;
@@ -19,16 +19,19 @@ typedef struct pm_compiled {
 /* The common way: only the program. */
 pm_status pm_compile(const pm_graph *g, const pm_compile_options *options, pm_program **out) PM_MUST_USE;
 /* All stages, owned by out; freed with pm_compiled_free. */
-pm_status pm_compile_stages(const pm_graph *g, const pm_compile_options *options, pm_compiled *out) PM_MUST_USE;
+pm_status pm_compile_stages(const pm_graph *g, const pm_compile_options *options,
+                            pm_compiled *out) PM_MUST_USE;
 void pm_compiled_free(pm_compiled *c);
 
 /* Lowering: plan places are turned to ranges, offsets to parameters, hazards to barriers, cost to submissions. */
-pm_status pm_lower(const pm_graph *g, const pm_graph_plan *plan, const pm_caps *caps, pm_program **out) PM_MUST_USE;
+pm_status pm_lower(const pm_graph *g, const pm_graph_plan *plan, const pm_caps *caps,
+                   pm_program **out) PM_MUST_USE;
 
 /* For the lower functions of the operation table. Binds tensor t as the next binding of d and returns its offset in
  * elements from the binding's start, for the parameters. t NULL: an absent operand (stands in with binding 0). */
 typedef struct pm_lowering pm_lowering;
-pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool written, uint32_t *out_offset) PM_MUST_USE;
+pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool written,
+                        uint32_t *out_offset) PM_MUST_USE;
 
 /* Selection (select.c): the first row of the table whose kernel matches and whose `fits` holds gives variant, spec[0..7]
  * and groups. PM_ERR_DEVICE when none fits. Reads kernel, params and spec[8..] of d. */
@@ -36,7 +39,8 @@ pm_status pm_select(const pm_caps *caps, pm_dispatch *d) PM_MUST_USE;
 
 /* Dumps of plan and program (dump_program.c). JSON of the plan has arena_bytes, lower_bound_bytes, ratio, intervals; of the
  * program n_dispatches, n_barriers, n_submits, fallback_ops and the dispatches. */
-pm_status pm_plan_print(const pm_graph *g, const pm_graph_plan *p, const char *format, char **out_text) PM_MUST_USE;
+pm_status pm_plan_print(const pm_graph *g, const pm_graph_plan *p, const char *format,
+                        char **out_text) PM_MUST_USE;
 pm_status pm_program_print(const pm_program *p, const char *format, char **out_text) PM_MUST_USE;
 
 #endif

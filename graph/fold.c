@@ -212,7 +212,8 @@ static void fold_all(folder *f) {
         f->old = g->items[i];
         for (int k = 0; k < f->old->n_in; k++) f->in[k] = pm_rebuilt(&f->r, f->old->in[k]);
         pm_tensor *made = fold_one(f);
-        if (made && f->wants_dense[i] && !(pm_op_get(f->old->op)->flags & PM_OPF_VIEW) && !pm_is_dense(made)) made = NULL;
+        if (made && f->wants_dense[i] && !(pm_op_get(f->old->op)->flags & PM_OPF_VIEW) && !pm_is_dense(made))
+            made = NULL;
         if (made)
             f->r.map[i] = made;
         else

@@ -32,52 +32,28 @@ static double (*const unary_f32[PM_N_OPS])(double) = {
 /* Every case is one sum, product or choice of doubles; rounding it to float equals the float operation. */
 static bool arith_f32(pm_op op, double a, double b, double *out) {
     switch (op) {
-    case PM_OP_ADD:
-        *out = a + b;
-        return true;
-    case PM_OP_SUB:
-        *out = a - b;
-        return true;
-    case PM_OP_MUL:
-        *out = a * b;
-        return true;
-    case PM_OP_DIV:
-        *out = a / b;
-        return true;
-    case PM_OP_MAX:
-        *out = a > b ? a : b;
-        return true;
-    case PM_OP_MIN:
-        *out = a < b ? a : b;
-        return true;
-    default:
-        return false;
+    case PM_OP_ADD: *out = a + b; return true;
+    case PM_OP_SUB: *out = a - b; return true;
+    case PM_OP_MUL: *out = a * b; return true;
+    case PM_OP_DIV: *out = a / b; return true;
+    case PM_OP_MAX: *out = a > b ? a : b; return true;
+    case PM_OP_MIN: *out = a < b ? a : b; return true;
+    default: return false;
     }
 }
 
 static bool arith_i32(pm_op op, int64_t a, int64_t b, int64_t *out) {
     switch (op) {
-    case PM_OP_ADD:
-        *out = a + b;
-        break;
-    case PM_OP_SUB:
-        *out = a - b;
-        break;
-    case PM_OP_MUL:
-        *out = a * b;
-        break;
+    case PM_OP_ADD: *out = a + b; break;
+    case PM_OP_SUB: *out = a - b; break;
+    case PM_OP_MUL: *out = a * b; break;
     case PM_OP_DIV:
         if (b == 0) return false;
         *out = a / b;
         break;
-    case PM_OP_MAX:
-        *out = a > b ? a : b;
-        break;
-    case PM_OP_MIN:
-        *out = a < b ? a : b;
-        break;
-    default:
-        return false;
+    case PM_OP_MAX: *out = a > b ? a : b; break;
+    case PM_OP_MIN: *out = a < b ? a : b; break;
+    default: return false;
     }
     return *out >= INT32_MIN && *out <= INT32_MAX;
 }
@@ -85,26 +61,13 @@ static bool arith_i32(pm_op op, int64_t a, int64_t b, int64_t *out) {
 /* Every integer of 32 bits is a double, so that one comparison serves both types. */
 static bool compare(pm_op op, double a, double b, int32_t *out) {
     switch (op) {
-    case PM_OP_LT:
-        *out = a < b;
-        return true;
-    case PM_OP_LE:
-        *out = a <= b;
-        return true;
-    case PM_OP_GT:
-        *out = a > b;
-        return true;
-    case PM_OP_GE:
-        *out = a >= b;
-        return true;
-    case PM_OP_EQ:
-        *out = a == b;
-        return true;
-    case PM_OP_NE:
-        *out = a != b;
-        return true;
-    default:
-        return false;
+    case PM_OP_LT: *out = a < b; return true;
+    case PM_OP_LE: *out = a <= b; return true;
+    case PM_OP_GT: *out = a > b; return true;
+    case PM_OP_GE: *out = a >= b; return true;
+    case PM_OP_EQ: *out = a == b; return true;
+    case PM_OP_NE: *out = a != b; return true;
+    default: return false;
     }
 }
 
@@ -145,23 +108,12 @@ static bool eval_i32(pm_op op, const pm_word *in, pm_word *out) {
 
 static bool eval_bool(pm_op op, const pm_word *in, pm_word *out) {
     switch (op) {
-    case PM_OP_NOT:
-        out->i = !in[0].i;
-        return true;
-    case PM_OP_AND:
-        out->i = in[0].i && in[1].i;
-        return true;
-    case PM_OP_OR:
-        out->i = in[0].i || in[1].i;
-        return true;
-    case PM_OP_TO_F32:
-        out->f = in[0].i ? 1.0f : 0.0f;
-        return true;
-    case PM_OP_TO_I32:
-        out->i = in[0].i != 0;
-        return true;
-    default:
-        return false;
+    case PM_OP_NOT: out->i = !in[0].i; return true;
+    case PM_OP_AND: out->i = in[0].i && in[1].i; return true;
+    case PM_OP_OR: out->i = in[0].i || in[1].i; return true;
+    case PM_OP_TO_F32: out->f = in[0].i ? 1.0f : 0.0f; return true;
+    case PM_OP_TO_I32: out->i = in[0].i != 0; return true;
+    default: return false;
     }
 }
 

@@ -47,15 +47,12 @@ static bool behind_reshape(const placed *p, placed *x) {
 static bool behind_view(const placed *p, placed *out) {
     *out = (placed){.t = p->t->in[0]};
     switch (p->t->op) {
-    case PM_OP_EXPAND:
-        return *out = operand(p, 0), true;
-    case PM_OP_RESHAPE:
-        return behind_reshape(p, out);
+    case PM_OP_EXPAND: return *out = operand(p, 0), true;
+    case PM_OP_RESHAPE: return behind_reshape(p, out);
     case PM_OP_PERMUTE:
         for (int32_t k = 0; k < p->t->rank; k++) out->axis[p->t->attrs.axes[k]] = p->axis[k];
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 

@@ -69,12 +69,9 @@ static bool read_epilogue(const pm_fuse *f, const pm_tensor *t, int depth, epilo
         for (int i = 0; i < t->n_in; i++) out->in[i] = t->in[i];
         return true;
     case PM_OP_MUL:
-    case PM_OP_DIV:
-        return read_scale(f, t, depth, out);
-    case PM_OP_ADD:
-        return read_add(f, t, depth, out);
-    default:
-        return read_act(f, t, depth, out);
+    case PM_OP_DIV: return read_scale(f, t, depth, out);
+    case PM_OP_ADD: return read_add(f, t, depth, out);
+    default: return read_act(f, t, depth, out);
     }
 }
 

@@ -26,13 +26,20 @@ typedef enum pm_op {
 /* Activations of epilogues, gates and the unary operation: one numbering for graph, C kernels and GLSL. */
 #include "shaders/common.params.h"
 
-typedef enum pm_kind { PM_KIND_TEMP, PM_KIND_INPUT, PM_KIND_WEIGHT, PM_KIND_STATE, PM_KIND_PARAM, PM_KIND_CONST } pm_kind;
+typedef enum pm_kind {
+    PM_KIND_TEMP,
+    PM_KIND_INPUT,
+    PM_KIND_WEIGHT,
+    PM_KIND_STATE,
+    PM_KIND_PARAM,
+    PM_KIND_CONST
+} pm_kind;
 
 /* Attributes of every operation; zero is the default and is not printed. The table in graph/attrs.c names them. */
 typedef struct pm_attrs {
     int64_t dims[PM_MAX_DIMS]; /* reshape, expand: target */
     int64_t start, length;     /* slice */
-    int64_t window;            /* softmax, attention: keys allowed behind the query, with itself; 0 is no window */
+    int64_t window; /* softmax, attention: keys allowed behind the query, with itself; 0 is no window */
     int32_t axes[PM_MAX_DIMS]; /* permute */
     int32_t rank;              /* reshape, expand, permute: entries used above */
     int32_t axis;              /* slice, concat, sum, mean, reduce_max; never negative once built */
@@ -78,24 +85,35 @@ struct pm_graph {
 
 /* Positions of the optional inputs that softmax and attention share, after their own (1 and 3). */
 enum {
-    PM_SOFTMAX_X = 0, PM_SOFTMAX_POSITION = 1, PM_SOFTMAX_LENGTH = 2, PM_SOFTMAX_KEY_MASK = 3, PM_SOFTMAX_BIAS = 4,
-    PM_ATTN_Q = 0, PM_ATTN_K = 1, PM_ATTN_V = 2,
-    PM_ATTN_POSITION = 3, /* I32 rank 0: position of query row 0 among the keys (PM_MASK_CAUSAL, PM_MASK_WINDOW) */
+    PM_SOFTMAX_X = 0,
+    PM_SOFTMAX_POSITION = 1,
+    PM_SOFTMAX_LENGTH = 2,
+    PM_SOFTMAX_KEY_MASK = 3,
+    PM_SOFTMAX_BIAS = 4,
+    PM_ATTN_Q = 0,
+    PM_ATTN_K = 1,
+    PM_ATTN_V = 2,
+    PM_ATTN_POSITION =
+        3, /* I32 rank 0: position of query row 0 among the keys (PM_MASK_CAUSAL, PM_MASK_WINDOW) */
     PM_ATTN_LENGTH = 4,   /* I32 [B] or rank 0: keys at or past it are absent (PM_MASK_LENGTH) */
     PM_ATTN_KEY_MASK = 5, /* I32 or BOOL [B,S]: keys with 0 are absent (PM_MASK_KEYS) */
     PM_ATTN_BIAS = 6,     /* F32, broadcasts to [B,H,T,S]: added to the scaled scores (PM_MASK_BIAS) */
-    PM_MATMUL_A = 0, PM_MATMUL_B = 1, PM_MATMUL_BIAS = 2, PM_MATMUL_RESIDUAL = 3,
+    PM_MATMUL_A = 0,
+    PM_MATMUL_B = 1,
+    PM_MATMUL_BIAS = 2,
+    PM_MATMUL_RESIDUAL = 3,
 };
 
 /* ---- the operation table ---- */
 
 enum {
-    PM_OPF_LEAF = 1,        /* no inputs, no kernel */
-    PM_OPF_VIEW = 2,        /* shares its input's storage */
-    PM_OPF_ELEMENTWISE = 4, /* out[i] depends on in[i] alone: may run in place when dims, strides and types agree */
+    PM_OPF_LEAF = 1, /* no inputs, no kernel */
+    PM_OPF_VIEW = 2, /* shares its input's storage */
+    PM_OPF_ELEMENTWISE =
+        4, /* out[i] depends on in[i] alone: may run in place when dims, strides and types agree */
     PM_OPF_COMMUTES = 8,
-    PM_OPF_STATE = 16,      /* writes its first input in place; never merged or dropped */
-    PM_OPF_FUSED = 32,      /* made by the fuse pass, not by builders */
+    PM_OPF_STATE = 16, /* writes its first input in place; never merged or dropped */
+    PM_OPF_FUSED = 32, /* made by the fuse pass, not by builders */
 };
 
 struct pm_dispatch;
@@ -104,12 +122,12 @@ typedef struct pm_op_info {
     const char *name;
     int32_t min_in, max_in;
     uint32_t flags;
-    uint32_t fn;                                       /* PM_FN_*: which function of a shared kernel */
-    pm_status (*infer)(pm_tensor *t);                  /* checks inputs and attributes, sets dtype, rank, dims */
+    uint32_t fn;                      /* PM_FN_*: which function of a shared kernel */
+    pm_status (*infer)(pm_tensor *t); /* checks inputs and attributes, sets dtype, rank, dims */
     /* Fills kernel, bindings (through pm_lower_bind), params, spec[8..] and work of dispatch `part` of t (0, except
      * concat: one part an input). NULL: nothing runs. */
     pm_status (*lower)(struct pm_lowering *l, const pm_tensor *t, uint32_t part, struct pm_dispatch *out);
-    uint64_t (*cost)(const pm_tensor *t);              /* multiply-adds, or elements moved */
+    uint64_t (*cost)(const pm_tensor *t); /* multiply-adds, or elements moved */
 } pm_op_info;
 
 const pm_op_info *pm_op_get(pm_op op);
@@ -127,7 +145,8 @@ pm_tensor *pm_add_leaf(pm_graph *g, pm_op op, const char *name, pm_dtype type, i
 /* Another order for the elements of a tensor that owns its storage (no leaf, view or state). Set it before the tensor is
  * used: views take their strides from it. PM_ERR_USAGE when the strides are not a dense order of its dims. */
 pm_status pm_tensor_set_strides(pm_tensor *t, const int64_t *strides) PM_MUST_USE;
-bool pm_can_be_output(const pm_tensor *t); /* dense, and in memory of the arena: pm_output copies all others */
+bool pm_can_be_output(
+    const pm_tensor *t); /* dense, and in memory of the arena: pm_output copies all others */
 
 int64_t pm_elems(const pm_tensor *t);
 uint64_t pm_storage_bytes(const pm_tensor *base); /* of a tensor that owns its storage */
@@ -136,20 +155,22 @@ bool pm_same_dims(const pm_tensor *a, const pm_tensor *b);
 bool pm_is_const_scalar(const pm_tensor *t, float *out_value); /* rank 0 or one element, through views */
 
 /* ---- text of attributes (attrs.c) ---- */
-void pm_attrs_print(pm_text *t, const pm_attrs *a);                       /* " {eps=1e-05, act=gelu}" or "" */
-pm_status pm_attrs_parse(const char **cursor, pm_attrs *a) PM_MUST_USE;   /* reads what was printed */
-bool pm_attrs_equal(const pm_attrs *a, const pm_attrs *b);                /* bit for bit */
-void pm_tensor_print(pm_text *t, const pm_tensor *x);                     /* its line of the text form (text_print.c) */
+void pm_attrs_print(pm_text *t, const pm_attrs *a);                     /* " {eps=1e-05, act=gelu}" or "" */
+pm_status pm_attrs_parse(const char **cursor, pm_attrs *a) PM_MUST_USE; /* reads what was printed */
+bool pm_attrs_equal(const pm_attrs *a, const pm_attrs *b);              /* bit for bit */
+void pm_tensor_print(pm_text *t, const pm_tensor *x); /* its line of the text form (text_print.c) */
 
 /* ---- passes: each makes a new graph ---- */
-pm_status pm_graph_verify(const pm_graph *g) PM_MUST_USE;                        /* verify_graph.c */
-pm_status pm_pass_fold(const pm_graph *g, pm_graph **out) PM_MUST_USE;           /* fold.c: constants, x*1, x+0 */
-pm_status pm_pass_cse(const pm_graph *g, pm_graph **out) PM_MUST_USE;            /* cse.c */
-pm_status pm_pass_dce(const pm_graph *g, pm_graph **out) PM_MUST_USE;            /* dce.c */
-pm_status pm_pass_fuse(const pm_graph *g, pm_graph **out) PM_MUST_USE;           /* fuse.c and fuse_*.c */
-pm_status pm_pass_layout(const pm_graph *g, pm_graph **out) PM_MUST_USE;         /* layout.c: copies that strides serve */
-pm_status pm_optimize(const pm_graph *g, pm_graph **out) PM_MUST_USE;            /* passes.c: all, in order, verified */
-pm_status pm_simplify(const pm_graph *g, pm_graph **out) PM_MUST_USE;            /* passes.c: fold, cse, dce: primitives stay */
+pm_status pm_graph_verify(const pm_graph *g) PM_MUST_USE;              /* verify_graph.c */
+pm_status pm_pass_fold(const pm_graph *g, pm_graph **out) PM_MUST_USE; /* fold.c: constants, x*1, x+0 */
+pm_status pm_pass_cse(const pm_graph *g, pm_graph **out) PM_MUST_USE;  /* cse.c */
+pm_status pm_pass_dce(const pm_graph *g, pm_graph **out) PM_MUST_USE;  /* dce.c */
+pm_status pm_pass_fuse(const pm_graph *g, pm_graph **out) PM_MUST_USE; /* fuse.c and fuse_*.c */
+pm_status pm_pass_layout(const pm_graph *g,
+                         pm_graph **out) PM_MUST_USE; /* layout.c: copies that strides serve */
+pm_status pm_optimize(const pm_graph *g, pm_graph **out) PM_MUST_USE; /* passes.c: all, in order, verified */
+pm_status pm_simplify(const pm_graph *g,
+                      pm_graph **out) PM_MUST_USE; /* passes.c: fold, cse, dce: primitives stay */
 
 /* ---- pictures (dump_*.c) ---- */
 pm_status pm_graph_print_json(const pm_graph *g, char **out_text) PM_MUST_USE;

@@ -11,13 +11,15 @@
 #include "shaders/softmax.params.h"
 
 static const pm_kernel_info kernels[PM_N_KERNELS] = {
-#define PM_KERNEL(id, name, n_bindings, params) [PM_KERNEL_##id] = {name, n_bindings, (uint32_t)sizeof(params)},
+#define PM_KERNEL(id, name, n_bindings, params)                                                              \
+    [PM_KERNEL_##id] = {name, n_bindings, (uint32_t)sizeof(params)},
 #include "graph/kernels.def"
 #undef PM_KERNEL
 };
 
-#define PM_KERNEL(id, name, n_bindings, params)                                                                        \
-    _Static_assert(sizeof(params) <= PM_MAX_PARAM_BYTES && (n_bindings) <= PM_MAX_BINDINGS, "a device may have no more");
+#define PM_KERNEL(id, name, n_bindings, params)                                                              \
+    _Static_assert(sizeof(params) <= PM_MAX_PARAM_BYTES && (n_bindings) <= PM_MAX_BINDINGS,                  \
+                   "a device may have no more");
 #include "graph/kernels.def"
 #undef PM_KERNEL
 
@@ -27,8 +29,12 @@ static const pm_variant_info variants[PM_N_VARIANTS] = {
 #undef PM_VARIANT
 };
 
-const pm_kernel_info *pm_kernel_get(pm_kernel k) { return &kernels[k]; }
-const pm_variant_info *pm_variant_get(pm_variant v) { return &variants[v]; }
+const pm_kernel_info *pm_kernel_get(pm_kernel k) {
+    return &kernels[k];
+}
+const pm_variant_info *pm_variant_get(pm_variant v) {
+    return &variants[v];
+}
 
 static int find_io(const pm_io *io, uint32_t n, const char *name) {
     for (uint32_t i = 0; i < n; i++)
@@ -36,8 +42,12 @@ static int find_io(const pm_io *io, uint32_t n, const char *name) {
     return -1;
 }
 
-int pm_program_input(const pm_program *p, const char *name) { return find_io(p->inputs, p->n_inputs, name); }
-int pm_program_output(const pm_program *p, const char *name) { return find_io(p->outputs, p->n_outputs, name); }
+int pm_program_input(const pm_program *p, const char *name) {
+    return find_io(p->inputs, p->n_inputs, name);
+}
+int pm_program_output(const pm_program *p, const char *name) {
+    return find_io(p->outputs, p->n_outputs, name);
+}
 
 int pm_program_param(const pm_program *p, const char *name) {
     for (uint32_t i = 0; i < p->n_params; i++)

@@ -6,25 +6,25 @@
 #include "graph/ir.h"
 
 typedef struct pm_interval {
-    uint64_t bytes;        /* 0 is allowed and takes no room */
-    uint32_t first, last;  /* steps, inclusive: live from the start of `first` to the end of `last` */
+    uint64_t bytes;       /* 0 is allowed and takes no room */
+    uint32_t first, last; /* steps, inclusive: live from the start of `first` to the end of `last` */
 } pm_interval;
 
 typedef struct pm_place {
     uint32_t block;
-    uint64_t offset;       /* bytes; a multiple of the alignment */
+    uint64_t offset; /* bytes; a multiple of the alignment */
 } pm_place;
 
 typedef struct pm_plan_limits {
-    uint64_t alignment;        /* bytes; a power of two */
-    uint64_t max_block_bytes;  /* 0: no limit */
+    uint64_t alignment;       /* bytes; a power of two */
+    uint64_t max_block_bytes; /* 0: no limit */
 } pm_plan_limits;
 
 typedef struct pm_plan_result {
     uint32_t n_blocks;
-    uint64_t *block_bytes;     /* pm_alloc'd */
-    pm_place *places;          /* pm_alloc'd; one an interval */
-    uint64_t arena_bytes;      /* sum of the blocks */
+    uint64_t *block_bytes;      /* pm_alloc'd */
+    pm_place *places;           /* pm_alloc'd; one an interval */
+    uint64_t arena_bytes;       /* sum of the blocks */
     uint64_t lower_bound_bytes; /* largest sum of (aligned) live bytes at any step */
 } pm_plan_result;
 
@@ -37,10 +37,10 @@ void pm_plan_result_free(pm_plan_result *r);
 /* The plan of a graph. Step i is items[i]. Tensors that own no arena storage (views, weights, states, params, consts)
  * have interval -1. Tensors merged in place share one interval. */
 typedef struct pm_graph_plan {
-    int32_t *interval_of;      /* by tensor id */
+    int32_t *interval_of; /* by tensor id */
     pm_interval *intervals;
     size_t n_intervals;
-    uint32_t n_in_place;       /* tensors that took their input's room */
+    uint32_t n_in_place; /* tensors that took their input's room */
     pm_plan_result result;
 } pm_graph_plan;
 pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) PM_MUST_USE;

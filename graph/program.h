@@ -12,7 +12,7 @@
 #include "graph/caps.h"
 #include "shaders/common.params.h"
 
-#define PM_MAX_BINDINGS 8
+#define PM_MAX_BINDINGS    8
 #define PM_MAX_PARAM_BYTES 128
 
 /* Kernels: what a dispatch computes. The CPU executors have one C function each; Vulkan has shader variants. */
@@ -33,13 +33,13 @@ typedef enum pm_variant {
 
 typedef struct pm_kernel_info {
     const char *name;
-    uint32_t n_bindings;   /* the last one is written (cache_write: read before, too); all others are read */
+    uint32_t n_bindings; /* the last one is written (cache_write: read before, too); all others are read */
     uint32_t param_bytes;
 } pm_kernel_info;
 const pm_kernel_info *pm_kernel_get(pm_kernel k); /* kernels.c */
 typedef struct pm_variant_info {
     pm_kernel kernel;
-    const char *name;      /* <op>_<in>_<acc>_<method> */
+    const char *name; /* <op>_<in>_<acc>_<method> */
 } pm_variant_info;
 const pm_variant_info *pm_variant_get(pm_variant v);
 
@@ -52,18 +52,19 @@ typedef struct pm_dispatch {
     pm_kernel kernel;
     pm_variant variant;
     uint32_t n_bindings;
-    pm_range bindings[PM_MAX_BINDINGS]; /* as bound: offset aligned for the device; params hold the rest in elements */
-    uint32_t written;                   /* bit i: binding i is written */
-    uint32_t unused;                    /* bit i: binding i stands in for an absent operand and is not touched */
+    pm_range bindings
+        [PM_MAX_BINDINGS]; /* as bound: offset aligned for the device; params hold the rest in elements */
+    uint32_t written;      /* bit i: binding i is written */
+    uint32_t unused;       /* bit i: binding i stands in for an absent operand and is not touched */
     uint32_t param_bytes;
     unsigned char params[PM_MAX_PARAM_BYTES]; /* <op>.params.h */
     uint32_t spec[PM_N_SPEC];
     uint32_t groups[3];
-    bool barrier;                       /* must wait for the writes and reads of the dispatches before it */
-    bool submit;                        /* starts a new submission */
-    uint64_t cost;                      /* multiply-adds, or elements moved */
-    uint32_t node;                      /* id of the tensor in the planned graph, for dumps */
-    const char *label;                  /* "op name of the tensor", owned by the program */
+    bool barrier;      /* must wait for the writes and reads of the dispatches before it */
+    bool submit;       /* starts a new submission */
+    uint64_t cost;     /* multiply-adds, or elements moved */
+    uint32_t node;     /* id of the tensor in the planned graph, for dumps */
+    const char *label; /* "op name of the tensor", owned by the program */
 } pm_dispatch;
 
 /* A range that is idle from the end of dispatch `dispatch`: the test executor fills it with NaN then. */
@@ -72,21 +73,26 @@ typedef struct pm_death {
     pm_range range;
 } pm_death;
 
-typedef enum pm_external_kind { PM_EXTERNAL_WEIGHT, PM_EXTERNAL_STATE, PM_EXTERNAL_CONSTANTS, PM_EXTERNAL_PARAMS } pm_external_kind;
+typedef enum pm_external_kind {
+    PM_EXTERNAL_WEIGHT,
+    PM_EXTERNAL_STATE,
+    PM_EXTERNAL_CONSTANTS,
+    PM_EXTERNAL_PARAMS
+} pm_external_kind;
 
 typedef struct pm_external {
     pm_external_kind kind;
-    const char *name;     /* WEIGHT, STATE: the key in the executor's store; others "constants", "params" */
+    const char *name; /* WEIGHT, STATE: the key in the executor's store; others "constants", "params" */
     pm_dtype dtype;
     uint64_t bytes;
 } pm_external;
 
 typedef struct pm_io {
     const char *name;
-    pm_dtype dtype;       /* F32, I32 or BOOL: 32-bit words */
+    pm_dtype dtype; /* F32, I32 or BOOL: 32-bit words */
     int32_t rank;
     int64_t dims[PM_MAX_DIMS];
-    pm_range range;       /* exactly the tensor, dense */
+    pm_range range; /* exactly the tensor, dense */
 } pm_io;
 
 typedef struct pm_program {
@@ -104,10 +110,11 @@ typedef struct pm_program {
     const void *constants;    /* contents of the constants external */
     uint64_t constants_bytes;
     uint32_t n_deaths;
-    pm_death *deaths;         /* ordered by dispatch */
+    pm_death *deaths; /* ordered by dispatch */
     /* figures for people */
     uint64_t arena_bytes, lower_bound_bytes, largest_tensor_bytes;
-    uint32_t n_barriers, n_submits, n_fallback; /* fallback: dispatches that no variant of the device could run */
+    uint32_t n_barriers, n_submits,
+        n_fallback; /* fallback: dispatches that no variant of the device could run */
     pm_arena arena;
 } pm_program;
 

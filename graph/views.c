@@ -98,19 +98,13 @@ bool pm_set_storage(pm_tensor *t) {
     t->base = x->base;
     t->offset = x->offset;
     switch (t->op) {
-    case PM_OP_RESHAPE:
-        return reshape_strides(x, t->rank, t->dims, t->strides);
+    case PM_OP_RESHAPE: return reshape_strides(x, t->rank, t->dims, t->strides);
     case PM_OP_PERMUTE:
         for (int32_t k = 0; k < t->rank; k++) t->strides[k] = x->strides[t->attrs.axes[k]];
         return true;
-    case PM_OP_EXPAND:
-        expand_strides(x, t);
-        return true;
-    case PM_OP_SLICE:
-        t->offset += t->attrs.start * x->strides[t->attrs.axis];
-        break;
-    default:
-        break; /* a state after a write lies where it lay */
+    case PM_OP_EXPAND: expand_strides(x, t); return true;
+    case PM_OP_SLICE: t->offset += t->attrs.start * x->strides[t->attrs.axis]; break;
+    default: break; /* a state after a write lies where it lay */
     }
     memcpy(t->strides, x->strides, sizeof t->strides);
     return true;

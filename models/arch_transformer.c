@@ -120,12 +120,8 @@ void pm_transformer_build(pm_build *b) {
     const pm_build_options *o = &b->options;
     pm_context encoder = {.length = b->source_length}, decoder = {0};
     switch (o->kind) {
-    case PM_BUILD_STEP:
-        decode(b, o->length, &decoder);
-        break;
-    case PM_BUILD_ENCODE:
-        pm_stack_keep_memory(b, &b->model->spec.stack[1], encode(b, 1, &encoder));
-        break;
+    case PM_BUILD_STEP: decode(b, o->length, &decoder); break;
+    case PM_BUILD_ENCODE: pm_stack_keep_memory(b, &b->model->spec.stack[1], encode(b, 1, &encoder)); break;
     case PM_BUILD_FORWARD:
         encoder.keys = o->key_mask ? pm_build_ids(b, "attention_mask", o->batch, o->length) : NULL;
         decoder.memory = encode(b, o->batch, &encoder);

@@ -77,14 +77,10 @@ static pm_tensor *gelu_tanh(pm_graph *g, pm_tensor *x) {
 
 pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind) {
     switch (kind) {
-    case PM_ACTIVATION_RELU:
-        return pm_relu(b->g, x);
-    case PM_ACTIVATION_GELU:
-        return gelu(b->g, x);
-    case PM_ACTIVATION_GELU_TANH:
-        return gelu_tanh(b->g, x);
-    case PM_ACTIVATION_SILU:
-        return pm_mul(b->g, x, pm_sigmoid(b->g, x));
+    case PM_ACTIVATION_RELU: return pm_relu(b->g, x);
+    case PM_ACTIVATION_GELU: return gelu(b->g, x);
+    case PM_ACTIVATION_GELU_TANH: return gelu_tanh(b->g, x);
+    case PM_ACTIVATION_SILU: return pm_mul(b->g, x, pm_sigmoid(b->g, x));
     }
     return x;
 }

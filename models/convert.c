@@ -70,15 +70,9 @@ pm_status pm_convert_i32(const pm_array *a, int32_t *out) {
         case PM_I64:
             v = (int64_t)((uint64_t)word32(p + 8 * i) | (uint64_t)word32(p + 8 * i + 4) << 32);
             break;
-        case PM_I32:
-            v = (int32_t)word32(p + 4 * i);
-            break;
-        case PM_U8:
-            v = p[i];
-            break;
-        case PM_BOOL:
-            v = p[i] != 0;
-            break; /* one byte in files */
+        case PM_I32: v = (int32_t)word32(p + 4 * i); break;
+        case PM_U8: v = p[i]; break;
+        case PM_BOOL: v = p[i] != 0; break; /* one byte in files */
         default:
             return pm_raise(PM_ERR_FILE, "tensor %s: its type is %s, i64, i32, u8 or bool was expected",
                             a->name, pm_dtype_name(a->dtype));

@@ -60,18 +60,12 @@ void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats) {
 
 static const char *type_name(const pm_caps *c) {
     switch (c->type) {
-    case PM_DEVICE_CPU:
-        return "CPU";
-    case PM_DEVICE_SOFTWARE_GPU:
-        return "software GPU";
-    case PM_DEVICE_VIRTUAL_GPU:
-        return "virtual GPU";
-    case PM_DEVICE_INTEGRATED_GPU:
-        return "integrated GPU";
-    case PM_DEVICE_DISCRETE_GPU:
-        return "discrete GPU";
-    case PM_DEVICE_OTHER:
-        break;
+    case PM_DEVICE_CPU: return "CPU";
+    case PM_DEVICE_SOFTWARE_GPU: return "software GPU";
+    case PM_DEVICE_VIRTUAL_GPU: return "virtual GPU";
+    case PM_DEVICE_INTEGRATED_GPU: return "integrated GPU";
+    case PM_DEVICE_DISCRETE_GPU: return "discrete GPU";
+    case PM_DEVICE_OTHER: break;
     }
     return "other";
 }

@@ -18,7 +18,9 @@ static int find_plain(const pm_caps *caps, size_t n, const char *name) {
 static int find_best(const pm_caps *caps, size_t n, pm_device_type type) {
     int best = -1;
     for (size_t i = 0; i < n; i++)
-        if (caps[i].vulkan && caps[i].type == type && (best < 0 || caps[i].memory_bytes > caps[best].memory_bytes)) best = (int)i;
+        if (caps[i].vulkan && caps[i].type == type &&
+            (best < 0 || caps[i].memory_bytes > caps[best].memory_bytes))
+            best = (int)i;
     return best;
 }
 
@@ -80,7 +82,8 @@ static pm_status open_vulkan(size_t index, const pm_executor_options *options, p
 #else
     (void)options;
     *out = NULL;
-    return pm_raise(PM_ERR_DEVICE, "device: Vulkan device %zu was asked for, this library was built without Vulkan", index);
+    return pm_raise(PM_ERR_DEVICE,
+                    "device: Vulkan device %zu was asked for, this library was built without Vulkan", index);
 #endif
 }
 
@@ -115,8 +118,8 @@ static pm_status no_such_device(const pm_caps *caps, size_t n, const char *devic
             pm_text_add(&there, "%s%s", i ? ", " : "", caps[i].name);
     }
     if (*note) pm_text_add(&there, "; %s", note);
-    pm_status s = pm_raise(PM_ERR_DEVICE, "device: there is no \"%s\", expected auto, vulkan, or one of: %s", device,
-                           there.data ? there.data : "");
+    pm_status s = pm_raise(PM_ERR_DEVICE, "device: there is no \"%s\", expected auto, vulkan, or one of: %s",
+                           device, there.data ? there.data : "");
     pm_text_free(&there);
     return s;
 }
@@ -129,14 +132,16 @@ pm_status pm_executor_open(const char *device, const pm_executor_options *option
     *out = NULL;
     if (!options) options = &none;
     if (!device) device = "auto";
-    if (!strcmp(device, "cpu") || !strcmp(device, "reference")) return pm_cpu_open(device[0] == 'r', options, out);
+    if (!strcmp(device, "cpu") || !strcmp(device, "reference"))
+        return pm_cpu_open(device[0] == 'r', options, out);
     PM_TRY(pm_executor_list(&caps, &n, &note));
     int chosen = pm_choose_device(caps, n, device);
     pm_status s;
     if (chosen < 0)
         s = no_such_device(caps, n, device, note);
     else if (caps[chosen].vulkan)
-        s = open_vulkan((size_t)chosen, options, out); /* Vulkan devices come first, in the order of pm_vulkan_list */
+        s = open_vulkan((size_t)chosen, options,
+                        out); /* Vulkan devices come first, in the order of pm_vulkan_list */
     else
         s = pm_cpu_open(false, options, out);
     pm_free(caps);
@@ -149,24 +154,37 @@ void pm_executor_close(pm_executor *ex) {
     if (ex) ex->vtable->close(ex);
 }
 
-const pm_caps *pm_executor_caps(const pm_executor *ex) { return &ex->caps; }
-const char *pm_executor_name(const pm_executor *ex) { return ex->caps.name; }
+const pm_caps *pm_executor_caps(const pm_executor *ex) {
+    return &ex->caps;
+}
+const char *pm_executor_name(const pm_executor *ex) {
+    return ex->caps.name;
+}
 
 pm_status pm_executor_put(pm_executor *ex, const char *name, const void *data, uint64_t bytes) {
     if (bytes == 0) return pm_raise(PM_ERR_USAGE, "store: \"%s\" was put with 0 bytes, expected some", name);
     return ex->vtable->put(ex, name, data, bytes);
 }
 
-bool pm_executor_has(const pm_executor *ex, const char *name) { return ex->vtable->has(ex, name); }
+bool pm_executor_has(const pm_executor *ex, const char *name) {
+    return ex->vtable->has(ex, name);
+}
 
 pm_status pm_executor_get(pm_executor *ex, const char *name, void *data, uint64_t bytes) {
-    if (!ex->vtable->has(ex, name)) return pm_raise(PM_ERR_USAGE, "store: \"%s\" was asked for and is not there", name);
+    if (!ex->vtable->has(ex, name))
+        return pm_raise(PM_ERR_USAGE, "store: \"%s\" was asked for and is not there", name);
     return ex->vtable->get(ex, name, data, bytes);
 }
 
-void pm_executor_drop(pm_executor *ex, const char *name) { ex->vtable->drop(ex, name); }
-void pm_executor_get_stats(const pm_executor *ex, pm_executor_stats *out) { *out = ex->stats; }
-const char *pm_executor_messages(const pm_executor *ex) { return ex->messages.data ? ex->messages.data : ""; }
+void pm_executor_drop(pm_executor *ex, const char *name) {
+    ex->vtable->drop(ex, name);
+}
+void pm_executor_get_stats(const pm_executor *ex, pm_executor_stats *out) {
+    *out = ex->stats;
+}
+const char *pm_executor_messages(const pm_executor *ex) {
+    return ex->messages.data ? ex->messages.data : "";
+}
 
 /* ---- programs ---- */
 
@@ -179,12 +197,14 @@ void pm_loaded_unload(pm_loaded *l) {
     if (l) l->executor->vtable->unload(l);
 }
 
-static pm_status check_io(const pm_program *p, const char *what, const pm_io *io, uint32_t n, uint32_t index, uint64_t bytes) {
+static pm_status check_io(const pm_program *p, const char *what, const pm_io *io, uint32_t n, uint32_t index,
+                          uint64_t bytes) {
     if (index >= n)
-        return pm_raise(PM_ERR_USAGE, "%s: %s %" PRIu32 " of %" PRIu32 " was asked for", p->name, what, index, n);
+        return pm_raise(PM_ERR_USAGE, "%s: %s %" PRIu32 " of %" PRIu32 " was asked for", p->name, what, index,
+                        n);
     if (bytes != io[index].range.bytes)
-        return pm_raise(PM_ERR_USAGE, "%s: %s %s with %" PRIu64 " bytes, expected %" PRIu64, p->name, what, io[index].name, bytes,
-                        io[index].range.bytes);
+        return pm_raise(PM_ERR_USAGE, "%s: %s %s with %" PRIu64 " bytes, expected %" PRIu64, p->name, what,
+                        io[index].name, bytes, io[index].range.bytes);
     return PM_OK;
 }
 
@@ -197,7 +217,9 @@ void pm_loaded_set_param(pm_loaded *l, uint32_t param, int32_t value) {
     if (param < l->program->n_params) l->executor->vtable->set_param(l, param, value);
 }
 
-pm_status pm_loaded_run(pm_loaded *l) { return l->executor->vtable->run(l); }
+pm_status pm_loaded_run(pm_loaded *l) {
+    return l->executor->vtable->run(l);
+}
 
 pm_status pm_loaded_read(pm_loaded *l, uint32_t output, void *data, uint64_t bytes) {
     PM_TRY(check_io(l->program, "output", l->program->outputs, l->program->n_outputs, output, bytes));
@@ -206,8 +228,8 @@ pm_status pm_loaded_read(pm_loaded *l, uint32_t output, void *data, uint64_t byt
 
 pm_status pm_loaded_step(pm_loaded *l, uint32_t dispatch) {
     if (dispatch >= l->program->n_dispatches)
-        return pm_raise(PM_ERR_USAGE, "%s: dispatch %" PRIu32 " of %" PRIu32 " was asked for", l->program->name, dispatch,
-                        l->program->n_dispatches);
+        return pm_raise(PM_ERR_USAGE, "%s: dispatch %" PRIu32 " of %" PRIu32 " was asked for",
+                        l->program->name, dispatch, l->program->n_dispatches);
     return l->executor->vtable->step(l, dispatch);
 }
 
@@ -218,7 +240,9 @@ static pm_status check_range(const pm_program *p, const pm_range *r) {
     else if (r->slot - p->n_blocks < p->n_externals)
         size = p->externals[r->slot - p->n_blocks].bytes;
     if (!pm_add_u64(r->offset, r->bytes, &end) || end > size)
-        return pm_raise(PM_ERR_USAGE, "%s: range of %" PRIu64 " bytes at %" PRIu64 " in slot %" PRIu32 ", expected it within %" PRIu64,
+        return pm_raise(PM_ERR_USAGE,
+                        "%s: range of %" PRIu64 " bytes at %" PRIu64 " in slot %" PRIu32
+                        ", expected it within %" PRIu64,
                         p->name, r->bytes, r->offset, r->slot, size);
     return PM_OK;
 }
@@ -233,4 +257,6 @@ pm_status pm_loaded_poke(pm_loaded *l, const pm_range *r, const void *data) {
     return l->executor->vtable->poke(l, r, data);
 }
 
-const uint64_t *pm_loaded_times_ns(const pm_loaded *l) { return l->executor->vtable->times_ns(l); }
+const uint64_t *pm_loaded_times_ns(const pm_loaded *l) {
+    return l->executor->vtable->times_ns(l);
+}

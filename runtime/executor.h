@@ -17,20 +17,23 @@ typedef struct pm_executor pm_executor;
 typedef struct pm_loaded pm_loaded;
 
 typedef struct pm_executor_options {
-    uint32_t n_threads;       /* cpu: 0 is one a core */
-    bool poison;              /* reference, cpu: NaN into arena ranges when they die, and before the run (tests) */
-    bool validate;            /* Vulkan: load the validation layer; its messages make runs fail (see pm_executor_messages) */
+    uint32_t n_threads; /* cpu: 0 is one a core */
+    bool poison;        /* reference, cpu: NaN into arena ranges when they die, and before the run (tests) */
+    bool
+        validate; /* Vulkan: load the validation layer; its messages make runs fail (see pm_executor_messages) */
     bool profile;             /* time each dispatch */
     bool no_cache;            /* Vulkan: no pipeline cache on disk */
     const char *cache_dir;    /* NULL: $XDG_CACHE_HOME/pumice or ~/.cache/pumice */
     uint64_t max_block_bytes; /* lowers the device's limit (tests); 0: the device's */
     uint64_t submit_cost;     /* lowers the cost of one submission (tests); 0: the device's */
-    int32_t broken_kernel;    /* test only: 1 + pm_kernel whose results this executor spoils (one element); 0: none */
+    int32_t
+        broken_kernel; /* test only: 1 + pm_kernel whose results this executor spoils (one element); 0: none */
 } pm_executor_options;
 
 /* device: "cpu", "reference", "vulkan", "vulkan:N", "auto", or a part of a device's name. PM_ERR_DEVICE names what was asked
  * for and what there is. */
-pm_status pm_executor_open(const char *device, const pm_executor_options *options, pm_executor **out) PM_MUST_USE;
+pm_status pm_executor_open(const char *device, const pm_executor_options *options,
+                           pm_executor **out) PM_MUST_USE;
 void pm_executor_close(pm_executor *ex); /* accepts NULL; unload programs first */
 const pm_caps *pm_executor_caps(const pm_executor *ex);
 const char *pm_executor_name(const pm_executor *ex); /* "reference", "cpu", or the Vulkan device's name */
@@ -43,7 +46,8 @@ int pm_choose_device(const pm_caps *caps, size_t n, const char *spec);
 /* The store. Putting a name again with the same size replaces the contents; data NULL: zeros. */
 pm_status pm_executor_put(pm_executor *ex, const char *name, const void *data, uint64_t bytes) PM_MUST_USE;
 bool pm_executor_has(const pm_executor *ex, const char *name);
-pm_status pm_executor_get(pm_executor *ex, const char *name, void *data, uint64_t bytes) PM_MUST_USE; /* reads it back */
+pm_status pm_executor_get(pm_executor *ex, const char *name, void *data,
+                          uint64_t bytes) PM_MUST_USE;    /* reads it back */
 void pm_executor_drop(pm_executor *ex, const char *name); /* programs that use it must be unloaded before */
 
 /* Programs. The program must outlive the loaded one. All programs of an executor share one arena (contents of a program's
@@ -61,16 +65,17 @@ pm_status pm_loaded_peek(pm_loaded *l, const pm_range *r, void *data) PM_MUST_US
 pm_status pm_loaded_poke(pm_loaded *l, const pm_range *r, const void *data) PM_MUST_USE;
 
 typedef struct pm_executor_stats {
-    uint64_t n_runs, n_recordings;     /* command buffers recorded since open; replaying adds none */
+    uint64_t n_runs, n_recordings; /* command buffers recorded since open; replaying adds none */
     uint64_t n_submits;
-    uint64_t host_ns, device_ns;       /* host: in pm_loaded_run but not waiting; device: waiting for it */
+    uint64_t host_ns, device_ns; /* host: in pm_loaded_run but not waiting; device: waiting for it */
     uint64_t store_bytes, arena_bytes;
     uint64_t n_pipelines, n_pipelines_cached;
-    uint64_t n_messages;               /* validation layer */
+    uint64_t n_messages; /* validation layer */
 } pm_executor_stats;
 void pm_executor_get_stats(const pm_executor *ex, pm_executor_stats *out);
 const char *pm_executor_messages(const pm_executor *ex); /* validation messages, "" when none */
-const uint64_t *pm_loaded_times_ns(const pm_loaded *l);  /* of each dispatch in the last run; NULL without profile */
+const uint64_t *
+pm_loaded_times_ns(const pm_loaded *l); /* of each dispatch in the last run; NULL without profile */
 
 /* ---- for implementations ---- */
 typedef struct pm_executor_vtable {
@@ -106,7 +111,8 @@ void pm_cpu_caps(bool reference, pm_caps *out_caps);
 pm_status pm_cpu_open(bool reference, const pm_executor_options *options, pm_executor **out) PM_MUST_USE;
 #ifdef PM_WITH_VULKAN
 pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_note) PM_MUST_USE;
-pm_status pm_vulkan_open(size_t index, const pm_executor_options *options, pm_executor **out) PM_MUST_USE; /* of the list */
+pm_status pm_vulkan_open(size_t index, const pm_executor_options *options,
+                         pm_executor **out) PM_MUST_USE; /* of the list */
 #endif
 
 #endif

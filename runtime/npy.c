@@ -11,8 +11,9 @@ pm_status pm_npy_write(const char *path, const void *words, uint64_t n, bool int
     char header[HEADER + 1];
     memset(header, ' ', sizeof header);
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10); /* version 1.0, 118 bytes of text */
-    int used = snprintf(header + 10, HEADER - 10, "{'descr': '%c%c4', 'fortran_order': False, 'shape': (%llu,), }",
-                        *(const char *)&probe ? '<' : '>', integers ? 'i' : 'f', (unsigned long long)n);
+    int used =
+        snprintf(header + 10, HEADER - 10, "{'descr': '%c%c4', 'fortran_order': False, 'shape': (%llu,), }",
+                 *(const char *)&probe ? '<' : '>', integers ? 'i' : 'f', (unsigned long long)n);
     header[10 + used] = ' ';
     header[HEADER - 1] = '\n';
     FILE *f = fopen(path, "wb");

@@ -35,7 +35,7 @@ typedef struct comparison {
     uint32_t *in[PM_MAX_BINDINGS];
     uint32_t *want, *got;
     float *bound; /* -1 where the kernel writes nothing: the device must leave such words as they are */
-    uint64_t n; /* words of the result's range */
+    uint64_t n;   /* words of the result's range */
 } comparison;
 
 static void free_comparison(comparison *c) {
@@ -105,7 +105,9 @@ static void compare(const comparison *c, pm_verify_row *row) {
     if (!isfinite(row->worst_error)) row->worst_error = 1e30;
 }
 
-static bool writes_integers(const pm_dispatch *d) { return d->kernel == PM_KERNEL_ARGMAX; }
+static bool writes_integers(const pm_dispatch *d) {
+    return d->kernel == PM_KERNEL_ARGMAX;
+}
 
 static pm_status dump(const comparison *c, size_t row, const char *dir) {
     const char *kernel = pm_kernel_get(c->d->kernel)->name;
@@ -119,7 +121,9 @@ static pm_status dump(const comparison *c, size_t row, const char *dir) {
         const char *name;
         const void *words;
         bool integers;
-    } results[] = {{"got", c->got, writes_integers(c->d)}, {"want", c->want, writes_integers(c->d)}, {"bound", c->bound, false}};
+    } results[] = {{"got", c->got, writes_integers(c->d)},
+                   {"want", c->want, writes_integers(c->d)},
+                   {"bound", c->bound, false}};
     for (size_t i = 0; i < PM_COUNT(results); i++) {
         snprintf(path, sizeof path, "%s/%04zu-%s-%s.npy", dir, row, kernel, results[i].name);
         PM_TRY(pm_npy_write(path, results[i].words, c->n, results[i].integers));
@@ -137,7 +141,9 @@ static pm_status add_row(pm_verify_report *r, const char *name, const pm_dispatc
     void *rows = r->rows;
     PM_TRY(pm_grow(&rows, &r->rows_capacity, r->n_rows + 1, sizeof *r->rows));
     r->rows = rows;
-    pm_verify_row row = {.program = keep(r, name), .label = keep(r, d->label), .kernel = pm_kernel_get(d->kernel)->name,
+    pm_verify_row row = {.program = keep(r, name),
+                         .label = keep(r, d->label),
+                         .kernel = pm_kernel_get(d->kernel)->name,
                          .variant = pm_variant_get(d->variant)->name};
     if (!row.program || !row.label) return PM_ERR_MEMORY;
     compare(c, &row);
@@ -147,7 +153,8 @@ static pm_status add_row(pm_verify_report *r, const char *name, const pm_dispatc
     return PM_OK;
 }
 
-pm_status pm_verify_dispatch(const char *name, pm_loaded *l, uint32_t dispatch, const char *dump_dir, pm_verify_report *r) {
+pm_status pm_verify_dispatch(const char *name, pm_loaded *l, uint32_t dispatch, const char *dump_dir,
+                             pm_verify_report *r) {
     comparison c = {.d = &l->program->dispatches[dispatch]};
     const pm_range *result = &c.d->bindings[c.d->n_bindings - 1];
     pm_status s;
@@ -155,7 +162,8 @@ pm_status pm_verify_dispatch(const char *name, pm_loaded *l, uint32_t dispatch, 
     PM_GOTO(pm_loaded_step(l, dispatch));
     PM_GOTO(pm_loaded_peek(l, result, c.got));
     PM_GOTO(add_row(r, name, c.d, &c));
-    if (r->rows[r->n_rows - 1].n_out && dump_dir && count_out(r) <= MAX_DUMPED) PM_GOTO(dump(&c, r->n_rows - 1, dump_dir));
+    if (r->rows[r->n_rows - 1].n_out && dump_dir && count_out(r) <= MAX_DUMPED)
+        PM_GOTO(dump(&c, r->n_rows - 1, dump_dir));
     PM_GOTO(pm_loaded_poke(l, result, c.want));
 fail:
     free_comparison(&c);
@@ -213,7 +221,8 @@ typedef struct run_copies {
 static pm_status whole_run(const pm_verify_job *job, pm_loaded *l, void *const *states, run_copies *out) {
     const pm_program *p = job->program;
     PM_TRY(restore_states(job->device, p, states));
-    for (uint32_t i = 0; i < p->n_inputs; i++) PM_TRY(pm_loaded_write(l, i, job->inputs[i], p->inputs[i].range.bytes));
+    for (uint32_t i = 0; i < p->n_inputs; i++)
+        PM_TRY(pm_loaded_write(l, i, job->inputs[i], p->inputs[i].range.bytes));
     PM_TRY(pm_loaded_run(l));
     out->outputs = pm_calloc(p->n_outputs, sizeof *out->outputs);
     out->states = pm_calloc(p->n_externals, sizeof *out->states);
@@ -222,7 +231,8 @@ static pm_status whole_run(const pm_verify_job *job, pm_loaded *l, void *const *
     return save_states(job->device, p, out->states);
 }
 
-static pm_status check_repeat(const pm_verify_job *job, pm_loaded *l, void *const *states, pm_verify_report *r) {
+static pm_status check_repeat(const pm_verify_job *job, pm_loaded *l, void *const *states,
+                              pm_verify_report *r) {
     const pm_program *p = job->program;
     run_copies runs[2] = {{0}};
     pm_status s;
@@ -250,8 +260,10 @@ pm_status pm_verify_program(const pm_verify_job *job, pm_verify_report *report) 
     PM_GOTO(pm_executor_load(job->device, p, &l));
     PM_GOTO(save_states(job->device, p, states));
     for (uint32_t i = 0; i < p->n_params; i++) pm_loaded_set_param(l, i, job->params ? job->params[i] : 0);
-    for (uint32_t i = 0; i < p->n_inputs; i++) PM_GOTO(pm_loaded_poke(l, &p->inputs[i].range, job->inputs[i]));
-    for (uint32_t i = 0; i < p->n_dispatches; i++) PM_GOTO(pm_verify_dispatch(job->name, l, i, job->dump_dir, report));
+    for (uint32_t i = 0; i < p->n_inputs; i++)
+        PM_GOTO(pm_loaded_poke(l, &p->inputs[i].range, job->inputs[i]));
+    for (uint32_t i = 0; i < p->n_dispatches; i++)
+        PM_GOTO(pm_verify_dispatch(job->name, l, i, job->dump_dir, report));
     PM_GOTO(check_repeat(job, l, states, report));
     PM_GOTO(restore_states(job->device, p, states));
 fail:
@@ -263,10 +275,13 @@ fail:
 pm_status pm_verify_verdict(const pm_verify_report *r) {
     if (r->first_out >= 0) {
         const pm_verify_row *row = &r->rows[r->first_out];
-        return pm_raise(PM_ERR_VERIFY, "verification failed: %s: %s (%s) is off by %.3g at element %llu, the bound is %.3g", row->program,
-                        row->label, row->variant, row->worst_error, (unsigned long long)row->worst_index, row->bound);
+        return pm_raise(PM_ERR_VERIFY,
+                        "verification failed: %s: %s (%s) is off by %.3g at element %llu, the bound is %.3g",
+                        row->program, row->label, row->variant, row->worst_error,
+                        (unsigned long long)row->worst_index, row->bound);
     }
     if (!r->bit_equal)
-        return pm_raise(PM_ERR_VERIFY, "verification failed: two runs differ in %s", r->bit_unequal ? r->bit_unequal : "an output");
+        return pm_raise(PM_ERR_VERIFY, "verification failed: two runs differ in %s",
+                        r->bit_unequal ? r->bit_unequal : "an output");
     return PM_OK;
 }

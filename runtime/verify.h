@@ -7,12 +7,12 @@
 #include "runtime/executor.h"
 
 typedef struct pm_verify_job {
-    const char *name;            /* of the program, in the report's rows */
-    const pm_program *program;   /* compiled for `device` */
-    pm_executor *device;         /* its store has the weights and states */
-    const void *const *inputs;   /* one a program input, of its range's bytes */
-    const int32_t *params;       /* one a parameter word; NULL: zeros */
-    const char *dump_dir;        /* offenders go there as .npy; NULL: nowhere */
+    const char *name;          /* of the program, in the report's rows */
+    const pm_program *program; /* compiled for `device` */
+    pm_executor *device;       /* its store has the weights and states */
+    const void *const *inputs; /* one a program input, of its range's bytes */
+    const int32_t *params;     /* one a parameter word; NULL: zeros */
+    const char *dump_dir;      /* offenders go there as .npy; NULL: nowhere */
 } pm_verify_job;
 
 /* Appends one row a dispatch to the report (start with {.first_out = -1, .bit_equal = true}). States are left as they were.

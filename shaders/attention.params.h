@@ -7,10 +7,10 @@
 #define PM_ATTENTION_PARAMS_H
 #include "common.params.h"
 
-#define PM_SPEC_MASK 8
-#define PM_SPEC_WINDOW 9
+#define PM_SPEC_MASK      8
+#define PM_SPEC_WINDOW    9
 #define PM_SPEC_HEAD_SIZE 10 /* D */
-#define PM_SPEC_GROUP 11     /* H / G */
+#define PM_SPEC_GROUP     11 /* H / G */
 
 PM_PARAMS(pm_attention_params) {
     pm_uint n_batch, n_heads, n_queries, n_keys; /* B, H, T, S */

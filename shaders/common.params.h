@@ -4,14 +4,16 @@
 #define PM_COMMON_PARAMS_H
 
 #ifdef GL_core_profile
-#define pm_uint uint
-#define pm_int int
+#define pm_uint         uint
+#define pm_int          int
 #define PM_PARAMS(name) struct name
 #else
 #include <stdint.h>
 #define pm_uint uint32_t
-#define pm_int int32_t
-#define PM_PARAMS(name) typedef struct name name; struct name
+#define pm_int  int32_t
+#define PM_PARAMS(name)                                                                                      \
+    typedef struct name name;                                                                                \
+    struct name
 #endif
 
 /* Kernels see every tensor with PM_DIMS dims, innermost last, padded in front with 1. */
@@ -19,75 +21,76 @@
 
 /* Specialization constants: 0..7 belong to the shader variant (sizes, tiles; 0, 1, 2 are the workgroup's size) and are
  * written by the selection table; 8..15 belong to the operation (PM_SPEC_*) and are written by its lowering. */
-#define PM_N_SPEC 16
+#define PM_N_SPEC       16
 #define PM_SPEC_LOCAL_X 0
-#define PM_SPEC_OP 8
+#define PM_SPEC_OP      8
 
 /* Functions of the unary kernel. */
-#define PM_FN_COPY 0
-#define PM_FN_NEG 1
-#define PM_FN_ABS 2
-#define PM_FN_EXP 3
-#define PM_FN_LOG 4
-#define PM_FN_SQRT 5
-#define PM_FN_RSQRT 6
-#define PM_FN_TANH 7
-#define PM_FN_ERF 8
-#define PM_FN_SIGMOID 9
-#define PM_FN_RELU 10
-#define PM_FN_GELU 11      /* x * 0.5 * (1 + erf(x / sqrt(2))) */
-#define PM_FN_GELU_TANH 12 /* 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
-#define PM_FN_SILU 13      /* x * sigmoid(x) */
-#define PM_FN_NOT 14
-#define PM_FN_F32_TO_I32 15 /* truncates */
-#define PM_FN_I32_TO_F32 16
+#define PM_FN_COPY        0
+#define PM_FN_NEG         1
+#define PM_FN_ABS         2
+#define PM_FN_EXP         3
+#define PM_FN_LOG         4
+#define PM_FN_SQRT        5
+#define PM_FN_RSQRT       6
+#define PM_FN_TANH        7
+#define PM_FN_ERF         8
+#define PM_FN_SIGMOID     9
+#define PM_FN_RELU        10
+#define PM_FN_GELU        11 /* x * 0.5 * (1 + erf(x / sqrt(2))) */
+#define PM_FN_GELU_TANH   12 /* 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
+#define PM_FN_SILU        13 /* x * sigmoid(x) */
+#define PM_FN_NOT         14
+#define PM_FN_F32_TO_I32  15 /* truncates */
+#define PM_FN_I32_TO_F32  16
 #define PM_FN_I32_TO_BOOL 17 /* x != 0 */
-#define PM_N_UNARY_FN 18
+#define PM_N_UNARY_FN     18
 
 /* Functions of the binary kernel; the _I32 ones read integers. Comparisons and PM_FN_AND, PM_FN_OR write 0 or 1. */
-#define PM_FN_ADD 0
-#define PM_FN_SUB 1
-#define PM_FN_MUL 2
-#define PM_FN_DIV 3
-#define PM_FN_MAX 4
-#define PM_FN_MIN 5
-#define PM_FN_LT 6
-#define PM_FN_LE 7
-#define PM_FN_GT 8
-#define PM_FN_GE 9
-#define PM_FN_EQ 10
-#define PM_FN_NE 11
-#define PM_FN_AND 12
-#define PM_FN_OR 13
-#define PM_FN_GLU_SILU 14      /* silu(a) * b */
-#define PM_FN_GLU_GELU 15      /* gelu(a) * b */
+#define PM_FN_ADD           0
+#define PM_FN_SUB           1
+#define PM_FN_MUL           2
+#define PM_FN_DIV           3
+#define PM_FN_MAX           4
+#define PM_FN_MIN           5
+#define PM_FN_LT            6
+#define PM_FN_LE            7
+#define PM_FN_GT            8
+#define PM_FN_GE            9
+#define PM_FN_EQ            10
+#define PM_FN_NE            11
+#define PM_FN_AND           12
+#define PM_FN_OR            13
+#define PM_FN_GLU_SILU      14 /* silu(a) * b */
+#define PM_FN_GLU_GELU      15 /* gelu(a) * b */
 #define PM_FN_GLU_GELU_TANH 16 /* gelu_tanh(a) * b */
-#define PM_FN_GLU_RELU 17
-#define PM_FN_GLU_SIGMOID 18
-#define PM_N_BINARY_FN 19
-#define PM_FN_I32 64 /* added to ADD..NE: both operands and the result (or the comparison's operands) are integers */
+#define PM_FN_GLU_RELU      17
+#define PM_FN_GLU_SIGMOID   18
+#define PM_N_BINARY_FN      19
+#define PM_FN_I32                                                                                            \
+    64 /* added to ADD..NE: both operands and the result (or the comparison's operands) are integers */
 
 /* Functions of the reduce kernel. */
-#define PM_FN_SUM 0
-#define PM_FN_MEAN 1
+#define PM_FN_SUM        0
+#define PM_FN_MEAN       1
 #define PM_FN_REDUCE_MAX 2
 
 /* Activations of matmul epilogues and gates. */
-#define PM_ACT_NONE 0
-#define PM_ACT_RELU 1
-#define PM_ACT_GELU 2
+#define PM_ACT_NONE      0
+#define PM_ACT_RELU      1
+#define PM_ACT_GELU      2
 #define PM_ACT_GELU_TANH 3
-#define PM_ACT_SILU 4
-#define PM_ACT_TANH 5
-#define PM_ACT_SIGMOID 6
-#define PM_N_ACT 7
+#define PM_ACT_SILU      4
+#define PM_ACT_TANH      5
+#define PM_ACT_SIGMOID   6
+#define PM_N_ACT         7
 
 /* Which keys a query sees; softmax and attention. Query row t stands at key position t + position. */
-#define PM_MASK_CAUSAL 1 /* key s is present when s <= t + position */
-#define PM_MASK_WINDOW 2 /* and s > t + position - window */
-#define PM_MASK_LENGTH 4 /* and s < length[b] */
-#define PM_MASK_KEYS 8   /* and key_mask[b, s] != 0 */
-#define PM_MASK_BIAS 16  /* bias[b, h, t, s] is added to scale * score */
+#define PM_MASK_CAUSAL   1  /* key s is present when s <= t + position */
+#define PM_MASK_WINDOW   2  /* and s > t + position - window */
+#define PM_MASK_LENGTH   4  /* and s < length[b] */
+#define PM_MASK_KEYS     8  /* and key_mask[b, s] != 0 */
+#define PM_MASK_BIAS     16 /* bias[b, h, t, s] is added to scale * score */
 #define PM_MASK_POSITION 32 /* a position operand is bound; without it position is 0 */
 
 #define PM_MASKED_F32 (-1.0e30) /* scores at or below it are absent: PM_MASKED of graph.h */

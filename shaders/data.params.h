@@ -22,7 +22,7 @@ PM_PARAMS(pm_cache_write_params) {
 };
 
 PM_PARAMS(pm_rotary_params) {
-    pm_uint n;       /* elements of x */
+    pm_uint n; /* elements of x */
     pm_uint dims[4];
     pm_uint x_offset, cos_offset, sin_offset, y_offset;
     pm_uint x_stride[4], y_stride[4];

@@ -6,8 +6,9 @@
 #define PM_ELEMENTWISE_PARAMS_H
 #include "common.params.h"
 
-#define PM_SPEC_FN 8    /* unary, binary, reduce: PM_FN_* */
-#define PM_SPEC_DENSE 9 /* 1: every operand is dense in the same order with no broadcast, index = offset + i */
+#define PM_SPEC_FN 8 /* unary, binary, reduce: PM_FN_* */
+#define PM_SPEC_DENSE                                                                                        \
+    9 /* 1: every operand is dense in the same order with no broadcast, index = offset + i */
 
 PM_PARAMS(pm_unary_params) {
     pm_uint n;

@@ -5,8 +5,8 @@
 #define PM_MATMUL_PARAMS_H
 #include "common.params.h"
 
-#define PM_SPEC_ACT 8
-#define PM_SPEC_HAS_BIAS 9
+#define PM_SPEC_ACT          8
+#define PM_SPEC_HAS_BIAS     9
 #define PM_SPEC_HAS_RESIDUAL 10
 
 PM_PARAMS(pm_matmul_params) {

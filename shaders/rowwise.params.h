@@ -9,7 +9,7 @@
 #include "common.params.h"
 
 #define PM_SPEC_HAS_GAMMA 8
-#define PM_SPEC_HAS_BETA 9
+#define PM_SPEC_HAS_BETA  9
 
 PM_PARAMS(pm_reduce_params) { /* reduce (PM_SPEC_FN) and argmax */
     pm_uint n_rows, n_cols;

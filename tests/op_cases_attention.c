@@ -4,7 +4,8 @@
 enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_SCORES = 4, BIAS_HEADS = 8, BATCH = 2 };
 
 static pm_tensor *length_of(pm_graph *g, const test_op_case *c) {
-    return c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, (int64_t[]){BATCH}) : pm_param(g, "length");
+    return c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, (int64_t[]){BATCH})
+                                       : pm_param(g, "length");
 }
 
 /* [T,S]; [1,H,T,S]; [B,1,1,S] */
@@ -21,7 +22,8 @@ static pm_tensor *attend(pm_graph *g, const test_op_case *c, pm_tensor *q, pm_te
     if (mask & PM_MASK_POSITION) in[PM_ATTN_POSITION] = pm_param(g, "position");
     if (mask & PM_MASK_LENGTH) in[PM_ATTN_LENGTH] = length_of(g, c);
     if (mask & PM_MASK_KEYS)
-        in[PM_ATTN_KEY_MASK] = pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, (int64_t[]){BATCH, c->size[1]});
+        in[PM_ATTN_KEY_MASK] =
+            pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, (int64_t[]){BATCH, c->size[1]});
     if (mask & PM_MASK_BIAS) in[PM_ATTN_BIAS] = bias_of(g, c);
     int n = 7;
     while (!in[n - 1]) n--;
@@ -43,7 +45,8 @@ static pm_tensor *attention_heads(pm_graph *g, const test_op_case *c) {
     pm_tensor *k = pm_input(g, "k", PM_F32, 4, (int64_t[]){BATCH, s[1], s[4], s[2]});
     pm_tensor *v = pm_input(g, "v", PM_F32, 4, (int64_t[]){BATCH, s[1], s[4], s[2]});
     pm_tensor *y = attend(g, c, pm_transpose(g, q, 1, 2), pm_transpose(g, k, 1, 2), pm_transpose(g, v, 1, 2));
-    if (y && pm_tensor_set_strides(y, (int64_t[]){s[0] * s[3] * s[2], s[2], s[3] * s[2], 1}) != PM_OK) return NULL;
+    if (y && pm_tensor_set_strides(y, (int64_t[]){s[0] * s[3] * s[2], s[2], s[3] * s[2], 1}) != PM_OK)
+        return NULL;
     return y;
 }
 
@@ -67,17 +70,35 @@ static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
     return attend(g, c, q, pm_slice(g, k, 2, 0, s[1]), pm_slice(g, v, 2, 0, s[1]));
 }
 
-#define AT(position) {"position", TEST_UNIFORM, position, position}
-#define LENGTH(low, high) {"length", TEST_RAMP, low, high}
-#define KEYS {"keys", TEST_UNIFORM, 0, 1}
-#define DIMS(...) {__VA_ARGS__}
-#define PLAIN(text, how, ...) {.name = "attention " text, .build = attention##how, .attrs = {.scale = 0.25f}, .size = {__VA_ARGS__}}
-#define MASKED(text, bits, dims, ...)                                                                                  \
-    {.name = "attention " text, .build = attention, .attrs = {.scale = 0.25f, .mask = bits}, .size = dims, .hints = {__VA_ARGS__}}
-#define WINDOW(text, bits, w, dims, ...)                                                                               \
-    {.name = "attention " text, .build = attention,                                                                    \
-     .attrs = {.scale = 0.25f, .mask = (bits) | PM_MASK_WINDOW, .window = w}, .size = dims, .hints = {__VA_ARGS__}}
-#define CAUSAL PM_MASK_CAUSAL
+#define AT(position)                                                                                         \
+    { "position", TEST_UNIFORM, position, position }
+#define LENGTH(low, high)                                                                                    \
+    { "length", TEST_RAMP, low, high }
+#define KEYS                                                                                                 \
+    { "keys", TEST_UNIFORM, 0, 1 }
+#define DIMS(...)                                                                                            \
+    { __VA_ARGS__ }
+#define PLAIN(text, how, ...)                                                                                \
+    {                                                                                                        \
+        .name = "attention " text, .build = attention##how, .attrs = {.scale = 0.25f}, .size = {             \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define MASKED(text, bits, dims, ...)                                                                        \
+    {                                                                                                        \
+        .name = "attention " text, .build = attention, .attrs = {.scale = 0.25f, .mask = bits},              \
+        .size = dims, .hints = {                                                                             \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define WINDOW(text, bits, w, dims, ...)                                                                     \
+    {                                                                                                        \
+        .name = "attention " text, .build = attention,                                                       \
+        .attrs = {.scale = 0.25f, .mask = (bits) | PM_MASK_WINDOW, .window = w}, .size = dims, .hints = {    \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define CAUSAL   PM_MASK_CAUSAL
 #define POSITION PM_MASK_POSITION
 
 static const test_op_case cases[] = {
@@ -108,14 +129,29 @@ static const test_op_case cases[] = {
     PLAIN("joined", _joined, 17, 17, 16, 3, 3),
     PLAIN("cached", _cached, 3, 33, 16, 4, 2),
     {.name = "attention no scale", .build = attention, .size = {5, 17, 8, 2, 2}},
-    {.name = "attention softcap", .build = attention, .attrs = {.scale = 0.5f, .softcap = 5}, .size = {5, 33, 16, 2, 2}},
+    {.name = "attention softcap",
+     .build = attention,
+     .attrs = {.scale = 0.5f, .softcap = 5},
+     .size = {5, 33, 16, 2, 2}},
     {.name = "attention sharp", .build = attention, .attrs = {.scale = 3}, .size = {5, 33, 16, 2, 2}},
-    {.name = "attention small scores", .build = attention, .attrs = {.scale = 1e-3f}, .size = {5, 33, 16, 2, 2}},
-    {.name = "attention wide v", .build = attention, .attrs = {.scale = 0.25f}, .size = {5, 33, 16, 2, 2},
+    {.name = "attention small scores",
+     .build = attention,
+     .attrs = {.scale = 1e-3f},
+     .size = {5, 33, 16, 2, 2}},
+    {.name = "attention wide v",
+     .build = attention,
+     .attrs = {.scale = 0.25f},
+     .size = {5, 33, 16, 2, 2},
      .hints = {{"v", TEST_WIDE, 1e-6, 1e6}}},
-    {.name = "attention very long S", .build = attention, .attrs = {.scale = 1e-3f}, .size = {2, 9001, 8, 2, 1},
+    {.name = "attention very long S",
+     .build = attention,
+     .attrs = {.scale = 1e-3f},
+     .size = {2, 9001, 8, 2, 1},
      .hints = {{"v", TEST_UNIFORM, 1, 2}}},
-    {.name = "attention equal keys", .build = attention, .attrs = {.scale = 0.25f}, .size = {5, 100, 16, 2, 2},
+    {.name = "attention equal keys",
+     .build = attention,
+     .attrs = {.scale = 0.25f},
+     .size = {5, 100, 16, 2, 2},
      .hints = {{"k", TEST_UNIFORM, 1, 1}}},
 
     MASKED("causal", CAUSAL, DIMS(17, 17, 16, 2, 2)),
@@ -145,13 +181,22 @@ static const test_op_case cases[] = {
     MASKED("bias of heads", PM_MASK_BIAS, DIMS(5, 33, 16, 4, 2, BIAS_HEADS)),
     MASKED("bias of keys", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2)),
     MASKED("bias masks", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES), {"bias", TEST_SPECIAL, -4, 4}),
-    MASKED("bias masks rows", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES), {"bias", TEST_UNIFORM, -3e38, -2e30}),
-    {.name = "attention all masks", .build = attention, .size = {9, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS},
+    MASKED("bias masks rows", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES),
+           {"bias", TEST_UNIFORM, -3e38, -2e30}),
+    {.name = "attention all masks",
+     .build = attention,
+     .size = {9, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS},
      .attrs = {.mask = 63, .window = 40, .scale = 0.25f, .softcap = 3},
      .hints = {AT(50), LENGTH(60, 61), KEYS, {"bias", TEST_SPECIAL, -2, 2}}},
-    {.name = "attention wide heads", .build = attention, .attrs = {.scale = 0.03f}, .size = {3, 9, 1100, 2, 1}},
-    {.name = "attention all masks heads", .build = attention_heads, .size = {9, 70, 64, 4, 2, LENGTH_A_BATCH},
-     .attrs = {.mask = 63, .window = 40, .scale = 0.125f}, .hints = {AT(50), LENGTH(60, 61), KEYS}},
+    {.name = "attention wide heads",
+     .build = attention,
+     .attrs = {.scale = 0.03f},
+     .size = {3, 9, 1100, 2, 1}},
+    {.name = "attention all masks heads",
+     .build = attention_heads,
+     .size = {9, 70, 64, 4, 2, LENGTH_A_BATCH},
+     .attrs = {.mask = 63, .window = 40, .scale = 0.125f},
+     .hints = {AT(50), LENGTH(60, 61), KEYS}},
 };
 
 const test_op_table test_attention_cases = {cases, PM_COUNT(cases)};

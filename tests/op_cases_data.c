@@ -10,11 +10,13 @@ static int ids_rank(const test_op_case *c) {
 }
 
 static pm_tensor *gather(pm_graph *g, const test_op_case *c) {
-    return pm_gather(g, pm_weight(g, "table", PM_F32, 2, c->size), pm_input(g, "ids", PM_I32, ids_rank(c), c->size + 2));
+    return pm_gather(g, pm_weight(g, "table", PM_F32, 2, c->size),
+                     pm_input(g, "ids", PM_I32, ids_rank(c), c->size + 2));
 }
 
 static pm_tensor *gather_i32(pm_graph *g, const test_op_case *c) {
-    return pm_gather(g, pm_weight(g, "table", PM_I32, 2, c->size), pm_input(g, "ids", PM_I32, ids_rank(c), c->size + 2));
+    return pm_gather(g, pm_weight(g, "table", PM_I32, 2, c->size),
+                     pm_input(g, "ids", PM_I32, ids_rank(c), c->size + 2));
 }
 
 /* the table transposed and cut; every second id */
@@ -22,7 +24,8 @@ static pm_tensor *gather_strided(pm_graph *g, const test_op_case *c) {
     pm_tensor *table = pm_input(g, "table", PM_F32, 2, (int64_t[]){c->size[1] + 2, c->size[0] + 3});
     pm_tensor *ids = pm_input(g, "ids", PM_I32, 2, (int64_t[]){c->size[2], 2});
     table = pm_slice(g, pm_slice(g, table, 0, 2, c->size[1]), 1, 3, c->size[0]);
-    return pm_gather(g, pm_transpose(g, table, 0, 1), pm_reshape(g, pm_slice(g, ids, 1, 1, 1), 1, c->size + 2));
+    return pm_gather(g, pm_transpose(g, table, 0, 1),
+                     pm_reshape(g, pm_slice(g, ids, 1, 1, 1), 1, c->size + 2));
 }
 
 /* one id for all: a stride of 0 */
@@ -58,7 +61,8 @@ static pm_tensor *concat(pm_graph *g, const test_op_case *c) {
 static pm_tensor *concat_swapped(pm_graph *g, const test_op_case *c) {
     pm_tensor *x = pm_input(g, "x", PM_F32, 3, c->size);
     int64_t half = c->size[2] / 2;
-    return pm_concat(g, 2, (pm_tensor *[]){pm_neg(g, pm_slice(g, x, 2, half, half)), pm_slice(g, x, 2, 0, half)}, 2);
+    return pm_concat(
+        g, 2, (pm_tensor *[]){pm_neg(g, pm_slice(g, x, 2, half, half)), pm_slice(g, x, 2, 0, half)}, 2);
 }
 
 /* x, x transposed, x's first column expanded */
@@ -110,7 +114,9 @@ static pm_tensor *rotary_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
     return pm_add_op(g, PM_OP_ROTARY, 3, in, NULL);
 }
 
-static pm_tensor *rotary(pm_graph *g, const test_op_case *c) { return rotary_of(g, c, pm_input(g, "x", PM_F32, 4, c->size)); }
+static pm_tensor *rotary(pm_graph *g, const test_op_case *c) {
+    return rotary_of(g, c, pm_input(g, "x", PM_F32, 4, c->size));
+}
 
 /* x is [B,T,H,D], with another tensor of the same rows beside it */
 static pm_tensor *rotary_heads(pm_graph *g, const test_op_case *c) {
@@ -123,21 +129,37 @@ static pm_tensor *rotary_heads(pm_graph *g, const test_op_case *c) {
 static pm_tensor *rotary_strided_result(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
     pm_tensor *y = rotary(g, c);
-    if (y && pm_tensor_set_strides(y, (int64_t[]){s[1] * s[2] * s[3], s[3], s[1] * s[3], 1}) != PM_OK) return NULL;
+    if (y && pm_tensor_set_strides(y, (int64_t[]){s[1] * s[2] * s[3], s[3], s[1] * s[3], 1}) != PM_OK)
+        return NULL;
     return y;
 }
 
 /* ---- the table ---- */
 
-#define GATHER(text, how, low, high, ...)                                                                              \
-    {.name = "gather " text, .build = gather##how, .size = {__VA_ARGS__}, .hints = {{"ids", TEST_UNIFORM, low, high}}}
-#define CONCAT(text, how, ax, ...) {.name = "concat " text, .build = concat##how, .attrs = {.axis = ax}, .size = {__VA_ARGS__}}
-#define CACHE(text, how, at, ...)                                                                                      \
-    {.name = "cache_write " text, .build = cache_write##how, .size = {__VA_ARGS__},                                    \
-     .hints = {{"position", TEST_UNIFORM, at, at}, {"later", TEST_UNIFORM, 2, 2}}}
-#define ROTARY(text, how, ...)                                                                                         \
-    {.name = "rotary " text, .build = rotary##how, .size = {__VA_ARGS__},                                              \
-     .hints = {{"cos", TEST_UNIFORM, -1, 1}, {"sin", TEST_UNIFORM, -1, 1}}}
+#define GATHER(text, how, low, high, ...)                                                                    \
+    {                                                                                                        \
+        .name = "gather " text, .build = gather##how, .size = {__VA_ARGS__}, .hints = {                      \
+            {"ids", TEST_UNIFORM, low, high}                                                                 \
+        }                                                                                                    \
+    }
+#define CONCAT(text, how, ax, ...)                                                                           \
+    {                                                                                                        \
+        .name = "concat " text, .build = concat##how, .attrs = {.axis = ax}, .size = { __VA_ARGS__ }         \
+    }
+#define CACHE(text, how, at, ...)                                                                            \
+    {                                                                                                        \
+        .name = "cache_write " text, .build = cache_write##how, .size = {__VA_ARGS__}, .hints = {            \
+            {"position", TEST_UNIFORM, at, at},                                                              \
+            {"later", TEST_UNIFORM, 2, 2}                                                                    \
+        }                                                                                                    \
+    }
+#define ROTARY(text, how, ...)                                                                               \
+    {                                                                                                        \
+        .name = "rotary " text, .build = rotary##how, .size = {__VA_ARGS__}, .hints = {                      \
+            {"cos", TEST_UNIFORM, -1, 1},                                                                    \
+            {"sin", TEST_UNIFORM, -1, 1}                                                                     \
+        }                                                                                                    \
+    }
 
 static const test_op_case cases[] = {
     GATHER("one", , 0, 0, 1, 1, 1),
@@ -151,9 +173,14 @@ static const test_op_case cases[] = {
     GATHER("strided", _strided, -1, 13, 13, 7, 17),
     GATHER("expanded", _expanded, 3, 3, 13, 7, 17),
     GATHER("one column", , 0, 12, 13, 1, 65),
-    {.name = "gather i32", .build = gather_i32, .size = {13, 5, 9},
+    {.name = "gather i32",
+     .build = gather_i32,
+     .size = {13, 5, 9},
      .hints = {{"ids", TEST_UNIFORM, 0, 13}, {"table", TEST_RAMP, -40, 40}}},
-    {.name = "gather positions", .build = gather_positions, .size = {13, 5, 7}, .hints = {{"position", TEST_UNIFORM, 9, 9}}},
+    {.name = "gather positions",
+     .build = gather_positions,
+     .size = {13, 5, 7},
+     .hints = {{"position", TEST_UNIFORM, 9, 9}}},
 
     CONCAT("axis 0", , 0, 3, 5, 0, 0, 0, 3),
     CONCAT("axis 1", , 1, 3, 5, 0, 0, 0, 3),

@@ -68,9 +68,15 @@ static pm_tensor *binary_of(pm_graph *g, const test_op_case *c, pm_dtype type) {
     pm_tensor *in[] = {input(g, c, "a", type), input(g, c, "b", type)};
     return add_op(g, c, 2, in);
 }
-static pm_tensor *binary(pm_graph *g, const test_op_case *c) { return binary_of(g, c, PM_F32); }
-static pm_tensor *binary_i32(pm_graph *g, const test_op_case *c) { return binary_of(g, c, PM_I32); }
-static pm_tensor *binary_bool(pm_graph *g, const test_op_case *c) { return binary_of(g, c, PM_BOOL); }
+static pm_tensor *binary(pm_graph *g, const test_op_case *c) {
+    return binary_of(g, c, PM_F32);
+}
+static pm_tensor *binary_i32(pm_graph *g, const test_op_case *c) {
+    return binary_of(g, c, PM_I32);
+}
+static pm_tensor *binary_bool(pm_graph *g, const test_op_case *c) {
+    return binary_of(g, c, PM_BOOL);
+}
 
 /* [A,B,C] and a b of size[3] dims of which bit i of size[4] says that dim i is 1; size[5]: the operands change places */
 static pm_tensor *binary_broadcast(pm_graph *g, const test_op_case *c) {
@@ -125,9 +131,15 @@ static pm_tensor *binary_self(pm_graph *g, const test_op_case *c) {
 static pm_tensor *where_of(pm_graph *g, const test_op_case *c, pm_dtype type) {
     return pm_where(g, input(g, c, "cond", PM_BOOL), input(g, c, "a", type), input(g, c, "b", type));
 }
-static pm_tensor *where_f32(pm_graph *g, const test_op_case *c) { return where_of(g, c, PM_F32); }
-static pm_tensor *where_i32(pm_graph *g, const test_op_case *c) { return where_of(g, c, PM_I32); }
-static pm_tensor *where_bool(pm_graph *g, const test_op_case *c) { return where_of(g, c, PM_BOOL); }
+static pm_tensor *where_f32(pm_graph *g, const test_op_case *c) {
+    return where_of(g, c, PM_F32);
+}
+static pm_tensor *where_i32(pm_graph *g, const test_op_case *c) {
+    return where_of(g, c, PM_I32);
+}
+static pm_tensor *where_bool(pm_graph *g, const test_op_case *c) {
+    return where_of(g, c, PM_BOOL);
+}
 
 /* [B,H,T,S]: a key mask chooses scores or a constant */
 static pm_tensor *where_mask(pm_graph *g, const test_op_case *c) {
@@ -144,25 +156,56 @@ static pm_tensor *where_strided(pm_graph *g, const test_op_case *c) {
 
 /* [T,S]: a causal mask from iotas, as builders write it */
 static pm_tensor *where_causal(pm_graph *g, const test_op_case *c) {
-    pm_tensor *row = pm_reshape(g, pm_add(g, pm_iota(g, c->size[0]), pm_param(g, "position")), 2, (int64_t[]){c->size[0], 1});
-    return pm_where(g, pm_le(g, pm_iota(g, c->size[1]), row), input(g, c, "a", PM_F32), pm_const_f32(g, PM_MASKED));
+    pm_tensor *row = pm_reshape(g, pm_add(g, pm_iota(g, c->size[0]), pm_param(g, "position")), 2,
+                                (int64_t[]){c->size[0], 1});
+    return pm_where(g, pm_le(g, pm_iota(g, c->size[1]), row), input(g, c, "a", PM_F32),
+                    pm_const_f32(g, PM_MASKED));
 }
 
 /* ---- the table ---- */
 
-#define X(kind, low, high) {"x", TEST_##kind, low, high}
-#define ONE(text, id, ...) {.name = "unary " text, .build = unary, .op = PM_OP_##id, .size = {33, 7}, .hints = {__VA_ARGS__}}
-#define UNARY(text, how, id, ...) {.name = "unary " text, .build = unary##how, .op = PM_OP_##id, .size = {__VA_ARGS__}}
-#define FLOATS(text, id) {.name = "binary " text, .build = binary, .op = PM_OP_##id, .size = {5, 67}}
-#define WHOLES {"a", TEST_WHOLE, -3, 3}, {"b", TEST_WHOLE, -3, 3}
-#define TIES(text, id) {.name = "binary " text " ties", .build = binary, .op = PM_OP_##id, .size = {259}, .hints = {WHOLES}}
-#define INTS(text, id)                                                                                                 \
-    {.name = "binary " text " i32", .build = binary_i32, .op = PM_OP_##id, .size = {17, 5},                            \
-     .hints = {{"a", TEST_UNIFORM, -9, 9}, {"b", TEST_UNIFORM, 1, 9}}}
-#define BINARY(text, how, id, ...) {.name = "binary " text, .build = binary##how, .op = PM_OP_##id, .size = {__VA_ARGS__}}
-#define GLU(text, how, a, ...)                                                                                         \
-    {.name = "binary glu " text, .build = binary##how, .op = PM_OP_GLU, .attrs = {.act = PM_ACT_##a}, .size = {__VA_ARGS__}, \
-     .hints = {X(HARD, -30, 30)}}
+#define X(kind, low, high)                                                                                   \
+    { "x", TEST_##kind, low, high }
+#define ONE(text, id, ...)                                                                                   \
+    {                                                                                                        \
+        .name = "unary " text, .build = unary, .op = PM_OP_##id, .size = {33, 7}, .hints = { __VA_ARGS__ }   \
+    }
+#define UNARY(text, how, id, ...)                                                                            \
+    {                                                                                                        \
+        .name = "unary " text, .build = unary##how, .op = PM_OP_##id, .size = { __VA_ARGS__ }                \
+    }
+#define FLOATS(text, id)                                                                                     \
+    {                                                                                                        \
+        .name = "binary " text, .build = binary, .op = PM_OP_##id, .size = { 5, 67 }                         \
+    }
+#define WHOLES                                                                                               \
+    {"a", TEST_WHOLE, -3, 3}, {                                                                              \
+        "b", TEST_WHOLE, -3, 3                                                                               \
+    }
+#define TIES(text, id)                                                                                       \
+    {                                                                                                        \
+        .name = "binary " text " ties", .build = binary, .op = PM_OP_##id, .size = {259}, .hints = {         \
+            WHOLES                                                                                           \
+        }                                                                                                    \
+    }
+#define INTS(text, id)                                                                                       \
+    {                                                                                                        \
+        .name = "binary " text " i32", .build = binary_i32, .op = PM_OP_##id, .size = {17, 5}, .hints = {    \
+            {"a", TEST_UNIFORM, -9, 9},                                                                      \
+            {"b", TEST_UNIFORM, 1, 9}                                                                        \
+        }                                                                                                    \
+    }
+#define BINARY(text, how, id, ...)                                                                           \
+    {                                                                                                        \
+        .name = "binary " text, .build = binary##how, .op = PM_OP_##id, .size = { __VA_ARGS__ }              \
+    }
+#define GLU(text, how, a, ...)                                                                               \
+    {                                                                                                        \
+        .name = "binary glu " text, .build = binary##how, .op = PM_OP_GLU, .attrs = {.act = PM_ACT_##a},     \
+        .size = {__VA_ARGS__}, .hints = {                                                                    \
+            X(HARD, -30, 30)                                                                                 \
+        }                                                                                                    \
+    }
 
 static const test_op_case cases[] = {
     ONE("neg", NEG, X(WIDE, 1e-30, 1e30)),
@@ -189,13 +232,29 @@ static const test_op_case cases[] = {
     ONE("silu", SILU, X(HARD, -4, 4)),
     ONE("silu wide", SILU, X(HARD, -80, 80)),
     ONE("to_i32", TO_I32, X(HARD, -1000, 1000)),
-    {.name = "unary to_i32 halves", .build = unary, .op = PM_OP_TO_I32, .size = {65}, .hints = {X(UNIFORM, -1.5, 1.5)}},
+    {.name = "unary to_i32 halves",
+     .build = unary,
+     .op = PM_OP_TO_I32,
+     .size = {65},
+     .hints = {X(UNIFORM, -1.5, 1.5)}},
     {.name = "unary to_i32 of bool", .build = unary_bool, .op = PM_OP_TO_I32, .size = {65}},
-    {.name = "unary to_f32", .build = unary_i32, .op = PM_OP_TO_F32, .size = {65}, .hints = {X(UNIFORM, -1e6, 1e6)}},
+    {.name = "unary to_f32",
+     .build = unary_i32,
+     .op = PM_OP_TO_F32,
+     .size = {65},
+     .hints = {X(UNIFORM, -1e6, 1e6)}},
     {.name = "unary to_f32 of bool", .build = unary_bool, .op = PM_OP_TO_F32, .size = {65}},
-    {.name = "unary to_bool", .build = unary_i32, .op = PM_OP_TO_BOOL, .size = {65}, .hints = {X(UNIFORM, -2, 2)}},
+    {.name = "unary to_bool",
+     .build = unary_i32,
+     .op = PM_OP_TO_BOOL,
+     .size = {65},
+     .hints = {X(UNIFORM, -2, 2)}},
     {.name = "unary not", .build = unary_bool, .op = PM_OP_NOT, .size = {65}},
-    {.name = "unary copy i32", .build = unary_i32, .op = PM_OP_COPY, .size = {65}, .hints = {X(UNIFORM, -1e9, 1e9)}},
+    {.name = "unary copy i32",
+     .build = unary_i32,
+     .op = PM_OP_COPY,
+     .size = {65},
+     .hints = {X(UNIFORM, -1e9, 1e9)}},
     UNARY("scalar", , TANH, 0),
     UNARY("one", , TANH, 1),
     UNARY("255", , NEG, 255),
@@ -214,23 +273,66 @@ static const test_op_case cases[] = {
     UNARY("strided result", _strided_result, TANH, 17, 33),
     UNARY("in place", _chain, TANH, 9, 31),
 
-    FLOATS("add", ADD), FLOATS("sub", SUB), FLOATS("mul", MUL), FLOATS("max", MAX), FLOATS("min", MIN),
-    FLOATS("lt", LT), FLOATS("le", LE), FLOATS("gt", GT), FLOATS("ge", GE), FLOATS("eq", EQ), FLOATS("ne", NE),
-    TIES("max", MAX), TIES("min", MIN), TIES("lt", LT), TIES("le", LE), TIES("gt", GT), TIES("ge", GE), TIES("eq", EQ),
+    FLOATS("add", ADD),
+    FLOATS("sub", SUB),
+    FLOATS("mul", MUL),
+    FLOATS("max", MAX),
+    FLOATS("min", MIN),
+    FLOATS("lt", LT),
+    FLOATS("le", LE),
+    FLOATS("gt", GT),
+    FLOATS("ge", GE),
+    FLOATS("eq", EQ),
+    FLOATS("ne", NE),
+    TIES("max", MAX),
+    TIES("min", MIN),
+    TIES("lt", LT),
+    TIES("le", LE),
+    TIES("gt", GT),
+    TIES("ge", GE),
+    TIES("eq", EQ),
     TIES("ne", NE),
-    INTS("add", ADD), INTS("sub", SUB), INTS("mul", MUL), INTS("div", DIV), INTS("max", MAX), INTS("min", MIN),
-    INTS("lt", LT), INTS("le", LE), INTS("gt", GT), INTS("ge", GE), INTS("eq", EQ), INTS("ne", NE),
-    {.name = "binary div", .build = binary, .op = PM_OP_DIV, .size = {5, 67}, .hints = {{"b", TEST_WIDE, 1e-6, 1e6}}},
-    {.name = "binary add wide", .build = binary, .op = PM_OP_ADD, .size = {300},
+    INTS("add", ADD),
+    INTS("sub", SUB),
+    INTS("mul", MUL),
+    INTS("div", DIV),
+    INTS("max", MAX),
+    INTS("min", MIN),
+    INTS("lt", LT),
+    INTS("le", LE),
+    INTS("gt", GT),
+    INTS("ge", GE),
+    INTS("eq", EQ),
+    INTS("ne", NE),
+    {.name = "binary div",
+     .build = binary,
+     .op = PM_OP_DIV,
+     .size = {5, 67},
+     .hints = {{"b", TEST_WIDE, 1e-6, 1e6}}},
+    {.name = "binary add wide",
+     .build = binary,
+     .op = PM_OP_ADD,
+     .size = {300},
      .hints = {{"a", TEST_WIDE, 1e-20, 1e20}, {"b", TEST_WIDE, 1e-20, 1e20}}},
-    {.name = "binary sub near", .build = binary, .op = PM_OP_SUB, .size = {300},
+    {.name = "binary sub near",
+     .build = binary,
+     .op = PM_OP_SUB,
+     .size = {300},
      .hints = {{"a", TEST_UNIFORM, 1, 1.001}, {"b", TEST_UNIFORM, 1, 1.001}}},
-    {.name = "binary mul wide", .build = binary, .op = PM_OP_MUL, .size = {300},
+    {.name = "binary mul wide",
+     .build = binary,
+     .op = PM_OP_MUL,
+     .size = {300},
      .hints = {{"a", TEST_WIDE, 1e-15, 1e15}, {"b", TEST_WIDE, 1e-15, 1e15}}},
     {.name = "binary and", .build = binary_bool, .op = PM_OP_AND, .size = {65}},
     {.name = "binary or", .build = binary_bool, .op = PM_OP_OR, .size = {65}},
-    GLU("silu", , SILU, 5, 67), GLU("gelu", , GELU, 5, 67), GLU("gelu_tanh", , GELU_TANH, 5, 67), GLU("relu", , RELU, 5, 67),
-    GLU("sigmoid", , SIGMOID, 5, 67), GLU("silu halves", _halves, SILU, 9, 66), GLU("gelu halves", _halves, GELU, 2, 3, 34),
+    GLU("silu", , SILU, 5, 67),
+    GLU("gelu", , GELU, 5, 67),
+    GLU("gelu_tanh", , GELU_TANH, 5, 67),
+    GLU("relu", , RELU, 5, 67),
+    GLU("sigmoid", , SIGMOID, 5, 67),
+    GLU("silu halves", _halves, SILU, 9, 66),
+    GLU("gelu halves", _halves, GELU, 2, 3, 34),
     BINARY("scalar", , ADD, 0),
     BINARY("one", , ADD, 1),
     BINARY("large", , MUL, 457, 501),
@@ -238,7 +340,10 @@ static const test_op_case cases[] = {
     BINARY("with matrix", _broadcast, MUL, 3, 5, 33, 2, 0),
     BINARY("with rank 0", _broadcast, MUL, 3, 5, 33, 0, 0),
     BINARY("rank 0 with", _broadcast, SUB, 3, 5, 33, 0, 0, 1),
-    {.name = "binary one with", .build = binary_broadcast, .op = PM_OP_DIV, .size = {3, 5, 33, 1, 1, 1},
+    {.name = "binary one with",
+     .build = binary_broadcast,
+     .op = PM_OP_DIV,
+     .size = {3, 5, 33, 1, 1, 1},
      .hints = {{"a", TEST_UNIFORM, 1, 4}}},
     BINARY("row with", _broadcast, SUB, 3, 5, 33, 1, 0, 1),
     BINARY("with [A,1,1]", _broadcast, ADD, 3, 5, 33, 3, 6),
@@ -255,14 +360,20 @@ static const test_op_case cases[] = {
     BINARY("self", _self, ADD, 5, 13),
 
     {.name = "where", .build = where_f32, .size = {5, 67}},
-    {.name = "where i32", .build = where_i32, .size = {65}, .hints = {{"a", TEST_RAMP, 0, 99}, {"b", TEST_RAMP, -99, 0}}},
+    {.name = "where i32",
+     .build = where_i32,
+     .size = {65},
+     .hints = {{"a", TEST_RAMP, 0, 99}, {"b", TEST_RAMP, -99, 0}}},
     {.name = "where bool", .build = where_bool, .size = {65}},
     {.name = "where one", .build = where_f32, .size = {1}},
     {.name = "where rank 5", .build = where_f32, .size = {2, 3, 1, 5, 7}},
     {.name = "where large", .build = where_f32, .size = {455, 457}},
     {.name = "where mask", .build = where_mask, .size = {2, 3, 5, 17}},
     {.name = "where strided", .build = where_strided, .size = {17, 33}},
-    {.name = "where causal", .build = where_causal, .size = {5, 17}, .hints = {{"position", TEST_UNIFORM, 7, 7}}},
+    {.name = "where causal",
+     .build = where_causal,
+     .size = {5, 17},
+     .hints = {{"position", TEST_UNIFORM, 7, 7}}},
 };
 
 const test_op_table test_elementwise_cases = {cases, PM_COUNT(cases)};

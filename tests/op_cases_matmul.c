@@ -11,8 +11,12 @@ static pm_tensor *leaf(pm_graph *g, const test_op_case *c, const char *name, int
     return pm_input(g, name, PM_F32, rank, dims);
 }
 
-static pm_tensor *a_of(pm_graph *g, const test_op_case *c) { return leaf(g, c, "a", c->size[0], c->size[2]); }
-static pm_tensor *b_of(pm_graph *g, const test_op_case *c) { return leaf(g, c, "b", c->size[1], c->size[2]); }
+static pm_tensor *a_of(pm_graph *g, const test_op_case *c) {
+    return leaf(g, c, "a", c->size[0], c->size[2]);
+}
+static pm_tensor *b_of(pm_graph *g, const test_op_case *c) {
+    return leaf(g, c, "b", c->size[1], c->size[2]);
+}
 /* as [..,K,M] and [..,K,N], transposed */
 static pm_tensor *a_turned(pm_graph *g, const test_op_case *c) {
     return pm_transpose(g, leaf(g, c, "a", c->size[2], c->size[0]), -1, -2);
@@ -26,10 +30,18 @@ static pm_tensor *product(pm_graph *g, const test_op_case *c, pm_tensor *a, pm_t
     return pm_add_op(g, PM_OP_MATMUL, 2, in, &c->attrs);
 }
 
-static pm_tensor *nt(pm_graph *g, const test_op_case *c) { return product(g, c, a_of(g, c), b_of(g, c)); }
-static pm_tensor *nn(pm_graph *g, const test_op_case *c) { return product(g, c, a_of(g, c), b_turned(g, c)); }
-static pm_tensor *tt(pm_graph *g, const test_op_case *c) { return product(g, c, a_turned(g, c), b_of(g, c)); }
-static pm_tensor *tn(pm_graph *g, const test_op_case *c) { return product(g, c, a_turned(g, c), b_turned(g, c)); }
+static pm_tensor *nt(pm_graph *g, const test_op_case *c) {
+    return product(g, c, a_of(g, c), b_of(g, c));
+}
+static pm_tensor *nn(pm_graph *g, const test_op_case *c) {
+    return product(g, c, a_of(g, c), b_turned(g, c));
+}
+static pm_tensor *tt(pm_graph *g, const test_op_case *c) {
+    return product(g, c, a_turned(g, c), b_of(g, c));
+}
+static pm_tensor *tn(pm_graph *g, const test_op_case *c) {
+    return product(g, c, a_turned(g, c), b_turned(g, c));
+}
 
 /* a linear layer: b is one weight for all leading dims */
 static pm_tensor *linear(pm_graph *g, const test_op_case *c) {
@@ -68,7 +80,8 @@ static pm_tensor *sliced(pm_graph *g, const test_op_case *c) {
 /* neither stride of either operand is 1: every second column of the transposed */
 static pm_tensor *scattered(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
-    pm_tensor *a = pm_input(g, "a", PM_F32, 3, (int64_t[]){s[2], s[0], 2}), *b = pm_input(g, "b", PM_F32, 3, (int64_t[]){s[1], s[2], 2});
+    pm_tensor *a = pm_input(g, "a", PM_F32, 3, (int64_t[]){s[2], s[0], 2}),
+              *b = pm_input(g, "b", PM_F32, 3, (int64_t[]){s[1], s[2], 2});
     a = pm_reshape(g, pm_slice(g, a, 2, 1, 1), 2, (int64_t[]){s[2], s[0]});
     b = pm_reshape(g, pm_slice(g, b, 2, 0, 1), 2, (int64_t[]){s[1], s[2]});
     return product(g, c, pm_transpose(g, a, 0, 1), b);
@@ -78,18 +91,22 @@ static pm_tensor *scattered(pm_graph *g, const test_op_case *c) {
 static pm_tensor *strided_result(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
     pm_tensor *y = nt(g, c);
-    if (y && pm_tensor_set_strides(y, (int64_t[]){s[4] * s[0] * s[1], s[1], s[4] * s[1], 1}) != PM_OK) return NULL;
+    if (y && pm_tensor_set_strides(y, (int64_t[]){s[4] * s[0] * s[1], s[1], s[4] * s[1], 1}) != PM_OK)
+        return NULL;
     return y;
 }
 
 /* ---- epilogues ---- */
 
 static pm_tensor *with_epilogue(pm_graph *g, const test_op_case *c, pm_tensor *a, pm_tensor *residual) {
-    pm_tensor *in[] = {a, pm_weight(g, "b", PM_F32, 2, c->size + 1), pm_weight(g, "bias", PM_F32, 1, c->size + 1), residual};
+    pm_tensor *in[] = {a, pm_weight(g, "b", PM_F32, 2, c->size + 1),
+                       pm_weight(g, "bias", PM_F32, 1, c->size + 1), residual};
     return pm_add_op(g, PM_OP_MATMUL, residual ? 4 : 3, in, &c->attrs);
 }
 
-static pm_tensor *bias(pm_graph *g, const test_op_case *c) { return with_epilogue(g, c, a_of(g, c), NULL); }
+static pm_tensor *bias(pm_graph *g, const test_op_case *c) {
+    return with_epilogue(g, c, a_of(g, c), NULL);
+}
 static pm_tensor *both(pm_graph *g, const test_op_case *c) {
     return with_epilogue(g, c, a_of(g, c), leaf(g, c, "residual", c->size[0], c->size[1]));
 }
@@ -124,16 +141,40 @@ static pm_tensor *primitives(pm_graph *g, const test_op_case *c) {
     return pm_copy(g, pm_transpose(g, y, -1, -2));
 }
 
-#define MM(text, how, ...) {.name = "matmul " text, .build = how, .size = {__VA_ARGS__}}
+#define MM(text, how, ...)                                                                                   \
+    {                                                                                                        \
+        .name = "matmul " text, .build = how, .size = { __VA_ARGS__ }                                        \
+    }
 /* each way in which the operands can lie */
-#define ALL(text, ...) MM(text " nt", nt, __VA_ARGS__), MM(text " nn", nn, __VA_ARGS__), MM(text " tt", tt, __VA_ARGS__), MM(text " tn", tn, __VA_ARGS__)
-#define ACT(text, id, m)                                                                                               \
-    {.name = "matmul bias " text " M " #m, .build = bias, .attrs = {.act = PM_ACT_##id}, .size = {m, 33, 40}},          \
-    {.name = "matmul bias " text " residual M " #m, .build = both, .attrs = {.act = PM_ACT_##id}, .size = {m, 33, 40}}
-#define SCALED(text, how, s, a, ...) {.name = "matmul " text, .build = how, .attrs = {.scale = s, .act = PM_ACT_##a}, .size = {__VA_ARGS__}}
-#define FILLED(text, how, m, n, k, kind, low, high)                                                                    \
-    {.name = "matmul " text, .build = how, .size = {m, n, k},                                                          \
-     .hints = {{"a", TEST_##kind, low, high}, {"b", TEST_##kind, low, high}}}
+#define ALL(text, ...)                                                                                       \
+    MM(text " nt", nt, __VA_ARGS__), MM(text " nn", nn, __VA_ARGS__), MM(text " tt", tt, __VA_ARGS__),       \
+        MM(text " tn", tn, __VA_ARGS__)
+#define ACT(text, id, m)                                                                                     \
+    {.name = "matmul bias " text " M " #m,                                                                   \
+     .build = bias,                                                                                          \
+     .attrs = {.act = PM_ACT_##id},                                                                          \
+     .size = {m, 33, 40}},                                                                                   \
+    {                                                                                                        \
+        .name = "matmul bias " text " residual M " #m, .build = both, .attrs = {.act = PM_ACT_##id},         \
+        .size = {                                                                                            \
+            m,                                                                                               \
+            33,                                                                                              \
+            40                                                                                               \
+        }                                                                                                    \
+    }
+#define SCALED(text, how, s, a, ...)                                                                         \
+    {                                                                                                        \
+        .name = "matmul " text, .build = how, .attrs = {.scale = s, .act = PM_ACT_##a}, .size = {            \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define FILLED(text, how, m, n, k, kind, low, high)                                                          \
+    {                                                                                                        \
+        .name = "matmul " text, .build = how, .size = {m, n, k}, .hints = {                                  \
+            {"a", TEST_##kind, low, high},                                                                   \
+            {"b", TEST_##kind, low, high}                                                                    \
+        }                                                                                                    \
+    }
 
 static const test_op_case cases[] = {
     ALL("1x1x1", 1, 1, 1),
@@ -180,10 +221,20 @@ static const test_op_case cases[] = {
     MM("strided result", strided_result, 9, 17, 33, 2, 3),
     MM("strided result M 1", strided_result, 1, 17, 33, 2, 3),
 
-    ACT("no act", NONE, 9), ACT("relu", RELU, 9), ACT("gelu", GELU, 9), ACT("gelu_tanh", GELU_TANH, 9), ACT("silu", SILU, 9),
-    ACT("tanh", TANH, 9), ACT("sigmoid", SIGMOID, 9),
-    ACT("no act", NONE, 1), ACT("relu", RELU, 1), ACT("gelu", GELU, 1), ACT("gelu_tanh", GELU_TANH, 1), ACT("silu", SILU, 1),
-    ACT("tanh", TANH, 1), ACT("sigmoid", SIGMOID, 1),
+    ACT("no act", NONE, 9),
+    ACT("relu", RELU, 9),
+    ACT("gelu", GELU, 9),
+    ACT("gelu_tanh", GELU_TANH, 9),
+    ACT("silu", SILU, 9),
+    ACT("tanh", TANH, 9),
+    ACT("sigmoid", SIGMOID, 9),
+    ACT("no act", NONE, 1),
+    ACT("relu", RELU, 1),
+    ACT("gelu", GELU, 1),
+    ACT("gelu_tanh", GELU_TANH, 1),
+    ACT("silu", SILU, 1),
+    ACT("tanh", TANH, 1),
+    ACT("sigmoid", SIGMOID, 1),
     MM("residual for all rows", both_row, 9, 33, 17, 2),
     MM("residual for all batches", both_matrix, 9, 33, 17, 3),
     MM("residual permuted", both_heads, 9, 33, 17, 2, 3),

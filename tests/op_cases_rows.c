@@ -1,7 +1,9 @@
 /* Cases of the kernels reduce, argmax, layer_norm and rms_norm. Sizes stand for dims unless a builder says otherwise. */
 #include "tests/support_ops.h"
 
-static pm_tensor *input_x(pm_graph *g, const test_op_case *c) { return pm_input(g, "x", PM_F32, test_rank_of(c), c->size); }
+static pm_tensor *input_x(pm_graph *g, const test_op_case *c) {
+    return pm_input(g, "x", PM_F32, test_rank_of(c), c->size);
+}
 
 static pm_tensor *add_op(pm_graph *g, const test_op_case *c, int n, pm_tensor *const *in) {
     return pm_add_op(g, c->op, n, in, &c->attrs);
@@ -15,7 +17,8 @@ static pm_tensor *reversed(pm_graph *g, pm_tensor *x) {
 }
 
 static pm_tensor *sliced(pm_graph *g, pm_tensor *x) {
-    for (int i = 0; i < pm_tensor_rank(x); i++) x = pm_slice(g, x, i, pm_tensor_dim(x, i) / 4, (pm_tensor_dim(x, i) + 1) / 2);
+    for (int i = 0; i < pm_tensor_rank(x); i++)
+        x = pm_slice(g, x, i, pm_tensor_dim(x, i) / 4, (pm_tensor_dim(x, i) + 1) / 2);
     return x;
 }
 
@@ -51,9 +54,15 @@ static pm_tensor *norm_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
     return add_op(g, c, in[2] ? 3 : in[1] ? 2 : 1, in);
 }
 
-static pm_tensor *norm(pm_graph *g, const test_op_case *c) { return norm_of(g, c, input_x(g, c)); }
-static pm_tensor *norm_reversed(pm_graph *g, const test_op_case *c) { return norm_of(g, c, reversed(g, input_x(g, c))); }
-static pm_tensor *norm_sliced(pm_graph *g, const test_op_case *c) { return norm_of(g, c, sliced(g, input_x(g, c))); }
+static pm_tensor *norm(pm_graph *g, const test_op_case *c) {
+    return norm_of(g, c, input_x(g, c));
+}
+static pm_tensor *norm_reversed(pm_graph *g, const test_op_case *c) {
+    return norm_of(g, c, reversed(g, input_x(g, c)));
+}
+static pm_tensor *norm_sliced(pm_graph *g, const test_op_case *c) {
+    return norm_of(g, c, sliced(g, input_x(g, c)));
+}
 
 /* [B,T,H,D] as [B,H,T,D] */
 static pm_tensor *norm_heads(pm_graph *g, const test_op_case *c) {
@@ -74,14 +83,30 @@ static pm_tensor *norm_chain(pm_graph *g, const test_op_case *c) {
     return pm_abs(g, norm_of(g, c, x));
 }
 
-#define RED(text, how, id, ax, ...)                                                                                    \
-    {.name = "reduce " text, .build = rows##how, .op = PM_OP_##id, .attrs = {.axis = ax}, .size = {__VA_ARGS__}}
-#define WIDE(text, id)                                                                                                 \
-    {.name = "reduce " text " wide", .build = rows, .op = PM_OP_##id, .attrs = {.axis = 1}, .size = {5, 333},           \
-     .hints = {{"x", TEST_WIDE, 1e-6, 1e6}}}
-#define ARG(text, how, ...) {.name = "argmax " text, .build = rows##how, .op = PM_OP_ARGMAX, .size = {__VA_ARGS__}}
-#define NORM(text, how, id, given, a, b, c, d, ...)                                                                    \
-    {.name = text, .build = norm##how, .op = PM_OP_##id, .attrs = {.eps = 1e-5f}, .size = {a, b, c, d, given}, .hints = {__VA_ARGS__}}
+#define RED(text, how, id, ax, ...)                                                                          \
+    {                                                                                                        \
+        .name = "reduce " text, .build = rows##how, .op = PM_OP_##id, .attrs = {.axis = ax}, .size = {       \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define WIDE(text, id)                                                                                       \
+    {                                                                                                        \
+        .name = "reduce " text " wide", .build = rows, .op = PM_OP_##id, .attrs = {.axis = 1},               \
+        .size = {5, 333}, .hints = {                                                                         \
+            {"x", TEST_WIDE, 1e-6, 1e6}                                                                      \
+        }                                                                                                    \
+    }
+#define ARG(text, how, ...)                                                                                  \
+    {                                                                                                        \
+        .name = "argmax " text, .build = rows##how, .op = PM_OP_ARGMAX, .size = { __VA_ARGS__ }              \
+    }
+#define NORM(text, how, id, given, a, b, c, d, ...)                                                          \
+    {                                                                                                        \
+        .name = text, .build = norm##how, .op = PM_OP_##id, .attrs = {.eps = 1e-5f},                         \
+        .size = {a, b, c, d, given}, .hints = {                                                              \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
 
 static const test_op_case cases[] = {
     RED("sum one", , SUM, 0, 1),
@@ -108,9 +133,15 @@ static const test_op_case cases[] = {
     RED("reduce_max of one", , REDUCE_MAX, 1, 5, 1),
     RED("reduce_max axis 0", , REDUCE_MAX, 0, 33, 17),
     RED("reduce_max sliced", _sliced, REDUCE_MAX, 1, 5, 133),
-    {.name = "reduce max of negatives", .build = rows, .op = PM_OP_REDUCE_MAX, .attrs = {.axis = 1}, .size = {5, 33},
+    {.name = "reduce max of negatives",
+     .build = rows,
+     .op = PM_OP_REDUCE_MAX,
+     .attrs = {.axis = 1},
+     .size = {5, 33},
      .hints = {{"x", TEST_UNIFORM, -1e30, -1e20}}},
-    WIDE("sum", SUM), WIDE("mean", MEAN), WIDE("reduce_max", REDUCE_MAX),
+    WIDE("sum", SUM),
+    WIDE("mean", MEAN),
+    WIDE("reduce_max", REDUCE_MAX),
 
     ARG("one", , 1),
     ARG("rank 1", , 65),
@@ -122,9 +153,21 @@ static const test_op_case cases[] = {
     ARG("reversed", _reversed, 65, 3, 5),
     ARG("sliced", _sliced, 5, 7, 131),
     ARG("all equal rows", _expanded, 130),
-    {.name = "argmax ties", .build = rows, .op = PM_OP_ARGMAX, .size = {33, 129}, .hints = {{"x", TEST_WHOLE, -3, 3}}},
-    {.name = "argmax all equal", .build = rows, .op = PM_OP_ARGMAX, .size = {3, 300}, .hints = {{"x", TEST_UNIFORM, 2, 2}}},
-    {.name = "argmax of masked", .build = rows, .op = PM_OP_ARGMAX, .size = {9, 77}, .hints = {{"x", TEST_UNIFORM, -3.4e38, -3e38}}},
+    {.name = "argmax ties",
+     .build = rows,
+     .op = PM_OP_ARGMAX,
+     .size = {33, 129},
+     .hints = {{"x", TEST_WHOLE, -3, 3}}},
+    {.name = "argmax all equal",
+     .build = rows,
+     .op = PM_OP_ARGMAX,
+     .size = {3, 300},
+     .hints = {{"x", TEST_UNIFORM, 2, 2}}},
+    {.name = "argmax of masked",
+     .build = rows,
+     .op = PM_OP_ARGMAX,
+     .size = {9, 77},
+     .hints = {{"x", TEST_UNIFORM, -3.4e38, -3e38}}},
 
     NORM("layer_norm", , LAYER_NORM, 3, 5, 77, 0, 0),
     NORM("layer_norm 1 column", , LAYER_NORM, 3, 5, 1, 0, 0),

@@ -3,7 +3,9 @@
 
 enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_ROWS = 4, BIAS_KEYS = 8, BIAS_HEADS = 16 };
 
-static int64_t batch_of(const test_op_case *c) { return test_rank_of(c) > 2 ? c->size[0] : 1; }
+static int64_t batch_of(const test_op_case *c) {
+    return test_rank_of(c) > 2 ? c->size[0] : 1;
+}
 
 /* The full shape of the scores, without one part of it, or the keys alone. */
 static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
@@ -22,7 +24,8 @@ static pm_tensor *softmax_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
     int64_t keys[2] = {batch_of(c), c->size[test_rank_of(c) - 1]};
     pm_tensor *in[5] = {x};
     if (mask & PM_MASK_POSITION) in[1] = pm_param(g, "position");
-    if (mask & PM_MASK_LENGTH) in[2] = c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, keys) : pm_param(g, "length");
+    if (mask & PM_MASK_LENGTH)
+        in[2] = c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, keys) : pm_param(g, "length");
     if (mask & PM_MASK_KEYS) in[3] = pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, keys);
     if (mask & PM_MASK_BIAS) in[4] = bias_of(g, c);
     int n = 5;
@@ -58,19 +61,38 @@ static pm_tensor *softmax_chain(pm_graph *g, const test_op_case *c) {
     return pm_neg(g, softmax_of(g, c, x));
 }
 
-#define PLAIN(text, how, ...) {.name = "softmax " text, .build = softmax##how, .size = {__VA_ARGS__}}
-#define X(kind, low, high) {"x", TEST_##kind, low, high}
-#define FILLED(text, hint, ...) {.name = "softmax " text, .build = softmax, .size = {__VA_ARGS__}, .hints = {hint}}
-#define AT(position) {"position", TEST_UNIFORM, position, position}
-#define LENGTH(low, high) {"length", TEST_RAMP, low, high}
-#define KEYS {"keys", TEST_UNIFORM, 0, 1}
-#define DIMS(...) {__VA_ARGS__}
-#define MASKED(text, how, bits, dims, ...)                                                                             \
-    {.name = "softmax " text, .build = softmax##how, .attrs = {.mask = bits}, .size = dims, .hints = {__VA_ARGS__}}
-#define WINDOW(text, bits, w, dims, ...)                                                                               \
-    {.name = "softmax " text, .build = softmax, .attrs = {.mask = (bits) | PM_MASK_WINDOW, .window = w}, .size = dims,  \
-     .hints = {__VA_ARGS__}}
-#define CAUSAL PM_MASK_CAUSAL
+#define PLAIN(text, how, ...)                                                                                \
+    {                                                                                                        \
+        .name = "softmax " text, .build = softmax##how, .size = { __VA_ARGS__ }                              \
+    }
+#define X(kind, low, high)                                                                                   \
+    { "x", TEST_##kind, low, high }
+#define FILLED(text, hint, ...)                                                                              \
+    {                                                                                                        \
+        .name = "softmax " text, .build = softmax, .size = {__VA_ARGS__}, .hints = { hint }                  \
+    }
+#define AT(position)                                                                                         \
+    { "position", TEST_UNIFORM, position, position }
+#define LENGTH(low, high)                                                                                    \
+    { "length", TEST_RAMP, low, high }
+#define KEYS                                                                                                 \
+    { "keys", TEST_UNIFORM, 0, 1 }
+#define DIMS(...)                                                                                            \
+    { __VA_ARGS__ }
+#define MASKED(text, how, bits, dims, ...)                                                                   \
+    {                                                                                                        \
+        .name = "softmax " text, .build = softmax##how, .attrs = {.mask = bits}, .size = dims, .hints = {    \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define WINDOW(text, bits, w, dims, ...)                                                                     \
+    {                                                                                                        \
+        .name = "softmax " text, .build = softmax, .attrs = {.mask = (bits) | PM_MASK_WINDOW, .window = w},  \
+        .size = dims, .hints = {                                                                             \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define CAUSAL   PM_MASK_CAUSAL
 #define POSITION PM_MASK_POSITION
 
 static const test_op_case cases[] = {
@@ -97,9 +119,20 @@ static const test_op_case cases[] = {
     FILLED("equal", X(UNIFORM, 2, 2), 3, 100),
     FILLED("masked entries", X(SPECIAL, -4, 4), 9, 77),
     FILLED("masked rows", X(SPECIAL, -3e38, -1e30), 9, 77),
-    {.name = "softmax scale", .build = softmax, .attrs = {.scale = 0.125f}, .size = {5, 33}, .hints = {X(HARD, -40, 40)}},
-    {.name = "softmax softcap", .build = softmax, .attrs = {.softcap = 5}, .size = {5, 33}, .hints = {X(HARD, -40, 40)}},
-    {.name = "softmax scale and softcap", .build = softmax, .attrs = {.scale = 0.3f, .softcap = 20}, .size = {2, 3, 5, 33},
+    {.name = "softmax scale",
+     .build = softmax,
+     .attrs = {.scale = 0.125f},
+     .size = {5, 33},
+     .hints = {X(HARD, -40, 40)}},
+    {.name = "softmax softcap",
+     .build = softmax,
+     .attrs = {.softcap = 5},
+     .size = {5, 33},
+     .hints = {X(HARD, -40, 40)}},
+    {.name = "softmax scale and softcap",
+     .build = softmax,
+     .attrs = {.scale = 0.3f, .softcap = 20},
+     .size = {2, 3, 5, 33},
      .hints = {X(HARD, -90, 90)}},
 
     MASKED("causal", , CAUSAL, DIMS(2, 3, 17, 17)),
@@ -135,11 +168,16 @@ static const test_op_case cases[] = {
     MASKED("bias rank 5", , PM_MASK_BIAS, DIMS(2, 3, 2, 5, 17)),
     MASKED("bias masks", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_SPECIAL, -4, 4}),
     MASKED("bias masks rows", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_UNIFORM, -3e38, -2e30}),
-    {.name = "softmax all masks", .build = softmax, .size = {3, 2, 9, 33, 0, LENGTH_A_BATCH},
+    {.name = "softmax all masks",
+     .build = softmax,
+     .size = {3, 2, 9, 33, 0, LENGTH_A_BATCH},
      .attrs = {.mask = 63, .window = 20, .scale = 0.25f, .softcap = 3},
      .hints = {AT(17), LENGTH(24, 33), KEYS, {"bias", TEST_SPECIAL, -2, 2}}},
-    {.name = "softmax all masks rank 5", .build = softmax, .size = {2, 3, 2, 5, 17, BIAS_HEADS},
-     .attrs = {.mask = 63, .window = 9, .scale = 0.25f}, .hints = {AT(9), LENGTH(14, 14), KEYS}},
+    {.name = "softmax all masks rank 5",
+     .build = softmax,
+     .size = {2, 3, 2, 5, 17, BIAS_HEADS},
+     .attrs = {.mask = 63, .window = 9, .scale = 0.25f},
+     .hints = {AT(9), LENGTH(14, 14), KEYS}},
 };
 
 const test_op_table test_softmax_cases = {cases, PM_COUNT(cases)};

@@ -30,7 +30,9 @@ uint64_t test_random(test_rng *r) {
     return z ^ (z >> 31);
 }
 
-uint32_t test_below(test_rng *r, uint32_t n) { return (uint32_t)((test_random(r) >> 32) * n >> 32); }
+uint32_t test_below(test_rng *r, uint32_t n) {
+    return (uint32_t)((test_random(r) >> 32) * n >> 32);
+}
 
 float test_uniform(test_rng *r, float lo, float hi) {
     return lo + (hi - lo) * (float)(test_random(r) >> 40) / 16777216.0f;

@@ -57,43 +57,24 @@ static double silu(double x) {
 static double unary(pm_op op, double x) {
     switch (op) {
     case PM_OP_COPY:
-    case PM_OP_TO_F32:
-        return x;
-    case PM_OP_NEG:
-        return -x;
-    case PM_OP_ABS:
-        return fabs(x);
-    case PM_OP_EXP:
-        return exp(x);
-    case PM_OP_LOG:
-        return log(x);
-    case PM_OP_SQRT:
-        return sqrt(x);
-    case PM_OP_RSQRT:
-        return 1 / sqrt(x);
-    case PM_OP_TANH:
-        return tanh(x);
-    case PM_OP_ERF:
-        return erf(x);
-    case PM_OP_SIGMOID:
-        return sigmoid(x);
-    case PM_OP_RELU:
-        return fmax(x, 0);
-    case PM_OP_NOT:
-        return x == 0;
-    case PM_OP_TO_I32:
-        return fabs(x) < 2147483648.0 ? trunc(x) : 0;
-    case PM_OP_TO_BOOL:
-        return x != 0;
-    case PM_OP_GELU:
-        return gelu(x);
-    case PM_OP_GELU_TANH:
-        return gelu_tanh(x);
-    case PM_OP_SILU:
-        return silu(x);
-    default:
-        fail_msg("%s: not known here", pm_op_get(op)->name);
-        return 0;
+    case PM_OP_TO_F32: return x;
+    case PM_OP_NEG: return -x;
+    case PM_OP_ABS: return fabs(x);
+    case PM_OP_EXP: return exp(x);
+    case PM_OP_LOG: return log(x);
+    case PM_OP_SQRT: return sqrt(x);
+    case PM_OP_RSQRT: return 1 / sqrt(x);
+    case PM_OP_TANH: return tanh(x);
+    case PM_OP_ERF: return erf(x);
+    case PM_OP_SIGMOID: return sigmoid(x);
+    case PM_OP_RELU: return fmax(x, 0);
+    case PM_OP_NOT: return x == 0;
+    case PM_OP_TO_I32: return fabs(x) < 2147483648.0 ? trunc(x) : 0;
+    case PM_OP_TO_BOOL: return x != 0;
+    case PM_OP_GELU: return gelu(x);
+    case PM_OP_GELU_TANH: return gelu_tanh(x);
+    case PM_OP_SILU: return silu(x);
+    default: fail_msg("%s: not known here", pm_op_get(op)->name); return 0;
     }
 }
 
@@ -108,39 +89,22 @@ static double activation(int32_t act, double x) {
 
 static double binary(const pm_tensor *t, double a, double b) {
     switch (t->op) {
-    case PM_OP_ADD:
-        return a + b;
-    case PM_OP_SUB:
-        return a - b;
-    case PM_OP_MUL:
-        return a * b;
-    case PM_OP_DIV:
-        return t->dtype != PM_I32 ? a / b : b == 0 ? 0 : trunc(a / b);
-    case PM_OP_MAX:
-        return fmax(a, b);
-    case PM_OP_MIN:
-        return fmin(a, b);
-    case PM_OP_LT:
-        return a < b;
-    case PM_OP_LE:
-        return a <= b;
-    case PM_OP_GT:
-        return a > b;
-    case PM_OP_GE:
-        return a >= b;
-    case PM_OP_EQ:
-        return a == b;
-    case PM_OP_NE:
-        return a != b;
-    case PM_OP_AND:
-        return a != 0 && b != 0;
-    case PM_OP_OR:
-        return a != 0 || b != 0;
-    case PM_OP_GLU:
-        return activation(t->attrs.act, a) * b;
-    default:
-        fail_msg("%s: not known here", pm_op_get(t->op)->name);
-        return 0;
+    case PM_OP_ADD: return a + b;
+    case PM_OP_SUB: return a - b;
+    case PM_OP_MUL: return a * b;
+    case PM_OP_DIV: return t->dtype != PM_I32 ? a / b : b == 0 ? 0 : trunc(a / b);
+    case PM_OP_MAX: return fmax(a, b);
+    case PM_OP_MIN: return fmin(a, b);
+    case PM_OP_LT: return a < b;
+    case PM_OP_LE: return a <= b;
+    case PM_OP_GT: return a > b;
+    case PM_OP_GE: return a >= b;
+    case PM_OP_EQ: return a == b;
+    case PM_OP_NE: return a != b;
+    case PM_OP_AND: return a != 0 && b != 0;
+    case PM_OP_OR: return a != 0 || b != 0;
+    case PM_OP_GLU: return activation(t->attrs.act, a) * b;
+    default: fail_msg("%s: not known here", pm_op_get(t->op)->name); return 0;
     }
 }
 
@@ -321,28 +285,17 @@ static element_fn function_of(const pm_tensor *t) {
     switch (t->op) {
     case PM_OP_SUM:
     case PM_OP_MEAN:
-    case PM_OP_REDUCE_MAX:
-        return reduce;
-    case PM_OP_ARGMAX:
-        return argmax;
+    case PM_OP_REDUCE_MAX: return reduce;
+    case PM_OP_ARGMAX: return argmax;
     case PM_OP_LAYER_NORM:
-    case PM_OP_RMS_NORM:
-        return norm;
-    case PM_OP_SOFTMAX:
-        return softmax;
-    case PM_OP_ATTENTION:
-        return attention;
-    case PM_OP_MATMUL:
-        return matmul;
-    case PM_OP_ROTARY:
-        return rotary;
-    case PM_OP_GATHER:
-        return gather;
-    case PM_OP_CONCAT:
-        return concat;
-    default:
-        fail_msg("%s: not known here", pm_op_get(t->op)->name);
-        return NULL;
+    case PM_OP_RMS_NORM: return norm;
+    case PM_OP_SOFTMAX: return softmax;
+    case PM_OP_ATTENTION: return attention;
+    case PM_OP_MATMUL: return matmul;
+    case PM_OP_ROTARY: return rotary;
+    case PM_OP_GATHER: return gather;
+    case PM_OP_CONCAT: return concat;
+    default: fail_msg("%s: not known here", pm_op_get(t->op)->name); return NULL;
     }
 }
 

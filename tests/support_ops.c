@@ -57,18 +57,12 @@ static float hard_value(test_rng *r, const test_hint *h, float before) {
     bool has_zero = h->lo <= 0 && h->hi >= 0;
     if (h->values == TEST_SPECIAL && test_below(r, 4) == 0) return test_below(r, 2) ? PM_MASKED : -3e38f;
     switch (test_below(r, 40)) {
-    case 0:
-        return has_zero ? 0.0f : x;
-    case 1:
-        return has_zero && h->lo < 0 ? -0.0f : x;
-    case 2:
-        return h->hi - h->lo > 2 ? rintf(x) : x;
-    case 3:
-        return has_zero ? ldexpf(x, -20) : x;
-    case 4:
-        return before;
-    default:
-        return x;
+    case 0: return has_zero ? 0.0f : x;
+    case 1: return has_zero && h->lo < 0 ? -0.0f : x;
+    case 2: return h->hi - h->lo > 2 ? rintf(x) : x;
+    case 3: return has_zero ? ldexpf(x, -20) : x;
+    case 4: return before;
+    default: return x;
     }
 }
 
@@ -78,14 +72,10 @@ static float f32_value(test_rng *r, const test_hint *h, uint64_t i, float before
     case TEST_WIDE:
         share = (double)test_uniform(r, 0, 1);
         return (float)((test_below(r, 2) ? 1 : -1) * h->lo * pow(h->hi / h->lo, share));
-    case TEST_WHOLE:
-        return (float)(h->lo + test_below(r, (uint32_t)span + 1));
-    case TEST_RAMP:
-        return (float)(h->lo + (double)(i % ((uint64_t)span + 1)));
-    case TEST_UNIFORM:
-        return uniform_value(r, h);
-    default:
-        return hard_value(r, h, before);
+    case TEST_WHOLE: return (float)(h->lo + test_below(r, (uint32_t)span + 1));
+    case TEST_RAMP: return (float)(h->lo + (double)(i % ((uint64_t)span + 1)));
+    case TEST_UNIFORM: return uniform_value(r, h);
+    default: return hard_value(r, h, before);
     }
 }
 

@@ -26,7 +26,8 @@ static pm_program *compile(const pm_caps *caps) {
 static pm_status run(bool barriers, uint64_t *out_n_messages) {
     pm_executor *ex;
     pm_loaded *l;
-    if (pm_executor_open(test_device(), &(pm_executor_options){.validate = true, .no_cache = true}, &ex) != PM_OK)
+    if (pm_executor_open(test_device(), &(pm_executor_options){.validate = true, .no_cache = true}, &ex) !=
+        PM_OK)
         skip_because("%s", pm_error_text());
     static const float x[3 * WIDTH] = {0};
     pm_program *p = compile(pm_executor_caps(ex));

@@ -9,7 +9,8 @@
 #include "graph/program.h"
 
 /* Verifies a model on a device with kernel `broken` (-1: none) spoiled. The report is freed by the caller. */
-static pm_status verify(const char *model, const char *device, int broken, const char *dump_dir, pm_verify_report *out) {
+static pm_status verify(const char *model, const char *device, int broken, const char *dump_dir,
+                        pm_verify_report *out) {
     pm_device_options o = {.test_break_kernel = broken + 1};
     pm_model *m = NULL;
     pm_device *d = NULL;
@@ -52,7 +53,8 @@ static void expect_named(const char *model, const char *device, pm_kernel broken
     const char *name = pm_kernel_get(broken)->name;
     pm_status s = verify(model, device, (int)broken, NULL, &r);
     for (size_t i = 0; i < r.n_rows; i++)
-        if (strcmp(r.rows[i].kernel, name) != 0 && r.rows[i].n_out) fail_msg("%s was broken, but %s is out", name, r.rows[i].label);
+        if (strcmp(r.rows[i].kernel, name) != 0 && r.rows[i].n_out)
+            fail_msg("%s was broken, but %s is out", name, r.rows[i].label);
     assert_int_equal(s, PM_ERR_VERIFY);
     assert_true(r.first_out >= 0);
     assert_string_equal(r.rows[r.first_out].kernel, name);
@@ -129,6 +131,7 @@ static void test_dump(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu), cmocka_unit_test(test_vulkan), cmocka_unit_test(test_dump)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu), cmocka_unit_test(test_vulkan),
+                                       cmocka_unit_test(test_dump)};
     return run_all_tests(tests);
 }

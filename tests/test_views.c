@@ -33,16 +33,11 @@ static int64_t join(const pm_tensor *x, int32_t rank, const int64_t *i) {
 static int32_t arith(pm_op op, int32_t a, int32_t b) {
     uint32_t ua = (uint32_t)a, ub = (uint32_t)b;
     switch (op) {
-    case PM_OP_ADD:
-        return (int32_t)(ua + ub);
-    case PM_OP_SUB:
-        return (int32_t)(ua - ub);
-    case PM_OP_MUL:
-        return (int32_t)(ua * ub);
-    case PM_OP_MAX:
-        return a > b ? a : b;
-    default:
-        return a < b ? a : b;
+    case PM_OP_ADD: return (int32_t)(ua + ub);
+    case PM_OP_SUB: return (int32_t)(ua - ub);
+    case PM_OP_MUL: return (int32_t)(ua * ub);
+    case PM_OP_MAX: return a > b ? a : b;
+    default: return a < b ? a : b;
     }
 }
 
@@ -52,23 +47,16 @@ static int32_t value_of(const values *v, const pm_tensor *t, int64_t index) {
     split(t, index, i);
     memcpy(from, i, sizeof from);
     switch (t->op) {
-    case PM_OP_INPUT:
-        return (int32_t)(strtol(t->name, NULL, 10) * 1000 + index);
-    case PM_OP_CONST:
-        return ((const int32_t *)t->data)[index];
+    case PM_OP_INPUT: return (int32_t)(strtol(t->name, NULL, 10) * 1000 + index);
+    case PM_OP_CONST: return ((const int32_t *)t->data)[index];
     case PM_OP_RESHAPE:
-    case PM_OP_COPY:
-        return at(v, x)[index];
+    case PM_OP_COPY: return at(v, x)[index];
     case PM_OP_PERMUTE:
         for (int k = 0; k < t->rank; k++) from[t->attrs.axes[k]] = i[k];
         return at(v, x)[join(x, x->rank, from)];
-    case PM_OP_SLICE:
-        from[t->attrs.axis] += t->attrs.start;
-        return at(v, x)[join(x, x->rank, from)];
-    case PM_OP_EXPAND:
-        return at(v, x)[join(x, t->rank, i)];
-    default:
-        return arith(t->op, at(v, x)[join(x, t->rank, i)], at(v, t->in[1])[join(t->in[1], t->rank, i)]);
+    case PM_OP_SLICE: from[t->attrs.axis] += t->attrs.start; return at(v, x)[join(x, x->rank, from)];
+    case PM_OP_EXPAND: return at(v, x)[join(x, t->rank, i)];
+    default: return arith(t->op, at(v, x)[join(x, t->rank, i)], at(v, t->in[1])[join(t->in[1], t->rank, i)]);
     }
 }
 
@@ -124,10 +112,8 @@ static pm_tensor *random_view(pm_graph *g, test_rng *r, pm_tensor *x) {
     int a = x->rank ? (int)test_below(r, (uint32_t)x->rank) : 0,
         b = x->rank ? (int)test_below(r, (uint32_t)x->rank) : 0;
     switch (test_below(r, 5)) {
-    case 0:
-        return random_reshape(g, r, x);
-    case 1:
-        return x->rank ? pm_transpose(g, x, a, b) : x;
+    case 0: return random_reshape(g, r, x);
+    case 1: return x->rank ? pm_transpose(g, x, a, b) : x;
     case 2:
         if (!x->rank) return x;
         int64_t start = (int64_t)test_below(r, (uint32_t)x->dims[a]);
@@ -136,8 +122,7 @@ static pm_tensor *random_view(pm_graph *g, test_rng *r, pm_tensor *x) {
         for (int k = 0; k < x->rank; k++)
             dims[k] = x->dims[k] == 1 ? 1 + (int64_t)test_below(r, 3) : x->dims[k];
         return pm_expand(g, x, x->rank, dims);
-    default:
-        return pm_copy(g, x);
+    default: return pm_copy(g, x);
     }
 }
 

@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define PM_MUST_USE __attribute__((warn_unused_result))
+#define PM_MUST_USE          __attribute__((warn_unused_result))
 #define PM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define PM_MUST_USE
@@ -29,13 +29,13 @@ extern "C" {
 /* The values are also the exit codes of the command. */
 typedef enum pm_status {
     PM_OK = 0,
-    PM_ERR_VERIFY = 1,  /* verification found an operation out of bounds */
-    PM_ERR_USAGE = 2,   /* the caller asked for something meaningless */
-    PM_ERR_FILE = 3,    /* a file is missing, cut, inconsistent or of an unsupported kind */
-    PM_ERR_DEVICE = 4,  /* no such device, or the device lacks a feature */
-    PM_ERR_MEMORY = 5,  /* out of memory, on the host or on the device */
-    PM_ERR_LOST = 6,    /* the device was lost while it worked */
-    PM_ERR_OTHER = 7    /* anything else: an input/output error, a broken invariant */
+    PM_ERR_VERIFY = 1, /* verification found an operation out of bounds */
+    PM_ERR_USAGE = 2,  /* the caller asked for something meaningless */
+    PM_ERR_FILE = 3,   /* a file is missing, cut, inconsistent or of an unsupported kind */
+    PM_ERR_DEVICE = 4, /* no such device, or the device lacks a feature */
+    PM_ERR_MEMORY = 5, /* out of memory, on the host or on the device */
+    PM_ERR_LOST = 6,   /* the device was lost while it worked */
+    PM_ERR_OTHER = 7   /* anything else: an input/output error, a broken invariant */
 } pm_status;
 
 /* Text of the newest error raised in this thread; never NULL; valid until the next error in this thread. */
@@ -53,8 +53,8 @@ typedef enum pm_dtype {
     PM_N_DTYPES
 } pm_dtype;
 
-const char *pm_dtype_name(pm_dtype t);  /* "f32", "i32", "bool", "f16", "bf16", "i64", "u8" */
-size_t pm_dtype_bytes(pm_dtype t);      /* bytes of one element */
+const char *pm_dtype_name(pm_dtype t); /* "f32", "i32", "bool", "f16", "bf16", "i64", "u8" */
+size_t pm_dtype_bytes(pm_dtype t);     /* bytes of one element */
 
 /* Most dimensions that a tensor can have. Dims are listed outermost first. */
 #define PM_MAX_DIMS 5

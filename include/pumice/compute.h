@@ -27,12 +27,14 @@ pm_status pm_compute_open(const pm_graph *g, pm_device *d, pm_compute **out_comp
 void pm_compute_close(pm_compute *c); /* accepts NULL; the store keeps the tensors until pm_compute_drop */
 /* data NULL: zeros. bytes must be the tensor's. Errors: PM_ERR_USAGE names the tensor and the sizes. */
 pm_status pm_compute_put(pm_compute *c, const char *name, const void *data, uint64_t bytes) PM_MUST_USE;
-pm_status pm_compute_put_zeros(pm_compute *c) PM_MUST_USE; /* every weight and state that the store does not have yet */
+pm_status
+pm_compute_put_zeros(pm_compute *c) PM_MUST_USE; /* every weight and state that the store does not have yet */
 pm_status pm_compute_input(pm_compute *c, const char *name, const void *data, uint64_t bytes) PM_MUST_USE;
 pm_status pm_compute_param(pm_compute *c, const char *name, int32_t value) PM_MUST_USE;
 pm_status pm_compute_run(pm_compute *c) PM_MUST_USE; /* returns when the outputs can be read */
 pm_status pm_compute_output(pm_compute *c, const char *name, void *data, uint64_t bytes) PM_MUST_USE;
-void pm_compute_drop(pm_compute *c, const char *name); /* takes a weight or state out of the store; no run after it */
+void pm_compute_drop(pm_compute *c,
+                     const char *name); /* takes a weight or state out of the store; no run after it */
 
 /* Multiply-adds (products) or elements moved, summed over the program. */
 uint64_t pm_compute_cost(const pm_compute *c);

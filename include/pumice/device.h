@@ -27,10 +27,11 @@ typedef struct pm_device_options {
 
 /* spec: "auto" (best discrete GPU, then integrated, else the CPU), "cpu", "reference" (the naive executor), "vulkan" (the first
  * Vulkan device of any kind), "vulkan:N", or a part of a device's name. Errors: PM_ERR_DEVICE names what there is. */
-pm_status pm_device_open(const char *spec, const pm_device_options *options, pm_device **out_device) PM_MUST_USE;
+pm_status pm_device_open(const char *spec, const pm_device_options *options,
+                         pm_device **out_device) PM_MUST_USE;
 void pm_device_close(pm_device *d); /* close models' sessions first; accepts NULL */
 const char *pm_device_name(const pm_device *d);
-bool pm_device_is_software(const pm_device *d);   /* a CPU executor or a software Vulkan driver */
+bool pm_device_is_software(const pm_device *d);     /* a CPU executor or a software Vulkan driver */
 const char *pm_device_messages(const pm_device *d); /* validation messages so far, "" when none */
 
 typedef struct pm_device_stats {
@@ -41,11 +42,13 @@ typedef struct pm_device_stats {
 void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats);
 
 typedef struct pm_device_info {
-    const char *name, *driver, *type, *spec; /* type: "discrete GPU", ..., "CPU"; spec: "vulkan:0", "cpu", "reference" */
-    const char *quirks;                      /* comma-separated names, "" when none */
+    const char *name, *driver, *type,
+        *spec;          /* type: "discrete GPU", ..., "CPU"; spec: "vulkan:0", "cpu", "reference" */
+    const char *quirks; /* comma-separated names, "" when none */
     uint64_t memory_bytes, max_block_bytes, max_binding_bytes; /* memory_bytes 0: the host's, not asked for */
     uint32_t subgroup_min, subgroup_max, shared_bytes, api_version;
-    bool f16_storage, f16_arithmetic, i8_storage, i8_arithmetic, cooperative_matrix, timestamps, unified_memory, is_auto;
+    bool f16_storage, f16_arithmetic, i8_storage, i8_arithmetic, cooperative_matrix, timestamps,
+        unified_memory, is_auto;
 } pm_device_info;
 /* The list and its strings live in one block that pm_device_list_free frees. *out_note: why there is no Vulkan, or "". */
 pm_status pm_device_list(pm_device_info **out_list, size_t *out_n, const char **out_note) PM_MUST_USE;

@@ -28,35 +28,41 @@ typedef struct pm_graph pm_graph;
 typedef struct pm_tensor pm_tensor;
 
 pm_status pm_graph_create(const char *name, pm_graph **out_graph) PM_MUST_USE;
-void pm_graph_destroy(pm_graph *g);                       /* accepts NULL */
-pm_status pm_graph_status(const pm_graph *g) PM_MUST_USE; /* the first error of a builder call; text in pm_error_text */
+void pm_graph_destroy(pm_graph *g); /* accepts NULL */
+pm_status
+pm_graph_status(const pm_graph *g) PM_MUST_USE; /* the first error of a builder call; text in pm_error_text */
 
 /* The builder's place, as "layers.3.attn", which later tensors carry for people to read; copied; NULL ends it. */
 void pm_graph_label(pm_graph *g, const char *label);
 
-int pm_tensor_rank(const pm_tensor *t);              /* 0 when t is NULL */
-int64_t pm_tensor_dim(const pm_tensor *t, int axis); /* axis may be negative: -1 is the innermost; 0 when t is NULL */
+int pm_tensor_rank(const pm_tensor *t); /* 0 when t is NULL */
+int64_t pm_tensor_dim(const pm_tensor *t,
+                      int axis); /* axis may be negative: -1 is the innermost; 0 when t is NULL */
 
 /* Leaves. Names are copied. */
 pm_tensor *pm_input(pm_graph *g, const char *name, pm_dtype type, int rank, const int64_t *dims);
 pm_tensor *pm_weight(pm_graph *g, const char *name, pm_dtype type, int rank, const int64_t *dims);
-pm_tensor *pm_state(pm_graph *g, const char *name, pm_dtype type, int rank, const int64_t *dims); /* lives across runs */
-pm_tensor *pm_param(pm_graph *g, const char *name); /* a rank-0 I32 that changes from run to run: position, length */
-pm_tensor *pm_const_f32(pm_graph *g, float value);  /* rank 0 */
+pm_tensor *pm_state(pm_graph *g, const char *name, pm_dtype type, int rank,
+                    const int64_t *dims); /* lives across runs */
+pm_tensor *pm_param(pm_graph *g,
+                    const char *name); /* a rank-0 I32 that changes from run to run: position, length */
+pm_tensor *pm_const_f32(pm_graph *g, float value); /* rank 0 */
 pm_tensor *pm_const_i32(pm_graph *g, int32_t value);
-pm_tensor *pm_const_data(pm_graph *g, pm_dtype type, int rank, const int64_t *dims, const void *data); /* copied */
-pm_tensor *pm_iota(pm_graph *g, int64_t n);         /* I32 [n]: 0, 1, ... n-1 */
+pm_tensor *pm_const_data(pm_graph *g, pm_dtype type, int rank, const int64_t *dims,
+                         const void *data); /* copied */
+pm_tensor *pm_iota(pm_graph *g, int64_t n); /* I32 [n]: 0, 1, ... n-1 */
 
 /* Marks a result. One tensor may be several outputs. A tensor that is not dense is copied first. */
 void pm_output(pm_graph *g, const char *name, pm_tensor *t);
 
 /* Views: no data moves, unless a reshape cannot be expressed by strides (then a copy is inserted). */
 pm_tensor *pm_reshape(pm_graph *g, pm_tensor *x, int rank, const int64_t *dims); /* one dim may be -1 */
-pm_tensor *pm_permute(pm_graph *g, pm_tensor *x, const int *axes);               /* out dim i = in dim axes[i] */
-pm_tensor *pm_transpose(pm_graph *g, pm_tensor *x, int a, int b);                /* a permute that swaps two axes */
+pm_tensor *pm_permute(pm_graph *g, pm_tensor *x, const int *axes); /* out dim i = in dim axes[i] */
+pm_tensor *pm_transpose(pm_graph *g, pm_tensor *x, int a, int b);  /* a permute that swaps two axes */
 pm_tensor *pm_slice(pm_graph *g, pm_tensor *x, int axis, int64_t start, int64_t length);
-pm_tensor *pm_expand(pm_graph *g, pm_tensor *x, int rank, const int64_t *dims);  /* broadcast, as numpy aligns dims */
-pm_tensor *pm_copy(pm_graph *g, pm_tensor *x);                                   /* a dense tensor with x's values */
+pm_tensor *pm_expand(pm_graph *g, pm_tensor *x, int rank,
+                     const int64_t *dims);     /* broadcast, as numpy aligns dims */
+pm_tensor *pm_copy(pm_graph *g, pm_tensor *x); /* a dense tensor with x's values */
 
 /* Element by element; binary operations broadcast as numpy does. */
 pm_tensor *pm_neg(pm_graph *g, pm_tensor *x);
@@ -69,21 +75,22 @@ pm_tensor *pm_tanh(pm_graph *g, pm_tensor *x);
 pm_tensor *pm_erf(pm_graph *g, pm_tensor *x);
 pm_tensor *pm_sigmoid(pm_graph *g, pm_tensor *x);
 pm_tensor *pm_relu(pm_graph *g, pm_tensor *x);
-pm_tensor *pm_not(pm_graph *g, pm_tensor *x);                   /* BOOL */
-pm_tensor *pm_cast(pm_graph *g, pm_tensor *x, pm_dtype type);   /* F32 <-> I32, BOOL -> F32 or I32, I32 -> BOOL */
+pm_tensor *pm_not(pm_graph *g, pm_tensor *x); /* BOOL */
+pm_tensor *pm_cast(pm_graph *g, pm_tensor *x,
+                   pm_dtype type); /* F32 <-> I32, BOOL -> F32 or I32, I32 -> BOOL */
 pm_tensor *pm_add(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_sub(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_mul(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_div(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_max(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_min(pm_graph *g, pm_tensor *a, pm_tensor *b);
-pm_tensor *pm_lt(pm_graph *g, pm_tensor *a, pm_tensor *b);      /* comparisons give BOOL */
+pm_tensor *pm_lt(pm_graph *g, pm_tensor *a, pm_tensor *b); /* comparisons give BOOL */
 pm_tensor *pm_le(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_gt(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_ge(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_eq(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_ne(pm_graph *g, pm_tensor *a, pm_tensor *b);
-pm_tensor *pm_and(pm_graph *g, pm_tensor *a, pm_tensor *b);     /* BOOL */
+pm_tensor *pm_and(pm_graph *g, pm_tensor *a, pm_tensor *b); /* BOOL */
 pm_tensor *pm_or(pm_graph *g, pm_tensor *a, pm_tensor *b);
 pm_tensor *pm_where(pm_graph *g, pm_tensor *cond, pm_tensor *yes, pm_tensor *no);
 
@@ -95,7 +102,8 @@ pm_tensor *pm_reduce_max(pm_graph *g, pm_tensor *x, int axis);
 /* Softmax along the innermost axis. Entries at or below PM_MASKED count as absent; a row with none present is 0. */
 #define PM_MASKED (-1.0e30f)
 pm_tensor *pm_softmax(pm_graph *g, pm_tensor *x);
-pm_tensor *pm_argmax(pm_graph *g, pm_tensor *x); /* innermost axis, which goes; I32; ties give the lowest index */
+pm_tensor *pm_argmax(pm_graph *g,
+                     pm_tensor *x); /* innermost axis, which goes; I32; ties give the lowest index */
 
 /* y[...,M,N] = a[...,M,K] . b[...,N,K]^T: both have K innermost, as torch.nn.Linear keeps its weights. The leading
  * dims broadcast. For a . b with b[...,K,N], pass pm_transpose(b, -1, -2). */

@@ -31,9 +31,9 @@ pm_status pm_model_open(const char *path, pm_model **out_model) PM_MUST_USE;
 void pm_model_close(pm_model *m); /* accepts NULL */
 
 typedef struct pm_model_info {
-    const char *name;        /* the path or built-in name as given */
-    const char *model_type;  /* config.json's: "gpt2", "llama", "bert", "transformer" */
-    const char *task;        /* "generate", "translate", "features", "fill", "classify", "tag" */
+    const char *name;       /* the path or built-in name as given */
+    const char *model_type; /* config.json's: "gpt2", "llama", "bert", "transformer" */
+    const char *task;       /* "generate", "translate", "features", "fill", "classify", "tag" */
     bool encoder_decoder, decoder, has_tokenizer;
     int64_t vocab_size, max_positions, n_layers, n_heads, width;
     uint64_t n_parameters, weight_bytes;
@@ -60,31 +60,33 @@ void pm_session_close(pm_session *s); /* accepts NULL */
 /* One forward pass on named tensors ("in.input_ids", "in.attention_mask", "in.token_type_ids", "in.decoder_input_ids"; others
  * ignored). want: comma-separated outputs, "" for all the model has, "final" for the last ones alone, or prefixes as
  * "logits,attentions". *out_set gets "out.logits", "out.hidden_states.0", ... freed with pm_tensors_free. */
-pm_status pm_session_run(pm_session *s, const pm_tensors *inputs, const char *want, pm_tensors **out_set) PM_MUST_USE;
+pm_status pm_session_run(pm_session *s, const pm_tensors *inputs, const char *want,
+                         pm_tensors **out_set) PM_MUST_USE;
 
 /* ---- generation ---- */
 typedef struct pm_generate_options {
-    int32_t max_new;           /* most new tokens; 0: up to the model's limit */
-    bool sample;               /* false: greedy (or beams) */
-    float temperature;         /* 0 means 1 */
-    int32_t top_k;             /* 0: off */
-    float top_p, min_p;        /* 0: off */
+    int32_t max_new;    /* most new tokens; 0: up to the model's limit */
+    bool sample;        /* false: greedy (or beams) */
+    float temperature;  /* 0 means 1 */
+    int32_t top_k;      /* 0: off */
+    float top_p, min_p; /* 0: off */
     uint64_t seed;
-    int32_t n_beams;           /* 0 or 1: no beam search */
-    float length_penalty;      /* beams: score = sum of log probabilities / length^penalty; see has_length_penalty */
-    bool has_length_penalty;   /* false: 1.0, as Hugging Face */
-    int32_t early_stopping;    /* beams: 0 false, 1 true, 2 "never" */
+    int32_t n_beams; /* 0 or 1: no beam search */
+    float
+        length_penalty; /* beams: score = sum of log probabilities / length^penalty; see has_length_penalty */
+    bool has_length_penalty; /* false: 1.0, as Hugging Face */
+    int32_t early_stopping;  /* beams: 0 false, 1 true, 2 "never" */
     bool ignore_eos;
-    const char *const *stops;  /* texts that end generation */
+    const char *const *stops; /* texts that end generation */
     size_t n_stops;
     bool (*on_token)(void *user, int32_t id); /* called as ids come (not with beams); false stops */
     void *user;
 } pm_generate_options;
 
 typedef struct pm_generated {
-    int32_t *ids;              /* prompt included (decoder-only), or from the decoder's start token (encoder-decoder) */
-    size_t n_ids, n_prompt;    /* n_prompt: leading ids that were given */
-    float score;               /* beams: score of the best */
+    int32_t *ids; /* prompt included (decoder-only), or from the decoder's start token (encoder-decoder) */
+    size_t n_ids, n_prompt; /* n_prompt: leading ids that were given */
+    float score;            /* beams: score of the best */
     uint64_t prompt_ns, decode_ns, first_token_ns;
     uint64_t decode_steps, decode_submits, decode_recordings, decode_host_ns;
     uint64_t n_device_ops, n_fallback_ops; /* dispatches of the decode program on the device / elsewhere */
@@ -96,29 +98,32 @@ pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_gene
 void pm_generated_free(pm_generated *g);
 
 /* Text to text with an encoder-decoder: encode, generate (greedy unless options say otherwise), decode. Freed with pm_release. */
-pm_status pm_translate(pm_session *s, const char *text, const pm_generate_options *options, char **out_text) PM_MUST_USE;
+pm_status pm_translate(pm_session *s, const char *text, const pm_generate_options *options,
+                       char **out_text) PM_MUST_USE;
 
 /* ---- looking inside ---- */
 typedef struct pm_dump_options {
-    const char *stage;   /* "built", "fused", "planned", "program" */
-    const char *format;  /* "text", "json", "dot"; NULL: text */
-    const char *which;   /* "forward" (default), "decode", "prefill", "encode" */
+    const char *stage;                    /* "built", "fused", "planned", "program" */
+    const char *format;                   /* "text", "json", "dot"; NULL: text */
+    const char *which;                    /* "forward" (default), "decode", "prefill", "encode" */
     int64_t batch, length, target_length; /* 0: 1, 16, 16 (clamped to the model's limit) */
-    const char *want;    /* outputs, as in pm_session_run; NULL: "final" */
-    pm_device *device;   /* selection and limits; NULL: the baseline */
+    const char *want;                     /* outputs, as in pm_session_run; NULL: "final" */
+    pm_device *device;                    /* selection and limits; NULL: the baseline */
 } pm_dump_options;
-pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options, char **out_text) PM_MUST_USE; /* pm_release */
+pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options,
+                        char **out_text) PM_MUST_USE; /* pm_release */
 
 /* Attention weights of one text. maps: "encoder", "decoder" (self) or "cross". weights[layer][head][query][key]. */
 typedef struct pm_attention {
     int64_t n_layers, n_heads, n_queries, n_keys;
     float *weights;
     char **query_labels, **key_labels;
-    char *text;          /* translate: the output */
+    char *text; /* translate: the output */
 } pm_attention;
 /* map NULL: "cross" for encoder-decoders (the text is translated first), else the model's self attention. */
 pm_status pm_session_attend(pm_session *s, const char *text, const char *map, pm_attention *out) PM_MUST_USE;
-pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, const char *map, pm_attention *out) PM_MUST_USE;
+pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, const char *map,
+                                pm_attention *out) PM_MUST_USE;
 void pm_attention_free(pm_attention *a);
 
 /* Every operation of the model's programs (forward with all outputs, forward fused, and the generation programs) on the

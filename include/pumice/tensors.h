@@ -15,7 +15,7 @@ typedef struct pm_tensors pm_tensors;
 typedef struct pm_array {
     const char *name;
     pm_dtype dtype;
-    int32_t rank;                /* up to PM_MAX_DIMS */
+    int32_t rank; /* up to PM_MAX_DIMS */
     int64_t dims[PM_MAX_DIMS];
     const void *data;
     uint64_t bytes;

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define POISON 0x7fc0dead /* a quiet NaN */
+#define POISON      0x7fc0dead /* a quiet NaN */
 #define GUARD_WORDS 16
-#define GUARD 0x5afe5afe
+#define GUARD       0x5afe5afe
 
 /* Cheaper dispatches stay on the calling thread: waking the others takes longer than the work. */
 #define SHARED_COST 200000
@@ -41,7 +41,9 @@ typedef struct cpu_loaded {
     uint64_t *times_ns;
 } cpu_loaded;
 
-static cpu_executor *owner(const pm_loaded *l) { return (cpu_executor *)l->executor; }
+static cpu_executor *owner(const pm_loaded *l) {
+    return (cpu_executor *)l->executor;
+}
 
 static void fill_words(uint32_t *words, uint64_t n, uint32_t value) {
     for (uint64_t i = 0; i < n; i++) words[i] = value;
@@ -61,8 +63,8 @@ static pm_status store_get(pm_executor *ex, const char *name, void *data, uint64
     const pm_stored *t = pm_cpu_store_find(&((cpu_executor *)ex)->store, name);
     if (!t) return pm_raise(PM_ERR_USAGE, "store: there is no tensor %s", name);
     if (t->bytes != bytes)
-        return pm_raise(PM_ERR_USAGE, "store: %s has %llu bytes, not %llu", name, (unsigned long long)t->bytes,
-                        (unsigned long long)bytes);
+        return pm_raise(PM_ERR_USAGE, "store: %s has %llu bytes, not %llu", name,
+                        (unsigned long long)t->bytes, (unsigned long long)bytes);
     memcpy(data, t->data, (size_t)bytes);
     return PM_OK;
 }
@@ -76,7 +78,8 @@ static void store_drop(pm_executor *ex, const char *name) {
 static pm_status grow_block(cpu_executor *ex, cpu_block *b, uint64_t bytes) {
     bytes = pm_align_up(bytes, 64);
     if (bytes <= b->bytes) return PM_OK;
-    if (bytes > SIZE_MAX / 2) return pm_raise(PM_ERR_MEMORY, "arena: a block of %llu bytes", (unsigned long long)bytes);
+    if (bytes > SIZE_MAX / 2)
+        return pm_raise(PM_ERR_MEMORY, "arena: a block of %llu bytes", (unsigned long long)bytes);
     uint32_t *words = pm_alloc((size_t)bytes + GUARD_WORDS * 4);
     if (!words) return PM_ERR_MEMORY;
     pm_free(b->words);
@@ -111,7 +114,9 @@ static void unload(pm_loaded *loaded) {
     pm_free(l);
 }
 
-static bool in_store(const pm_external *e) { return e->kind == PM_EXTERNAL_WEIGHT || e->kind == PM_EXTERNAL_STATE; }
+static bool in_store(const pm_external *e) {
+    return e->kind == PM_EXTERNAL_WEIGHT || e->kind == PM_EXTERNAL_STATE;
+}
 
 static pm_status check_externals(const cpu_executor *ex, const pm_program *p) {
     for (uint32_t i = 0; i < p->n_externals; i++) {
@@ -120,8 +125,8 @@ static pm_status check_externals(const cpu_executor *ex, const pm_program *p) {
         const pm_stored *t = pm_cpu_store_find(&ex->store, e->name);
         if (!t) return pm_raise(PM_ERR_USAGE, "program %s: the store has no tensor %s", p->name, e->name);
         if (t->bytes != e->bytes)
-            return pm_raise(PM_ERR_USAGE, "program %s: the store's %s has %llu bytes, expected %llu", p->name, e->name,
-                            (unsigned long long)t->bytes, (unsigned long long)e->bytes);
+            return pm_raise(PM_ERR_USAGE, "program %s: the store's %s has %llu bytes, expected %llu", p->name,
+                            e->name, (unsigned long long)t->bytes, (unsigned long long)e->bytes);
     }
     return PM_OK;
 }
@@ -163,14 +168,16 @@ fail:
 static void resolve(cpu_loaded *l) {
     const pm_program *p = l->base.program;
     for (uint32_t i = 0; i < p->n_externals; i++)
-        if (in_store(&p->externals[i])) l->externals[i] = pm_cpu_store_find(&owner(&l->base)->store, p->externals[i].name);
+        if (in_store(&p->externals[i]))
+            l->externals[i] = pm_cpu_store_find(&owner(&l->base)->store, p->externals[i].name);
 }
 
 static void *range_at(const cpu_loaded *l, const pm_range *r) {
     const pm_program *p = l->base.program;
     if (r->slot < p->n_blocks) return (char *)owner(&l->base)->blocks[r->slot].words + r->offset;
     uint32_t e = r->slot - p->n_blocks;
-    if (p->externals[e].kind == PM_EXTERNAL_CONSTANTS) return (char *)(uintptr_t)p->constants + r->offset; /* never written */
+    if (p->externals[e].kind == PM_EXTERNAL_CONSTANTS)
+        return (char *)(uintptr_t)p->constants + r->offset; /* never written */
     if (p->externals[e].kind == PM_EXTERNAL_PARAMS) return (char *)l->params + r->offset;
     return (char *)l->externals[e]->data + r->offset;
 }
@@ -187,7 +194,8 @@ static void run_piece(const void *context, uint64_t first, uint64_t last) {
 
 static void dispatch(cpu_loaded *l, const pm_dispatch *d) {
     cpu_executor *ex = owner(&l->base);
-    job j = {.kernel = ex->reference ? NULL : pm_fast_kernel(d->kernel), .call = {.params = d->params, .spec = d->spec}};
+    job j = {.kernel = ex->reference ? NULL : pm_fast_kernel(d->kernel),
+             .call = {.params = d->params, .spec = d->spec}};
     if (!j.kernel) j.kernel = pm_reference_kernel(d->kernel);
     for (uint32_t i = 0; i + 1 < d->n_bindings; i++) j.call.in[i] = range_at(l, &d->bindings[i]);
     j.call.out = range_at(l, &d->bindings[d->n_bindings - 1]);
@@ -203,8 +211,10 @@ static pm_status check_guards(const cpu_executor *ex, const pm_program *p) {
     for (size_t i = 0; i < ex->n_blocks; i++)
         for (uint64_t k = 0; k < GUARD_WORDS; k++)
             if (ex->blocks[i].words[ex->blocks[i].bytes / 4 + k] != GUARD)
-                return pm_raise(PM_ERR_OTHER, "program %s: something was written %llu bytes past the end of arena block %zu",
-                                p->name, (unsigned long long)k * 4, i);
+                return pm_raise(
+                    PM_ERR_OTHER,
+                    "program %s: something was written %llu bytes past the end of arena block %zu", p->name,
+                    (unsigned long long)k * 4, i);
     return PM_OK;
 }
 
@@ -215,7 +225,8 @@ static pm_status run(pm_loaded *loaded) {
     bool poison = ex->base.options.poison;
     uint64_t start = pm_now_ns();
     resolve(l);
-    for (size_t i = 0; i < ex->n_blocks && poison; i++) fill_words(ex->blocks[i].words, ex->blocks[i].bytes / 4, POISON);
+    for (size_t i = 0; i < ex->n_blocks && poison; i++)
+        fill_words(ex->blocks[i].words, ex->blocks[i].bytes / 4, POISON);
     for (uint32_t i = 0; i < p->n_inputs; i++)
         memcpy(range_at(l, &p->inputs[i].range), l->inputs[i], (size_t)p->inputs[i].range.bytes);
     uint64_t ready = pm_now_ns();
@@ -224,7 +235,8 @@ static pm_status run(pm_loaded *loaded) {
         dispatch(l, &p->dispatches[i]);
         if (l->times_ns) l->times_ns[i] = pm_now_ns() - t;
         for (; death < p->n_deaths && p->deaths[death].dispatch <= i; death++)
-            if (poison) fill_words(range_at(l, &p->deaths[death].range), p->deaths[death].range.bytes / 4, POISON);
+            if (poison)
+                fill_words(range_at(l, &p->deaths[death].range), p->deaths[death].range.bytes / 4, POISON);
     }
     for (uint32_t i = 0; i < p->n_outputs; i++)
         memcpy(l->outputs[i], range_at(l, &p->outputs[i].range), (size_t)p->outputs[i].range.bytes);
@@ -248,7 +260,9 @@ static pm_status read_output(pm_loaded *loaded, uint32_t output, void *data, uin
     memcpy(data, ((cpu_loaded *)loaded)->outputs[output], (size_t)bytes);
     return PM_OK;
 }
-static void set_param(pm_loaded *loaded, uint32_t param, int32_t value) { ((cpu_loaded *)loaded)->params[param] = value; }
+static void set_param(pm_loaded *loaded, uint32_t param, int32_t value) {
+    ((cpu_loaded *)loaded)->params[param] = value;
+}
 
 static pm_status peek(pm_loaded *loaded, const pm_range *r, void *data) {
     resolve((cpu_loaded *)loaded);
@@ -260,7 +274,9 @@ static pm_status poke(pm_loaded *loaded, const pm_range *r, const void *data) {
     memcpy(range_at((cpu_loaded *)loaded, r), data, (size_t)r->bytes);
     return PM_OK;
 }
-static const uint64_t *times_ns(const pm_loaded *loaded) { return ((const cpu_loaded *)loaded)->times_ns; }
+static const uint64_t *times_ns(const pm_loaded *loaded) {
+    return ((const cpu_loaded *)loaded)->times_ns;
+}
 
 /* ---- opening ---- */
 
@@ -274,9 +290,21 @@ static void close_executor(pm_executor *base) {
 }
 
 static const pm_executor_vtable vtable = {
-    .close = close_executor, .put = store_put,     .has = store_has,   .get = store_get, .drop = store_drop,
-    .load = load,            .unload = unload,     .write = write_input, .set_param = set_param, .run = run,
-    .read = read_output,     .step = step,         .peek = peek,       .poke = poke,     .times_ns = times_ns,
+    .close = close_executor,
+    .put = store_put,
+    .has = store_has,
+    .get = store_get,
+    .drop = store_drop,
+    .load = load,
+    .unload = unload,
+    .write = write_input,
+    .set_param = set_param,
+    .run = run,
+    .read = read_output,
+    .step = step,
+    .peek = peek,
+    .poke = poke,
+    .times_ns = times_ns,
 };
 
 void pm_cpu_caps(bool reference, pm_caps *out_caps) {

@@ -6,20 +6,21 @@
 #include "graph/program.h"
 
 typedef struct pm_call {
-    const void *params;               /* <op>.params.h */
+    const void *params; /* <op>.params.h */
     const uint32_t *spec;
-    const void *in[PM_MAX_BINDINGS];  /* start of each binding's range */
-    void *out;                        /* start of the written binding */
-    float *bound;                     /* NULL, or laid out as out: the largest error allowed to a device that uses fp32 */
+    const void *in[PM_MAX_BINDINGS]; /* start of each binding's range */
+    void *out;                       /* start of the written binding */
+    float *bound; /* NULL, or laid out as out: the largest error allowed to a device that uses fp32 */
 } pm_call;
 
 typedef struct pm_cpu_kernel {
     uint64_t (*n_items)(const pm_call *c); /* independent pieces: elements, rows, ... */
     void (*run)(const pm_call *c, uint64_t first, uint64_t last);
-    uint64_t grain;                        /* fewest items worth a thread */
+    uint64_t grain; /* fewest items worth a thread */
 } pm_cpu_kernel;
 
 const pm_cpu_kernel *pm_reference_kernel(pm_kernel k); /* always there; fills c->bound when it is not NULL */
-const pm_cpu_kernel *pm_fast_kernel(pm_kernel k);      /* NULL where the reference kernel serves; ignores c->bound */
+const pm_cpu_kernel *
+pm_fast_kernel(pm_kernel k); /* NULL where the reference kernel serves; ignores c->bound */
 
 #endif

@@ -49,7 +49,9 @@ pm_status pm_cpu_store_put(pm_cpu_store *s, const char *name, const void *data, 
         return pm_raise(PM_ERR_USAGE, "store: %s has %llu bytes, expected the same again, not %llu", name,
                         (unsigned long long)slot->bytes, (unsigned long long)bytes);
     if (!slot) {
-        if (bytes > SIZE_MAX) return pm_raise(PM_ERR_MEMORY, "store: %s has %llu bytes, more than an address space", name, (unsigned long long)bytes);
+        if (bytes > SIZE_MAX)
+            return pm_raise(PM_ERR_MEMORY, "store: %s has %llu bytes, more than an address space", name,
+                            (unsigned long long)bytes);
         PM_TRY(make_room(s));
         pm_stored fresh = {pm_strdup(name), bytes, pm_alloc((size_t)bytes)};
         if (!fresh.name || !fresh.data) {

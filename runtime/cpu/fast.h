@@ -8,15 +8,15 @@
 #define PM_LANES 8
 
 /* On x86-64 Linux the hot loops are compiled twice and chosen when the program starts: AVX2 with FMA, and plain SSE2. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) &&         \
-    !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) &&                 \
+    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #define PM_CLONES __attribute__((target_clones("avx2,fma", "default")))
 #else
 #define PM_CLONES
 #endif
 
-#define PM_FAST(name)                                                                                                  \
-    uint64_t pm_fast_##name##_items(const pm_call *c);                                                                 \
+#define PM_FAST(name)                                                                                        \
+    uint64_t pm_fast_##name##_items(const pm_call *c);                                                       \
     void pm_fast_##name(const pm_call *c, uint64_t first, uint64_t last);
 PM_FAST(matmul)
 PM_FAST(attention)
@@ -27,7 +27,7 @@ PM_FAST(unary)
 PM_FAST(binary)
 #undef PM_FAST
 
-float pm_fast_act(uint32_t act, float x);   /* PM_ACT_* */
+float pm_fast_act(uint32_t act, float x);     /* PM_ACT_* */
 float pm_fast_unary_fn(uint32_t fn, float x); /* PM_FN_NEG .. PM_FN_SILU */
 
 static inline float pm_lanes_sum(const float *acc) {

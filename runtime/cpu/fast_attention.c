@@ -7,7 +7,9 @@
 
 enum { BLOCK = 64, MAX_HEAD = 256 };
 
-uint64_t pm_fast_attention_items(const pm_call *c) { return pm_reference_attention_items(c); }
+uint64_t pm_fast_attention_items(const pm_call *c) {
+    return pm_reference_attention_items(c);
+}
 
 /* What is known of the keys seen so far: y is scaled by exp(most). */
 typedef struct running {
@@ -68,17 +70,22 @@ static void add_block(const query *q, int64_t s, int64_t n, running *r) {
 static void attend_row(const pm_call *c, uint64_t index) {
     const pm_attention_params *p = c->params;
     uint32_t mask = c->spec[PM_SPEC_MASK];
-    uint64_t t = index % p->n_queries, h = index / p->n_queries % p->n_heads, b = index / p->n_queries / p->n_heads;
+    uint64_t t = index % p->n_queries, h = index / p->n_queries % p->n_heads,
+             b = index / p->n_queries / p->n_heads;
     uint64_t g = h / c->spec[PM_SPEC_GROUP];
     query q = {.p = p, .head_size = c->spec[PM_SPEC_HEAD_SIZE]};
-    q.q = (const float *)c->in[0] + p->q_offset + b * p->q_stride[0] + h * p->q_stride[1] + t * p->q_stride[2];
+    q.q =
+        (const float *)c->in[0] + p->q_offset + b * p->q_stride[0] + h * p->q_stride[1] + t * p->q_stride[2];
     q.k = (const float *)c->in[1] + p->k_offset + b * p->k_stride[0] + g * p->k_stride[1];
     q.v = (const float *)c->in[2] + p->v_offset + b * p->v_stride[0] + g * p->v_stride[1];
     int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[3])[p->position_offset] : 0;
-    int64_t length = mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[4])[p->length_offset + b * p->length_stride] : 0;
-    if (mask & PM_MASK_KEYS) q.key_mask = (const int32_t *)c->in[5] + p->key_mask_offset + b * p->key_mask_stride;
+    int64_t length =
+        mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[4])[p->length_offset + b * p->length_stride] : 0;
+    if (mask & PM_MASK_KEYS)
+        q.key_mask = (const int32_t *)c->in[5] + p->key_mask_offset + b * p->key_mask_stride;
     if (mask & PM_MASK_BIAS)
-        q.bias = (const float *)c->in[6] + p->bias_offset + b * p->bias_stride[0] + h * p->bias_stride[1] + t * p->bias_stride[2];
+        q.bias = (const float *)c->in[6] + p->bias_offset + b * p->bias_stride[0] + h * p->bias_stride[1] +
+                 t * p->bias_stride[2];
     q.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->n_keys);
 
     running r = {.most = (float)PM_MASKED_F32};

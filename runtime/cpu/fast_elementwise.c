@@ -27,8 +27,9 @@ float pm_fast_unary_fn(uint32_t fn, float x) {
 
 float pm_fast_act(uint32_t act, float x) {
     static const uint32_t fns[PM_N_ACT] = {
-        [PM_ACT_NONE] = PM_FN_COPY, [PM_ACT_RELU] = PM_FN_RELU, [PM_ACT_GELU] = PM_FN_GELU, [PM_ACT_GELU_TANH] = PM_FN_GELU_TANH,
-        [PM_ACT_SILU] = PM_FN_SILU, [PM_ACT_TANH] = PM_FN_TANH, [PM_ACT_SIGMOID] = PM_FN_SIGMOID,
+        [PM_ACT_NONE] = PM_FN_COPY,           [PM_ACT_RELU] = PM_FN_RELU, [PM_ACT_GELU] = PM_FN_GELU,
+        [PM_ACT_GELU_TANH] = PM_FN_GELU_TANH, [PM_ACT_SILU] = PM_FN_SILU, [PM_ACT_TANH] = PM_FN_TANH,
+        [PM_ACT_SIGMOID] = PM_FN_SIGMOID,
     };
     return act == PM_ACT_NONE ? x : pm_fast_unary_fn(fns[act], x);
 }
@@ -85,11 +86,11 @@ typedef struct row_strides {
     uint64_t a, b, y;
 } row_strides;
 
-#define EACH(expression)                                                                                               \
-    for (uint64_t i = 0; i < n; i++) {                                                                                 \
-        float l = a[i * s.a], r = b[i * s.b];                                                                          \
-        y[i * s.y] = (expression);                                                                                     \
-    }                                                                                                                  \
+#define EACH(expression)                                                                                     \
+    for (uint64_t i = 0; i < n; i++) {                                                                       \
+        float l = a[i * s.a], r = b[i * s.b];                                                                \
+        y[i * s.y] = (expression);                                                                           \
+    }                                                                                                        \
     break
 
 static void binary_row(uint32_t fn, uint64_t n, const float *a, const float *b, float *y, row_strides s) {
@@ -105,7 +106,9 @@ static void binary_row(uint32_t fn, uint64_t n, const float *a, const float *b, 
     }
 }
 
-static bool is_fast(uint32_t fn) { return fn <= PM_FN_DIV || (fn >= PM_FN_GLU_SILU && fn <= PM_FN_GLU_GELU_TANH); }
+static bool is_fast(uint32_t fn) {
+    return fn <= PM_FN_DIV || (fn >= PM_FN_GLU_SILU && fn <= PM_FN_GLU_GELU_TANH);
+}
 
 void pm_fast_binary(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_binary_params *p = c->params;
@@ -117,13 +120,15 @@ void pm_fast_binary(const pm_call *c, uint64_t first, uint64_t last) {
         return;
     }
     const int in = PM_DIMS - 1;
-    row_strides strides = dense ? (row_strides){1, 1, 1} : (row_strides){p->a_stride[in], p->b_stride[in], p->y_stride[in]};
+    row_strides strides =
+        dense ? (row_strides){1, 1, 1} : (row_strides){p->a_stride[in], p->b_stride[in], p->y_stride[in]};
     for (uint64_t i = first; i < last; i++) {
         uint64_t n = p->n - i * row < row ? p->n - i * row : row;
         uint64_t at_a = dense ? i * row : pm_strided(i, p->dims, p->a_stride, in);
         uint64_t at_b = dense ? i * row : pm_strided(i, p->dims, p->b_stride, in);
         uint64_t at_y = dense ? i * row : pm_strided(i, p->dims, p->y_stride, in);
-        binary_row(fn, n, (const float *)c->in[0] + p->a_offset + at_a, (const float *)c->in[1] + p->b_offset + at_b,
-                   (float *)c->out + p->y_offset + at_y, strides);
+        binary_row(fn, n, (const float *)c->in[0] + p->a_offset + at_a,
+                   (const float *)c->in[1] + p->b_offset + at_b, (float *)c->out + p->y_offset + at_y,
+                   strides);
     }
 }

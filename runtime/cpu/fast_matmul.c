@@ -18,11 +18,14 @@ typedef struct tile {
     uint64_t m0, m1, n0, n1;
 } tile;
 
-static uint64_t tiles_of(uint64_t n, uint64_t size) { return (n + size - 1) / size; }
+static uint64_t tiles_of(uint64_t n, uint64_t size) {
+    return (n + size - 1) / size;
+}
 
 uint64_t pm_fast_matmul_items(const pm_call *c) {
     const pm_matmul_params *p = c->params;
-    return (uint64_t)p->batch[0] * p->batch[1] * p->batch[2] * tiles_of(p->m, TILE_M) * tiles_of(p->n, TILE_N);
+    return (uint64_t)p->batch[0] * p->batch[1] * p->batch[2] * tiles_of(p->m, TILE_M) *
+           tiles_of(p->n, TILE_N);
 }
 
 static void store(const tile *t, uint64_t m, uint64_t n, float dot) {
@@ -40,7 +43,8 @@ PM_CLONES static void add_dots(const float *const *a, const float *const *b, uin
     for (; i + PM_LANES <= n; i += PM_LANES)
         for (int r = 0; r < ROWS; r++)
             for (int k = 0; k < COLS; k++)
-                for (int j = 0; j < PM_LANES; j++) acc[r][k][j] += a[r][i + (uint64_t)j] * b[k][i + (uint64_t)j];
+                for (int j = 0; j < PM_LANES; j++)
+                    acc[r][k][j] += a[r][i + (uint64_t)j] * b[k][i + (uint64_t)j];
     for (int r = 0; r < ROWS; r++)
         for (int k = 0; k < COLS; k++) {
             float sum = pm_lanes_sum(acc[r][k]);
@@ -59,7 +63,9 @@ static void dots(const float *const *a, const float *const *b, uint64_t n, float
     }
 }
 
-PM_CLONES static float part_dot(const float *a, const float *b, uint64_t n) { return pm_fast_dot(a, b, n); }
+PM_CLONES static float part_dot(const float *a, const float *b, uint64_t n) {
+    return pm_fast_dot(a, b, n);
+}
 
 static float one_dot(const float *a, const float *b, uint64_t n) {
     float sum = 0;
@@ -83,15 +89,17 @@ static void by_dots(const tile *t) {
                 for (uint64_t k = 0; k < COLS; k++) store(t, m + r, n + k, out[r * COLS + k]);
         }
         for (; n < t->n1; n++)
-            for (uint64_t r = 0; r < ROWS; r++) store(t, m + r, n, one_dot(t->a + (m + r) * p->a_m, t->b + n * p->b_n, p->k));
+            for (uint64_t r = 0; r < ROWS; r++)
+                store(t, m + r, n, one_dot(t->a + (m + r) * p->a_m, t->b + n * p->b_n, p->k));
     }
     for (; m < t->m1; m++)
-        for (uint64_t n = t->n0; n < t->n1; n++) store(t, m, n, one_dot(t->a + m * p->a_m, t->b + n * p->b_n, p->k));
+        for (uint64_t n = t->n0; n < t->n1; n++)
+            store(t, m, n, one_dot(t->a + m * p->a_m, t->b + n * p->b_n, p->k));
 }
 
 /* One row of y, `width` columns at once, terms k0 .. k1-1, added to sum. */
-PM_CLONES static void add_columns(const pm_matmul_params *p, const float *a, const float *b, uint64_t k0, uint64_t k1,
-                                  uint64_t width, float *sum) {
+PM_CLONES static void add_columns(const pm_matmul_params *p, const float *a, const float *b, uint64_t k0,
+                                  uint64_t k1, uint64_t width, float *sum) {
     float acc[WIDE] = {0};
     if (width == WIDE) {
         for (uint64_t k = k0; k < k1; k++)
@@ -109,7 +117,8 @@ static void by_columns(const tile *t) {
             float sum[WIDE] = {0};
             uint64_t width = t->n1 - n < WIDE ? t->n1 - n : WIDE;
             for (uint64_t k = 0; k < t->p->k; k += PART)
-                add_columns(t->p, t->a + m * t->p->a_m, t->b + n, k, t->p->k - k < PART ? t->p->k : k + PART, width, sum);
+                add_columns(t->p, t->a + m * t->p->a_m, t->b + n, k, t->p->k - k < PART ? t->p->k : k + PART,
+                            width, sum);
             for (uint64_t j = 0; j < width; j++) store(t, m, n + j, sum[j]);
         }
 }
@@ -133,7 +142,8 @@ void pm_fast_matmul(const pm_call *c, uint64_t first, uint64_t last) {
         t.b = (const float *)c->in[1] + p->b_offset + pm_strided(batch, p->batch, p->b_batch, 3);
         if (c->spec[PM_SPEC_HAS_BIAS]) t.bias = (const float *)c->in[2] + p->bias_offset;
         if (c->spec[PM_SPEC_HAS_RESIDUAL])
-            t.residual = (const float *)c->in[3] + p->residual_offset + pm_strided(batch, p->batch, p->residual_batch, 3);
+            t.residual = (const float *)c->in[3] + p->residual_offset +
+                         pm_strided(batch, p->batch, p->residual_batch, 3);
         t.y = (float *)c->out + p->y_offset + pm_strided(batch, p->batch, p->y_batch, 3);
         if ((p->a_k == 1 || p->k == 1) && (p->b_k == 1 || p->k == 1))
             by_dots(&t);

@@ -4,9 +4,15 @@
 #include "shaders/rowwise.params.h"
 #include "shaders/softmax.params.h"
 
-uint64_t pm_fast_softmax_items(const pm_call *c) { return pm_reference_softmax_items(c); }
-uint64_t pm_fast_layer_norm_items(const pm_call *c) { return pm_reference_layer_norm_items(c); }
-uint64_t pm_fast_rms_norm_items(const pm_call *c) { return pm_reference_rms_norm_items(c); }
+uint64_t pm_fast_softmax_items(const pm_call *c) {
+    return pm_reference_softmax_items(c);
+}
+uint64_t pm_fast_layer_norm_items(const pm_call *c) {
+    return pm_reference_layer_norm_items(c);
+}
+uint64_t pm_fast_rms_norm_items(const pm_call *c) {
+    return pm_reference_rms_norm_items(c);
+}
 
 /* ---- softmax: without key mask, bias and softcap; they keep the reference's general walk ---- */
 
@@ -14,8 +20,10 @@ static void softmax_row(const pm_call *c, const pm_softmax_params *p, uint64_t i
     uint32_t mask = c->spec[PM_SPEC_MASK];
     uint64_t b = index / ((uint64_t)p->dims[1] * p->dims[2] * p->dims[3]), t = index % p->dims[3];
     int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[1])[p->position_offset] : 0;
-    int64_t length = mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
-    pm_key_range keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
+    int64_t length =
+        mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
+    pm_key_range keys =
+        pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
     const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4);
     float *y = (float *)c->out + p->y_offset + pm_strided(index, p->dims, p->y_stride, 4);
     float most = (float)PM_MASKED_F32;
@@ -26,7 +34,8 @@ static void softmax_row(const pm_call *c, const pm_softmax_params *p, uint64_t i
     }
     for (int64_t s = 0; s < p->dims[4]; s++) {
         float z = 0;
-        bool in = s >= keys.first && s < keys.end && x[s] > (float)PM_MASKED_F32 && (z = x[s] * p->scale) > (float)PM_MASKED_F32;
+        bool in = s >= keys.first && s < keys.end && x[s] > (float)PM_MASKED_F32 &&
+                  (z = x[s] * p->scale) > (float)PM_MASKED_F32;
         y[s] = in ? expf(z - most) : 0;
         sum += (double)y[s];
     }
@@ -69,7 +78,8 @@ PM_CLONES static float sum_of_squares(const float *x, float mean, uint64_t n) {
 static void norm_row(const pm_call *c, const pm_norm_params *p, uint64_t row, bool centred) {
     const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(row, p->dims, p->x_stride, 4);
     const float *gamma = c->spec[PM_SPEC_HAS_GAMMA] ? (const float *)c->in[1] + p->gamma_offset : NULL;
-    const float *beta = centred && c->spec[PM_SPEC_HAS_BETA] ? (const float *)c->in[2] + p->beta_offset : NULL;
+    const float *beta =
+        centred && c->spec[PM_SPEC_HAS_BETA] ? (const float *)c->in[2] + p->beta_offset : NULL;
     float *y = (float *)c->out + p->y_offset + pm_strided(row, p->dims, p->y_stride, 4);
     float n = (float)p->n_cols, mean = centred ? sum_of(x, p->n_cols) / n : 0;
     float r = 1.0f / sqrtf(sum_of_squares(x, mean, p->n_cols) / n + p->eps);
@@ -80,7 +90,9 @@ static void norm_row(const pm_call *c, const pm_norm_params *p, uint64_t row, bo
     }
 }
 
-static bool rows_are_dense(const pm_norm_params *p) { return p->n_cols == 1 || (p->x_col_stride == 1 && p->y_col_stride == 1); }
+static bool rows_are_dense(const pm_norm_params *p) {
+    return p->n_cols == 1 || (p->x_col_stride == 1 && p->y_col_stride == 1);
+}
 
 void pm_fast_layer_norm(const pm_call *c, uint64_t first, uint64_t last) {
     if (!rows_are_dense(c->params))

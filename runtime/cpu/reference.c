@@ -12,10 +12,10 @@
 
 static const pm_cpu_kernel table[PM_N_KERNELS] = {
 #define ROW(id, name, grain) [PM_KERNEL_##id] = {pm_reference_##name##_items, pm_reference_##name, grain}
-    ROW(UNARY, unary, 4096),     ROW(BINARY, binary, 4096),         ROW(WHERE, where, 4096),
-    ROW(REDUCE, reduce, 16),     ROW(ARGMAX, argmax, 1),            ROW(SOFTMAX, softmax, 4),
-    ROW(LAYER_NORM, layer_norm, 8), ROW(RMS_NORM, rms_norm, 8),     ROW(MATMUL, matmul, 64),
-    ROW(ATTENTION, attention, 1), ROW(GATHER, gather, 4096),        ROW(CACHE_WRITE, cache_write, 4096),
+    ROW(UNARY, unary, 4096),        ROW(BINARY, binary, 4096),  ROW(WHERE, where, 4096),
+    ROW(REDUCE, reduce, 16),        ROW(ARGMAX, argmax, 1),     ROW(SOFTMAX, softmax, 4),
+    ROW(LAYER_NORM, layer_norm, 8), ROW(RMS_NORM, rms_norm, 8), ROW(MATMUL, matmul, 64),
+    ROW(ATTENTION, attention, 1),   ROW(GATHER, gather, 4096),  ROW(CACHE_WRITE, cache_write, 4096),
     ROW(ROTARY, rotary, 2048),
 #undef ROW
 };
@@ -78,14 +78,18 @@ static const struct {
     uint32_t fn;
     double slope;
 } acts[PM_N_ACT] = {
-    [PM_ACT_NONE] = {PM_FN_COPY, 1},        [PM_ACT_RELU] = {PM_FN_RELU, 1},
-    [PM_ACT_GELU] = {PM_FN_GELU, 1.13},     [PM_ACT_GELU_TANH] = {PM_FN_GELU_TANH, 1.13},
-    [PM_ACT_SILU] = {PM_FN_SILU, 1.1},      [PM_ACT_TANH] = {PM_FN_TANH, 1},
+    [PM_ACT_NONE] = {PM_FN_COPY, 1},          [PM_ACT_RELU] = {PM_FN_RELU, 1},
+    [PM_ACT_GELU] = {PM_FN_GELU, 1.13},       [PM_ACT_GELU_TANH] = {PM_FN_GELU_TANH, 1.13},
+    [PM_ACT_SILU] = {PM_FN_SILU, 1.1},        [PM_ACT_TANH] = {PM_FN_TANH, 1},
     [PM_ACT_SIGMOID] = {PM_FN_SIGMOID, 0.25},
 };
 
-pm_valued pm_act_value(uint32_t act, double x) { return pm_unary_value(acts[act].fn, x); }
-double pm_act_slope(uint32_t act) { return acts[act].slope; }
+pm_valued pm_act_value(uint32_t act, double x) {
+    return pm_unary_value(acts[act].fn, x);
+}
+double pm_act_slope(uint32_t act) {
+    return acts[act].slope;
+}
 
 /* softcap * tanh(z / softcap) has slope at most 1: the argument's error stays, tanh's own comes on top. */
 pm_valued pm_score_value(double score, double score_error, float scale, float softcap, double bias) {

@@ -8,9 +8,9 @@
 #include "runtime/cpu/cpu_kernel.h"
 
 /* Unit roundoff of fp32, and the smallest normal number: a device may flush what is smaller to zero. */
-#define PM_U 5.9604644775390625e-08
+#define PM_U    5.9604644775390625e-08
 #define PM_TINY 1.1754943508222875e-38
-#define PM_ULP (2 * PM_U) /* one unit in the last place is at most this, relative */
+#define PM_ULP  (2 * PM_U) /* one unit in the last place is at most this, relative */
 /* A dot product or sum of n terms may be off by PM_DOT * u * (sum of magnitudes): DESIGN's c. */
 #define PM_DOT 4.0
 
@@ -30,7 +30,7 @@ typedef struct pm_valued {
 } pm_valued;
 pm_valued pm_unary_value(uint32_t fn, double x); /* PM_FN_NEG .. PM_FN_SILU */
 pm_valued pm_act_value(uint32_t act, double x);  /* PM_ACT_* */
-double pm_act_slope(uint32_t act);               /* the largest slope anywhere: how much an argument's error can grow */
+double pm_act_slope(uint32_t act); /* the largest slope anywhere: how much an argument's error can grow */
 
 /* z = softcap(scale * score) + bias, with its error, given the error of the score. */
 pm_valued pm_score_value(double score, double score_error, float scale, float softcap, double bias);
@@ -44,8 +44,8 @@ typedef struct pm_key_range {
 pm_key_range pm_visible_keys(uint32_t mask, int64_t window, int64_t query, int64_t length, int64_t n_keys);
 
 /* The kernels: rows of the table in reference.c. */
-#define PM_REFERENCE(name)                                                                                             \
-    uint64_t pm_reference_##name##_items(const pm_call *c);                                                            \
+#define PM_REFERENCE(name)                                                                                   \
+    uint64_t pm_reference_##name##_items(const pm_call *c);                                                  \
     void pm_reference_##name(const pm_call *c, uint64_t first, uint64_t last);
 PM_REFERENCE(unary)
 PM_REFERENCE(binary)

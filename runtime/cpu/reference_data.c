@@ -6,8 +6,12 @@ uint64_t pm_reference_gather_items(const pm_call *c) {
     const pm_gather_params *p = c->params;
     return (uint64_t)p->n_ids * p->n_cols;
 }
-uint64_t pm_reference_cache_write_items(const pm_call *c) { return ((const pm_cache_write_params *)c->params)->n; }
-uint64_t pm_reference_rotary_items(const pm_call *c) { return ((const pm_rotary_params *)c->params)->n; }
+uint64_t pm_reference_cache_write_items(const pm_call *c) {
+    return ((const pm_cache_write_params *)c->params)->n;
+}
+uint64_t pm_reference_rotary_items(const pm_call *c) {
+    return ((const pm_rotary_params *)c->params)->n;
+}
 
 void pm_reference_gather(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_gather_params *p = c->params;
@@ -16,7 +20,8 @@ void pm_reference_gather(const pm_call *c, uint64_t first, uint64_t last) {
     for (uint64_t i = first; i < last; i++) {
         uint64_t col = i % p->n_cols, id = ids[i / p->n_cols * p->ids_stride];
         uint64_t at = p->y_offset + i / p->n_cols * p->y_row_stride + col;
-        ((uint32_t *)c->out)[at] = id < p->n_rows ? table[id * p->table_row_stride + col * p->table_col_stride] : 0;
+        ((uint32_t *)c->out)[at] =
+            id < p->n_rows ? table[id * p->table_row_stride + col * p->table_col_stride] : 0;
         if (c->bound) c->bound[at] = 0;
     }
 }
@@ -29,8 +34,9 @@ void pm_reference_cache_write(const pm_call *c, uint64_t first, uint64_t last) {
         int64_t slot = position + (int64_t)(i / p->dims[3] % p->dims[2]);
         if (slot < 0 || slot >= p->n_slots) continue;
         uint64_t outer = i / p->dims[3] / p->dims[2];
-        uint64_t at = p->state_offset + outer / p->dims[1] * p->state_stride[0] + outer % p->dims[1] * p->state_stride[1] +
-                      (uint64_t)slot * p->state_stride[2] + i % p->dims[3] * p->state_stride[3];
+        uint64_t at = p->state_offset + outer / p->dims[1] * p->state_stride[0] +
+                      outer % p->dims[1] * p->state_stride[1] + (uint64_t)slot * p->state_stride[2] +
+                      i % p->dims[3] * p->state_stride[3];
         ((uint32_t *)c->out)[at] = x[pm_strided(i, p->dims, p->x_stride, 4)];
         if (c->bound) c->bound[at] = 0;
     }
@@ -40,11 +46,16 @@ void pm_reference_rotary(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_rotary_params *p = c->params;
     uint32_t half = p->dims[3] / 2;
     for (uint64_t i = first; i < last; i++) {
-        uint64_t j = i % p->dims[3], t = i / p->dims[3] % p->dims[2], b = i / p->dims[3] / p->dims[2] / p->dims[1];
+        uint64_t j = i % p->dims[3], t = i / p->dims[3] % p->dims[2],
+                 b = i / p->dims[3] / p->dims[2] / p->dims[1];
         const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(i - j, p->dims, p->x_stride, 4);
-        double cosine = (double)((const float *)c->in[1])[p->cos_offset + b * p->cos_stride[0] + t * p->cos_stride[1] + j];
-        double sine = (double)((const float *)c->in[2])[p->sin_offset + b * p->sin_stride[0] + t * p->sin_stride[1] + j];
-        double turned = j < half ? -(double)x[(j + half) * p->x_stride[3]] : (double)x[(j - half) * p->x_stride[3]];
+        double cosine =
+            (double)((const float *)
+                         c->in[1])[p->cos_offset + b * p->cos_stride[0] + t * p->cos_stride[1] + j];
+        double sine = (double)((const float *)
+                                   c->in[2])[p->sin_offset + b * p->sin_stride[0] + t * p->sin_stride[1] + j];
+        double turned =
+            j < half ? -(double)x[(j + half) * p->x_stride[3]] : (double)x[(j - half) * p->x_stride[3]];
         double left = (double)x[j * p->x_stride[3]] * cosine, right = turned * sine;
         uint64_t at = p->y_offset + pm_strided(i, p->dims, p->y_stride, 4);
         ((float *)c->out)[at] = (float)(left + right);

@@ -4,9 +4,15 @@
 
 #include <string.h>
 
-uint64_t pm_reference_unary_items(const pm_call *c) { return ((const pm_unary_params *)c->params)->n; }
-uint64_t pm_reference_binary_items(const pm_call *c) { return ((const pm_binary_params *)c->params)->n; }
-uint64_t pm_reference_where_items(const pm_call *c) { return ((const pm_where_params *)c->params)->n; }
+uint64_t pm_reference_unary_items(const pm_call *c) {
+    return ((const pm_unary_params *)c->params)->n;
+}
+uint64_t pm_reference_binary_items(const pm_call *c) {
+    return ((const pm_binary_params *)c->params)->n;
+}
+uint64_t pm_reference_where_items(const pm_call *c) {
+    return ((const pm_where_params *)c->params)->n;
+}
 
 /* Truncation, with what C leaves undefined pinned down: NaN gives 0, values beyond the range its ends. */
 static int32_t to_i32(float x) {
@@ -35,9 +41,7 @@ static uint32_t unary_word(uint32_t fn, uint32_t x, double *out_error) {
     case PM_FN_NOT: return x == 0;
     case PM_FN_I32_TO_BOOL: return x != 0;
     case PM_FN_F32_TO_I32: return (uint32_t)to_i32(as_f32(x));
-    case PM_FN_I32_TO_F32:
-        *out_error = PM_ULP * fabs((double)(int32_t)x);
-        return as_word((float)(int32_t)x);
+    case PM_FN_I32_TO_F32: *out_error = PM_ULP * fabs((double)(int32_t)x); return as_word((float)(int32_t)x);
     default: break;
     }
     pm_valued v = pm_unary_value(fn, (double)as_f32(x));
@@ -52,7 +56,8 @@ void pm_reference_unary(const pm_call *c, uint64_t first, uint64_t last) {
     for (uint64_t i = first; i < last; i++) {
         double error;
         uint64_t at = p->y_offset + pm_strided(i, p->dims, p->y_stride, PM_DIMS);
-        y[at] = unary_word(c->spec[PM_SPEC_FN], x[p->x_offset + pm_strided(i, p->dims, p->x_stride, PM_DIMS)], &error);
+        y[at] = unary_word(c->spec[PM_SPEC_FN], x[p->x_offset + pm_strided(i, p->dims, p->x_stride, PM_DIMS)],
+                           &error);
         if (c->bound) c->bound[at] = (float)error;
     }
 }
@@ -78,8 +83,10 @@ static uint32_t integer_word(uint32_t fn, int32_t a, int32_t b) {
 }
 
 static const uint32_t gate_act[] = {
-    [PM_FN_GLU_SILU - PM_FN_GLU_SILU] = PM_ACT_SILU,           [PM_FN_GLU_GELU - PM_FN_GLU_SILU] = PM_ACT_GELU,
-    [PM_FN_GLU_GELU_TANH - PM_FN_GLU_SILU] = PM_ACT_GELU_TANH, [PM_FN_GLU_RELU - PM_FN_GLU_SILU] = PM_ACT_RELU,
+    [PM_FN_GLU_SILU - PM_FN_GLU_SILU] = PM_ACT_SILU,
+    [PM_FN_GLU_GELU - PM_FN_GLU_SILU] = PM_ACT_GELU,
+    [PM_FN_GLU_GELU_TANH - PM_FN_GLU_SILU] = PM_ACT_GELU_TANH,
+    [PM_FN_GLU_RELU - PM_FN_GLU_SILU] = PM_ACT_RELU,
     [PM_FN_GLU_SIGMOID - PM_FN_GLU_SILU] = PM_ACT_SIGMOID,
 };
 
@@ -89,7 +96,10 @@ static uint32_t float_word(uint32_t fn, double a, double b, double *out_error) {
     case PM_FN_ADD: v.y = a + b; break;
     case PM_FN_SUB: v.y = a - b; break;
     case PM_FN_MUL: v.y = a * b; break;
-    case PM_FN_DIV: v.y = a / b; v.error = 2.5 * PM_ULP * fabs(v.y); break;
+    case PM_FN_DIV:
+        v.y = a / b;
+        v.error = 2.5 * PM_ULP * fabs(v.y);
+        break;
     case PM_FN_MAX: *out_error = 0; return as_word((float)(a > b ? a : b));
     case PM_FN_MIN: *out_error = 0; return as_word((float)(a < b ? a : b));
     case PM_FN_LT: *out_error = 0; return a < b;

@@ -16,15 +16,18 @@ void pm_reference_matmul(const pm_call *c, uint64_t first, uint64_t last) {
     uint32_t act = c->spec[PM_SPEC_ACT];
     for (uint64_t i = first; i < last; i++) {
         uint64_t n = i % p->n, m = i / p->n % p->m, batch = i / p->n / p->m;
-        const float *a = (const float *)c->in[0] + p->a_offset + pm_strided(batch, p->batch, p->a_batch, 3) + m * p->a_m;
-        const float *b = (const float *)c->in[1] + p->b_offset + pm_strided(batch, p->batch, p->b_batch, 3) + n * p->b_n;
+        const float *a =
+            (const float *)c->in[0] + p->a_offset + pm_strided(batch, p->batch, p->a_batch, 3) + m * p->a_m;
+        const float *b =
+            (const float *)c->in[1] + p->b_offset + pm_strided(batch, p->batch, p->b_batch, 3) + n * p->b_n;
         double dot = 0, magnitude = 0;
         for (uint64_t k = 0; k < p->k; k++) {
             double product = (double)a[k * p->a_k] * (double)b[k * p->b_k];
             dot += product;
             magnitude += fabs(product);
         }
-        double v = dot * (double)p->scale, error = PM_DOT * PM_U * magnitude * fabs((double)p->scale) + PM_U * fabs(v);
+        double v = dot * (double)p->scale,
+               error = PM_DOT * PM_U * magnitude * fabs((double)p->scale) + PM_U * fabs(v);
         if (c->spec[PM_SPEC_HAS_BIAS]) {
             v += (double)((const float *)c->in[2])[p->bias_offset + n];
             error += PM_U * fabs(v);
@@ -32,7 +35,8 @@ void pm_reference_matmul(const pm_call *c, uint64_t first, uint64_t last) {
         pm_valued y = pm_act_value(act, v);
         error = error * pm_act_slope(act) + y.error;
         if (c->spec[PM_SPEC_HAS_RESIDUAL])
-            y.y += (double)((const float *)c->in[3])[p->residual_offset + pm_strided(batch, p->batch, p->residual_batch, 3) +
+            y.y += (double)((const float *)c->in[3])[p->residual_offset +
+                                                     pm_strided(batch, p->batch, p->residual_batch, 3) +
                                                      m * p->residual_m + n];
         uint64_t at = p->y_offset + pm_strided(batch, p->batch, p->y_batch, 3) + m * p->y_m + n;
         ((float *)c->out)[at] = (float)y.y;
@@ -57,17 +61,22 @@ typedef struct query {
 static query find_query(const pm_call *c, uint64_t index, uint64_t *out_y) {
     const pm_attention_params *p = c->params;
     uint32_t mask = c->spec[PM_SPEC_MASK];
-    uint64_t t = index % p->n_queries, h = index / p->n_queries % p->n_heads, b = index / p->n_queries / p->n_heads;
+    uint64_t t = index % p->n_queries, h = index / p->n_queries % p->n_heads,
+             b = index / p->n_queries / p->n_heads;
     uint64_t g = h / c->spec[PM_SPEC_GROUP];
     query q = {.p = p, .head_size = c->spec[PM_SPEC_HEAD_SIZE]};
-    q.q = (const float *)c->in[0] + p->q_offset + b * p->q_stride[0] + h * p->q_stride[1] + t * p->q_stride[2];
+    q.q =
+        (const float *)c->in[0] + p->q_offset + b * p->q_stride[0] + h * p->q_stride[1] + t * p->q_stride[2];
     q.k = (const float *)c->in[1] + p->k_offset + b * p->k_stride[0] + g * p->k_stride[1];
     q.v = (const float *)c->in[2] + p->v_offset + b * p->v_stride[0] + g * p->v_stride[1];
     int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[3])[p->position_offset] : 0;
-    int64_t length = mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[4])[p->length_offset + b * p->length_stride] : 0;
-    if (mask & PM_MASK_KEYS) q.key_mask = (const int32_t *)c->in[5] + p->key_mask_offset + b * p->key_mask_stride;
+    int64_t length =
+        mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[4])[p->length_offset + b * p->length_stride] : 0;
+    if (mask & PM_MASK_KEYS)
+        q.key_mask = (const int32_t *)c->in[5] + p->key_mask_offset + b * p->key_mask_stride;
     if (mask & PM_MASK_BIAS)
-        q.bias = (const float *)c->in[6] + p->bias_offset + b * p->bias_stride[0] + h * p->bias_stride[1] + t * p->bias_stride[2];
+        q.bias = (const float *)c->in[6] + p->bias_offset + b * p->bias_stride[0] + h * p->bias_stride[1] +
+                 t * p->bias_stride[2];
     q.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->n_keys);
     *out_y = p->y_offset + b * p->y_stride[0] + h * p->y_stride[1] + t * p->y_stride[2];
     return q;
@@ -82,7 +91,8 @@ static bool score_key(const query *q, int64_t s, pm_valued *out) {
         dot += product;
         magnitude += fabs(product);
     }
-    *out = pm_score_value(dot, PM_DOT * PM_U * magnitude, q->p->scale, q->p->softcap, q->bias ? (double)q->bias[s] : 0);
+    *out = pm_score_value(dot, PM_DOT * PM_U * magnitude, q->p->scale, q->p->softcap,
+                          q->bias ? (double)q->bias[s] : 0);
     return out->y > PM_MASKED_F32;
 }
 
@@ -90,7 +100,8 @@ enum { COLUMNS = 128 }; /* of a head's values at a time; any head size */
 
 /* y = sum p v for n columns from `first`: each share p has the relative error of its exponential and of the sum;
  * the products add as a dot does. */
-static void attend_columns(const pm_call *c, const query *q, pm_valued most, uint32_t first, uint32_t n, uint64_t y_at) {
+static void attend_columns(const pm_call *c, const query *q, pm_valued most, uint32_t first, uint32_t n,
+                           uint64_t y_at) {
     double y[COLUMNS] = {0}, error[COLUMNS] = {0}, magnitude[COLUMNS] = {0}, sum = 0, sum_error = 0;
     for (int64_t s = q->keys.first; s < q->keys.end; s++) {
         pm_valued z;
@@ -111,7 +122,8 @@ static void attend_columns(const pm_call *c, const query *q, pm_valued most, uin
         ((float *)c->out)[y_at + j] = (float)out;
         if (c->bound)
             c->bound[y_at + j] =
-                sum > 0 ? (float)((error[j] + magnitude[j] * (sum_error / sum + PM_DOT * PM_U)) / sum + 6 * PM_U * fabs(out) + PM_TINY)
+                sum > 0 ? (float)((error[j] + magnitude[j] * (sum_error / sum + PM_DOT * PM_U)) / sum +
+                                  6 * PM_U * fabs(out) + PM_TINY)
                         : 0;
     }
 }

@@ -3,10 +3,18 @@
 #include "shaders/elementwise.params.h"
 #include "shaders/rowwise.params.h"
 
-uint64_t pm_reference_reduce_items(const pm_call *c) { return ((const pm_reduce_params *)c->params)->n_rows; }
-uint64_t pm_reference_argmax_items(const pm_call *c) { return ((const pm_reduce_params *)c->params)->n_rows; }
-uint64_t pm_reference_layer_norm_items(const pm_call *c) { return ((const pm_norm_params *)c->params)->n_rows; }
-uint64_t pm_reference_rms_norm_items(const pm_call *c) { return ((const pm_norm_params *)c->params)->n_rows; }
+uint64_t pm_reference_reduce_items(const pm_call *c) {
+    return ((const pm_reduce_params *)c->params)->n_rows;
+}
+uint64_t pm_reference_argmax_items(const pm_call *c) {
+    return ((const pm_reduce_params *)c->params)->n_rows;
+}
+uint64_t pm_reference_layer_norm_items(const pm_call *c) {
+    return ((const pm_norm_params *)c->params)->n_rows;
+}
+uint64_t pm_reference_rms_norm_items(const pm_call *c) {
+    return ((const pm_norm_params *)c->params)->n_rows;
+}
 
 void pm_reference_reduce(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_reduce_params *p = c->params;
@@ -50,7 +58,8 @@ void pm_reference_argmax(const pm_call *c, uint64_t first, uint64_t last) {
 static void norm_row(const pm_call *c, const pm_norm_params *p, uint64_t row, bool centred) {
     const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(row, p->dims, p->x_stride, 4);
     const float *gamma = c->spec[PM_SPEC_HAS_GAMMA] ? (const float *)c->in[1] + p->gamma_offset : NULL;
-    const float *beta = centred && c->spec[PM_SPEC_HAS_BETA] ? (const float *)c->in[2] + p->beta_offset : NULL;
+    const float *beta =
+        centred && c->spec[PM_SPEC_HAS_BETA] ? (const float *)c->in[2] + p->beta_offset : NULL;
     uint64_t y_row = p->y_offset + pm_strided(row, p->dims, p->y_stride, 4), xs = p->x_col_stride;
     double n = (double)p->n_cols, mean = 0, mean_error = 0, var = 0, var_error = 0;
     for (uint64_t i = 0; i < p->n_cols && centred; i++) {

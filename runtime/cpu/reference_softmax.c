@@ -28,11 +28,16 @@ static row find_row(const pm_call *c, uint64_t index) {
     const pm_softmax_params *p = c->params;
     uint32_t mask = c->spec[PM_SPEC_MASK];
     uint64_t b = index / ((uint64_t)p->dims[1] * p->dims[2] * p->dims[3]), t = index % p->dims[3];
-    row r = {.c = c, .p = p, .x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4)};
+    row r = {.c = c,
+             .p = p,
+             .x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4)};
     int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[1])[p->position_offset] : 0;
-    int64_t length = mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
-    if (mask & PM_MASK_KEYS) r.key_mask = (const int32_t *)c->in[3] + p->key_mask_offset + b * p->key_mask_stride;
-    if (mask & PM_MASK_BIAS) r.bias = (const float *)c->in[4] + p->bias_offset + pm_strided(index, p->dims, p->bias_stride, 4);
+    int64_t length =
+        mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
+    if (mask & PM_MASK_KEYS)
+        r.key_mask = (const int32_t *)c->in[3] + p->key_mask_offset + b * p->key_mask_stride;
+    if (mask & PM_MASK_BIAS)
+        r.bias = (const float *)c->in[4] + p->bias_offset + pm_strided(index, p->dims, p->bias_stride, 4);
     r.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
     return r;
 }

@@ -11,7 +11,7 @@
 #include "shaders/rowwise.params.h"
 #include "shaders/softmax.params.h"
 
-#define WRONG 0x49742400u      /* the float 1e6 */
+#define WRONG      0x49742400u /* the float 1e6 */
 #define ALSO_WRONG 0x4b189680u /* 1e7 */
 
 /* Where each kernel's parameters keep the offset of its first result. */

@@ -65,7 +65,8 @@ pm_status pm_thread_pool_create(uint32_t n_threads, pm_thread_pool **out) {
     }
     for (p->n_workers = n_threads - 1; p->n_started < p->n_workers; p->n_started++)
         if (pthread_create(&p->threads[p->n_started], NULL, worker, p) != 0) {
-            pm_status s = pm_raise(PM_ERR_OTHER, "threads: only %u of %u could be started", p->n_started, p->n_workers);
+            pm_status s =
+                pm_raise(PM_ERR_OTHER, "threads: only %u of %u could be started", p->n_started, p->n_workers);
             pm_thread_pool_destroy(p);
             return s;
         }
@@ -87,9 +88,12 @@ void pm_thread_pool_destroy(pm_thread_pool *p) {
     pm_free(p);
 }
 
-uint32_t pm_thread_pool_size(const pm_thread_pool *p) { return p->n_workers + 1; }
+uint32_t pm_thread_pool_size(const pm_thread_pool *p) {
+    return p->n_workers + 1;
+}
 
-void pm_thread_pool_run(pm_thread_pool *p, uint64_t n, uint64_t grain, pm_loop_body body, const void *context) {
+void pm_thread_pool_run(pm_thread_pool *p, uint64_t n, uint64_t grain, pm_loop_body body,
+                        const void *context) {
     if (!n) return;
     if (!p->n_workers || n <= grain) {
         body(context, 0, n);

@@ -13,6 +13,7 @@ pm_status pm_thread_pool_create(uint32_t n_threads, pm_thread_pool **out) PM_MUS
 void pm_thread_pool_destroy(pm_thread_pool *p); /* accepts NULL */
 uint32_t pm_thread_pool_size(const pm_thread_pool *p);
 /* Runs body over 0 .. n-1 in pieces of at least `grain` items and returns when all are done. */
-void pm_thread_pool_run(pm_thread_pool *p, uint64_t n, uint64_t grain, pm_loop_body body, const void *context);
+void pm_thread_pool_run(pm_thread_pool *p, uint64_t n, uint64_t grain, pm_loop_body body,
+                        const void *context);
 
 #endif

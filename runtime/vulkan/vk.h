@@ -16,10 +16,10 @@
 #include "runtime/executor.h"
 
 #define PM_VK_FIRST_BLOCK_BYTES (4ull << 20) /* weights and states are cut from blocks: the first is small, */
-#define PM_VK_BLOCK_BYTES (64ull << 20) /* each later one as large as all before it, up to this */
-#define PM_VK_STAGING_BYTES (16ull << 20) /* two halves */
-#define PM_VK_UNWRITTEN 0x7e967699u /* 1e38f: new memory holds it, so that what nobody wrote is no zero */
-#define PM_VK_WAIT_NS 60000000000ull      /* for one submission of a GPU */
+#define PM_VK_BLOCK_BYTES       (64ull << 20) /* each later one as large as all before it, up to this */
+#define PM_VK_STAGING_BYTES     (16ull << 20) /* two halves */
+#define PM_VK_UNWRITTEN         0x7e967699u /* 1e38f: new memory holds it, so that what nobody wrote is no zero */
+#define PM_VK_WAIT_NS           60000000000ull /* for one submission of a GPU */
 
 /* ---- loader ---- */
 bool pm_vk_loader_ready(void); /* loads libvulkan at the first call; false: this machine has none */
@@ -30,12 +30,13 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
 #define VK_TRY(call, what) PM_TRY(pm_vk_check(call, what))
 
 /* ---- instance ---- */
-#define PM_VK_INSTANCE_FNS(X) \
-    X(vkDestroyInstance) X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties) \
-    X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties) \
-    X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) \
-    X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT) \
-    X(vkSetDebugUtilsObjectNameEXT)
+#define PM_VK_INSTANCE_FNS(X)                                                                                \
+    X(vkDestroyInstance)                                                                                     \
+    X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2)         \
+        X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties)                               \
+            X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties)              \
+                X(vkCreateDevice) X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT)                   \
+                    X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;
@@ -88,7 +89,7 @@ typedef struct pm_vk_staging {
     bool pending[2]; /* the fence of this half is on its way */
     bool open;       /* commands are gathered in half `half`, not yet submitted */
     uint32_t half;
-    uint64_t used;   /* bytes of the open half */
+    uint64_t used; /* bytes of the open half */
 } pm_vk_staging;
 
 /* ---- store ---- */

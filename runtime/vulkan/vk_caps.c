@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GPU_SUBMIT_COST 20000000000ull /* multiply-adds: well below the 2 s after which systems reset a GPU  \
+#define GPU_SUBMIT_COST                                                                                      \
+    20000000000ull /* multiply-adds: well below the 2 s after which systems reset a GPU  \
                                         */
 
 /* VK_KHR_cooperative_matrix, younger than the headers of some distributions. */
@@ -52,16 +53,11 @@ static pm_status list_extensions(const pm_vk_instance *in, VkPhysicalDevice gpu,
 
 static pm_device_type device_type(VkPhysicalDeviceType t) {
     switch (t) {
-    case VK_PHYSICAL_DEVICE_TYPE_CPU:
-        return PM_DEVICE_SOFTWARE_GPU;
-    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
-        return PM_DEVICE_VIRTUAL_GPU;
-    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
-        return PM_DEVICE_INTEGRATED_GPU;
-    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
-        return PM_DEVICE_DISCRETE_GPU;
-    default:
-        return PM_DEVICE_OTHER;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU: return PM_DEVICE_SOFTWARE_GPU;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return PM_DEVICE_VIRTUAL_GPU;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return PM_DEVICE_INTEGRATED_GPU;
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return PM_DEVICE_DISCRETE_GPU;
+    default: return PM_DEVICE_OTHER;
     }
 }
 
@@ -204,7 +200,8 @@ pm_status pm_vk_gpus(const pm_vk_instance *in, pm_vk_gpu **out, size_t *out_n) {
     uint32_t n = 0;
     VkResult counted = in->vkEnumeratePhysicalDevices(in->handle, &n, NULL);
     /* With no driver at all the loader answers VK_ERROR_INITIALIZATION_FAILED: no devices, not a failure. */
-    if (counted == VK_ERROR_INITIALIZATION_FAILED) n = 0;
+    if (counted == VK_ERROR_INITIALIZATION_FAILED)
+        n = 0;
     else if (counted != VK_SUCCESS)
         return pm_raise(PM_ERR_DEVICE, "vkEnumeratePhysicalDevices: %s", pm_vk_result_name(counted));
     VkPhysicalDevice *handles = pm_calloc(n, sizeof(VkPhysicalDevice));

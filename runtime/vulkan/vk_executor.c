@@ -160,8 +160,7 @@ pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_not
         if (s == PM_OK) s = pm_vk_gpus(&in, &gpus, &n);
         pm_vk_instance_destroy(&in);
         if (s == PM_ERR_MEMORY) return s;
-        if (s != PM_OK)
-            (void)snprintf(note, sizeof note, "no Vulkan on this machine: %s", pm_error_text());
+        if (s != PM_OK) (void)snprintf(note, sizeof note, "no Vulkan on this machine: %s", pm_error_text());
         *out_note = s != PM_OK ? note : n ? "" : "no Vulkan 1.1 driver with a compute queue on this machine";
     }
     pm_caps *caps = pm_calloc(n, sizeof *caps);

@@ -52,8 +52,8 @@ static pm_status check_dispatch(const pm_vk_executor *ex, const pm_program *p, c
     for (uint32_t b = 0; b < d->n_bindings; b++) {
         PM_TRY(check_range(p, &d->bindings[b], label));
         if (d->bindings[b].bytes == 0)
-            return pm_raise(PM_ERR_OTHER, "load: program '%s', %s, binding %u: 0 bytes, expected some", p->name,
-                            label, b);
+            return pm_raise(PM_ERR_OTHER, "load: program '%s', %s, binding %u: 0 bytes, expected some",
+                            p->name, label, b);
         if (d->bindings[b].offset % c->binding_alignment != 0 || d->bindings[b].bytes > c->max_binding_bytes)
             return pm_raise(
                 PM_ERR_OTHER,

@@ -57,17 +57,13 @@ const char *pm_vk_result_name(VkResult r) {
 
 pm_status pm_vk_check(VkResult r, const char *what) {
     switch ((int)r) {
-    case VK_SUCCESS:
-        return PM_OK;
-    case VK_ERROR_DEVICE_LOST:
-        return pm_raise(PM_ERR_LOST, "%s: %s", what, pm_vk_result_name(r));
+    case VK_SUCCESS: return PM_OK;
+    case VK_ERROR_DEVICE_LOST: return pm_raise(PM_ERR_LOST, "%s: %s", what, pm_vk_result_name(r));
     case VK_ERROR_OUT_OF_HOST_MEMORY:
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
     case VK_ERROR_OUT_OF_POOL_MEMORY:
     case VK_ERROR_TOO_MANY_OBJECTS:
-    case VK_ERROR_MEMORY_MAP_FAILED:
-        return pm_raise(PM_ERR_MEMORY, "%s: %s", what, pm_vk_result_name(r));
-    default:
-        return pm_raise(PM_ERR_OTHER, "%s: %s (%d)", what, pm_vk_result_name(r), (int)r);
+    case VK_ERROR_MEMORY_MAP_FAILED: return pm_raise(PM_ERR_MEMORY, "%s: %s", what, pm_vk_result_name(r));
+    default: return pm_raise(PM_ERR_OTHER, "%s: %s (%d)", what, pm_vk_result_name(r), (int)r);
     }
 }
