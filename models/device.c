@@ -121,7 +121,7 @@ pm_status pm_device_list(pm_device_info **out_list, size_t *out_n, const char **
     *out_list = NULL;
     *out_n = 0;
     PM_TRY(pm_executor_list(&caps, &n, out_note));
-    size_t list_bytes = pm_align_up((n + 1) * sizeof(pm_device_info), 16);
+    size_t list_bytes = (size_t)pm_align_up((n + 1) * sizeof(pm_device_info), 16);
     pm_device_info *list = pm_calloc(1, list_bytes + n * sizeof(device_strings));
     if (list) {
         device_strings *text = (device_strings *)(void *)((char *)list + list_bytes);

@@ -85,8 +85,7 @@ static void test_odd_headers(void **state) {
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[0,7],\"data_offsets\":[4,4]}}",
         "{\"a\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[0,8]}}",
         /* clang takes two literals side by side in a table for a forgotten comma */
-        "{\"b\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[4,12]},\"a\":{\"dtype\":\"U8\",\"shape\":["
-        "],\"data_offsets\":[0,1]}}",
+        "{\"b\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[4,12]},\"a\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}",
     };
     for (size_t i = 0; i < PM_COUNT(good); i++) {
         pm_arena arena = {0};

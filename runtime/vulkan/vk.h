@@ -32,11 +32,12 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
 /* ---- instance ---- */
 #define PM_VK_INSTANCE_FNS(X)                                                                                \
     X(vkDestroyInstance)                                                                                     \
-    X(vkEnumeratePhysicalDevices) X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2)         \
-        X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties)                               \
-            X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties)              \
-                X(vkCreateDevice) X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT)                   \
-                    X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
+    X(vkEnumeratePhysicalDevices)                                                                            \
+    X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2)       \
+        X(vkGetPhysicalDeviceMemoryProperties) X(vkGetPhysicalDeviceQueueFamilyProperties)                   \
+            X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)                 \
+                X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)                         \
+                    X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;

@@ -77,7 +77,7 @@ pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use,
     pm_status s;
     PM_GOTO(pm_vk_check(ex->d.vkCreateBuffer(ex->device, &info, NULL, &out->handle), "vkCreateBuffer"));
     PM_GOTO(allocate(ex, use, name, out));
-    pm_vk_name(ex, VK_OBJECT_TYPE_BUFFER, (uint64_t)(uintptr_t)out->handle, name);
+    pm_vk_name(ex, VK_OBJECT_TYPE_BUFFER, (uint64_t)out->handle, name);
     return PM_OK;
 fail:
     pm_vk_buffer_destroy(ex, out);

@@ -116,7 +116,7 @@ static pm_status create(pm_vk_executor *ex, const pm_dispatch *d, VkShaderModule
     ex->base.stats.n_pipelines++;
     ex->base.stats.n_pipelines_cached += cached;
     if (!cached) ex->pipelines.cache_changed = true;
-    pm_vk_name(ex, VK_OBJECT_TYPE_PIPELINE, (uint64_t)(uintptr_t)*out, pm_variant_get(d->variant)->name);
+    pm_vk_name(ex, VK_OBJECT_TYPE_PIPELINE, (uint64_t)*out, pm_variant_get(d->variant)->name);
     return PM_OK;
 }
 
