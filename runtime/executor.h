@@ -16,6 +16,9 @@
 typedef struct pm_executor pm_executor;
 typedef struct pm_loaded pm_loaded;
 
+#define PM_UNWRITTEN_WORD                                                                                    \
+    0x7e967699u /* 1e38f: new memory of a device holds it, so that what nobody wrote is no zero */
+
 typedef struct pm_executor_options {
     uint32_t n_threads; /* cpu: 0 is one a core */
     bool poison;        /* reference, cpu: NaN into arena ranges when they die, and before the run (tests) */

@@ -1,6 +1,8 @@
 /* See verify.h. One dispatch at a time: operands are read from the device, the reference kernel runs on the copies (with
  * bounds), the device steps, its result is compared and then replaced by the reference's, so that errors do not add up and
- * the next dispatch starts from the reference's values. */
+ * the next dispatch starts from the reference's values. Then the whole: the device's dispatches one by one, with nothing
+ * put in between, and two replays must agree in every bit of outputs and states; a barrier or a submission that is
+ * missing, or a binding that is wrong only in the recorded program, shows here. */
 #include "runtime/verify.h"
 
 #include <math.h>
@@ -72,25 +74,33 @@ static pm_status run_reference(comparison *c, pm_loaded *l) {
     return PM_OK;
 }
 
-/* Error over bound of one word; more than 1 is out. An exact word (bound 0) must have the same bits, or be a zero for a zero. */
-static double word_ratio(uint32_t got, uint32_t want, float bound, double *out_error) {
+/* Kernels whose results are integers, or words of any type that they only move. */
+static bool writes_words(const pm_dispatch *d) {
+    return d->kernel == PM_KERNEL_ARGMAX || d->kernel == PM_KERNEL_GATHER ||
+           d->kernel == PM_KERNEL_CACHE_WRITE;
+}
+
+/* Error over bound of one word; more than 1 is out. An exact word (bound 0) must have the same bits; a float may be a
+ * zero of the other sign. */
+static double word_ratio(uint32_t got, uint32_t want, float bound, bool is_float, double *out_error) {
     float g, w;
     memcpy(&g, &got, sizeof g);
     memcpy(&w, &want, sizeof w);
     *out_error = 0;
     if (got == want) return 0;
     *out_error = fabs((double)g - (double)w);
-    if (bound == 0) return g == 0 && w == 0 ? 0 : INFINITY;
+    if (bound == 0) return is_float && g == 0 && w == 0 ? 0 : INFINITY;
     if (!isfinite(g) || !isfinite(w) || !isfinite(bound)) return INFINITY;
     return *out_error / (double)bound;
 }
 
 static void compare(const comparison *c, pm_verify_row *row) {
+    bool is_float = !writes_words(c->d);
     row->worst_ratio = -1;
     for (uint64_t i = 0; i < c->n; i++) {
         bool written = !(c->bound[i] < 0);
         float bound = written ? c->bound[i] : 0;
-        double error, ratio = word_ratio(c->got[i], c->want[i], bound, &error);
+        double error, ratio = word_ratio(c->got[i], c->want[i], bound, is_float, &error);
         row->n_elements += written;
         row->n_out += !(ratio <= 1);
         if (ratio <= row->worst_ratio) continue;
@@ -178,7 +188,11 @@ static pm_status save_states(pm_executor *ex, const pm_program *p, void **copies
         if (p->externals[i].kind != PM_EXTERNAL_STATE) continue;
         if (!copies[i]) copies[i] = pm_alloc((size_t)p->externals[i].bytes);
         if (!copies[i]) return PM_ERR_MEMORY;
-        PM_TRY(pm_executor_get(ex, p->externals[i].name, copies[i], p->externals[i].bytes));
+        pm_status s = pm_executor_get(ex, p->externals[i].name, copies[i], p->externals[i].bytes);
+        if (s == PM_OK) continue;
+        pm_free(copies[i]);
+        copies[i] = NULL; /* nothing to put back */
+        return s;
     }
     return PM_OK;
 }
@@ -194,23 +208,31 @@ static void free_copies(void **copies, uint32_t n) {
     pm_free(copies);
 }
 
-static pm_status read_outputs(pm_loaded *l, void **copies) {
-    const pm_program *p = l->program;
-    for (uint32_t i = 0; i < p->n_outputs; i++) {
-        copies[i] = pm_alloc((size_t)p->outputs[i].range.bytes);
-        if (!copies[i]) return PM_ERR_MEMORY;
-        PM_TRY(pm_loaded_read(l, i, copies[i], p->outputs[i].range.bytes));
-    }
-    return PM_OK;
-}
-
-static pm_status note_unequal(const pm_verify_job *job, const char *what, pm_verify_report *r) {
+static pm_status note_unequal(const pm_verify_job *job, const char *what, const char *name,
+                              pm_verify_report *r) {
     r->bit_equal = false;
     if (r->bit_unequal) return PM_OK;
     char text[512];
-    snprintf(text, sizeof text, "%s: %s", job->name, what);
+    snprintf(text, sizeof text, "%s: %s in %s", job->name, what, name);
     r->bit_unequal = keep(r, text);
     return r->bit_unequal ? PM_OK : PM_ERR_MEMORY;
+}
+
+/* Fills the arena, so that no result is one that an earlier run left there. */
+static pm_status spoil_arena(pm_loaded *l) {
+    enum { WORDS = 1 << 16 };
+    uint32_t *junk = pm_alloc(WORDS * sizeof *junk);
+    pm_status s = junk ? PM_OK : PM_ERR_MEMORY;
+    for (size_t i = 0; junk && i < WORDS; i++) junk[i] = PM_UNWRITTEN_WORD;
+    for (uint32_t b = 0; b < l->program->n_blocks; b++)
+        for (uint64_t at = 0, end = l->program->block_bytes[b]; s == PM_OK && at < end;
+             at += WORDS * sizeof *junk) {
+            uint64_t left = end - at, most = WORDS * sizeof *junk;
+            s = pm_loaded_poke(l, &(pm_range){.slot = b, .offset = at, .bytes = left < most ? left : most},
+                               junk);
+        }
+    pm_free(junk);
+    return s;
 }
 
 /* Results of one whole run. */
@@ -218,36 +240,66 @@ typedef struct run_copies {
     void **outputs, **states;
 } run_copies;
 
-static pm_status whole_run(const pm_verify_job *job, pm_loaded *l, void *const *states, run_copies *out) {
+static void free_run(run_copies *r, const pm_program *p) {
+    free_copies(r->outputs, p->n_outputs);
+    free_copies(r->states, p->n_externals);
+}
+
+static pm_status run_in_steps(const pm_verify_job *job, pm_loaded *l) {
     const pm_program *p = job->program;
-    PM_TRY(restore_states(job->device, p, states));
+    for (uint32_t i = 0; i < p->n_inputs; i++) PM_TRY(pm_loaded_poke(l, &p->inputs[i].range, job->inputs[i]));
+    for (uint32_t i = 0; i < p->n_dispatches; i++) PM_TRY(pm_loaded_step(l, i));
+    return PM_OK;
+}
+
+static pm_status replay(const pm_verify_job *job, pm_loaded *l) {
+    const pm_program *p = job->program;
     for (uint32_t i = 0; i < p->n_inputs; i++)
         PM_TRY(pm_loaded_write(l, i, job->inputs[i], p->inputs[i].range.bytes));
-    PM_TRY(pm_loaded_run(l));
+    return pm_loaded_run(l);
+}
+
+static pm_status whole_run(const pm_verify_job *job, pm_loaded *l, void *const *states, bool in_steps,
+                           run_copies *out) {
+    const pm_program *p = job->program;
     out->outputs = pm_calloc(p->n_outputs, sizeof *out->outputs);
     out->states = pm_calloc(p->n_externals, sizeof *out->states);
     if (!out->outputs || !out->states) return PM_ERR_MEMORY;
-    PM_TRY(read_outputs(l, out->outputs));
+    PM_TRY(restore_states(job->device, p, states));
+    PM_TRY(spoil_arena(l));
+    PM_TRY(in_steps ? run_in_steps(job, l) : replay(job, l));
+    for (uint32_t i = 0; i < p->n_outputs; i++) {
+        const pm_range *range = &p->outputs[i].range;
+        out->outputs[i] = pm_alloc((size_t)range->bytes);
+        if (!out->outputs[i]) return PM_ERR_MEMORY;
+        PM_TRY(in_steps ? pm_loaded_peek(l, range, out->outputs[i])
+                        : pm_loaded_read(l, i, out->outputs[i], range->bytes));
+    }
     return save_states(job->device, p, out->states);
 }
 
-static pm_status check_repeat(const pm_verify_job *job, pm_loaded *l, void *const *states,
-                              pm_verify_report *r) {
+static pm_status compare_runs(const pm_verify_job *job, const run_copies *a, const run_copies *b,
+                              const char *what, pm_verify_report *r) {
     const pm_program *p = job->program;
-    run_copies runs[2] = {{0}};
-    pm_status s;
-    for (int i = 0; i < 2; i++) PM_GOTO(whole_run(job, l, states, &runs[i]));
     for (uint32_t i = 0; i < p->n_outputs; i++)
-        if (memcmp(runs[0].outputs[i], runs[1].outputs[i], (size_t)p->outputs[i].range.bytes) != 0)
-            PM_GOTO(note_unequal(job, p->outputs[i].name, r));
+        if (memcmp(a->outputs[i], b->outputs[i], (size_t)p->outputs[i].range.bytes) != 0)
+            PM_TRY(note_unequal(job, what, p->outputs[i].name, r));
     for (uint32_t i = 0; i < p->n_externals; i++)
-        if (states[i] && memcmp(runs[0].states[i], runs[1].states[i], (size_t)p->externals[i].bytes) != 0)
-            PM_GOTO(note_unequal(job, p->externals[i].name, r));
+        if (a->states[i] && memcmp(a->states[i], b->states[i], (size_t)p->externals[i].bytes) != 0)
+            PM_TRY(note_unequal(job, what, p->externals[i].name, r));
+    return PM_OK;
+}
+
+static pm_status check_replay(const pm_verify_job *job, pm_loaded *l, void *const *states,
+                              pm_verify_report *r) {
+    run_copies runs[3] = {{0}};
+    pm_status s;
+    for (int i = 0; i < 3; i++) PM_GOTO(whole_run(job, l, states, i == 0, &runs[i]));
+    PM_GOTO(compare_runs(job, &runs[1], &runs[2], "two runs differ", r));
+    PM_GOTO(
+        compare_runs(job, &runs[0], &runs[1], "the recorded run differs from its operations one by one", r));
 fail:
-    for (int i = 0; i < 2; i++) {
-        free_copies(runs[i].outputs, p->n_outputs);
-        free_copies(runs[i].states, p->n_externals);
-    }
+    for (int i = 0; i < 3; i++) free_run(&runs[i], job->program);
     return s;
 }
 
@@ -264,9 +316,11 @@ pm_status pm_verify_program(const pm_verify_job *job, pm_verify_report *report) 
         PM_GOTO(pm_loaded_poke(l, &p->inputs[i].range, job->inputs[i]));
     for (uint32_t i = 0; i < p->n_dispatches; i++)
         PM_GOTO(pm_verify_dispatch(job->name, l, i, job->dump_dir, report));
-    PM_GOTO(check_repeat(job, l, states, report));
+    PM_GOTO(check_replay(job, l, states, report));
     PM_GOTO(restore_states(job->device, p, states));
 fail:
+    if (s != PM_OK && l)
+        (void)restore_states(job->device, p, states); /* as far as it can; s says what failed */
     pm_loaded_unload(l);
     free_copies(states, p->n_externals);
     return s;
@@ -280,8 +334,6 @@ pm_status pm_verify_verdict(const pm_verify_report *r) {
                         row->program, row->label, row->variant, row->worst_error,
                         (unsigned long long)row->worst_index, row->bound);
     }
-    if (!r->bit_equal)
-        return pm_raise(PM_ERR_VERIFY, "verification failed: two runs differ in %s",
-                        r->bit_unequal ? r->bit_unequal : "an output");
+    if (!r->bit_equal) return pm_raise(PM_ERR_VERIFY, "verification failed: %s", r->bit_unequal);
     return PM_OK;
 }

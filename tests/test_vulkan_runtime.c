@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "graph/compile.h"
+#include "runtime/verify.h"
 #include "runtime/vulkan/vk.h"
 #include "tests/support.h"
 #include "tests/support_memory.h"
@@ -454,6 +455,67 @@ static void test_wrong_programs_are_refused(void **state) {
     pm_executor_close(ex);
 }
 
+/* ---- drivers that misbehave: their functions are replaced in the executor's table ---- */
+
+static PFN_vkQueueSubmit real_submit;
+
+/* Work without a fence is dropped without a word, as a kernel driver may do after a reset. */
+static VKAPI_ATTR VkResult VKAPI_CALL drop_without_fence(VkQueue queue, uint32_t n, const VkSubmitInfo *infos,
+                                                         VkFence fence) {
+    return fence ? real_submit(queue, n, infos, fence) : VK_SUCCESS;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL fail_to_submit(VkQueue queue, uint32_t n, const VkSubmitInfo *infos,
+                                                     VkFence fence) {
+    (void)queue, (void)n, (void)infos, (void)fence;
+    return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+}
+
+static void test_verify_sees_a_dropped_submission(void **state) {
+    (void)state;
+    OPEN(ex, .submit_cost = 1);
+    pm_vk_executor *vk = (pm_vk_executor *)ex;
+    loaded_case c;
+    case_load(&c, ex, ROWS);
+    assert_true(c.program->n_submits > 1);
+    real_submit = vk->d.vkQueueSubmit;
+    for (int dropping = 0; dropping < 2; dropping++) {
+        pm_verify_report r = {.first_out = -1, .bit_equal = true};
+        const pm_verify_job job = {
+            .name = "two", .program = c.program, .device = ex, .inputs = (const void *const[]){c.x}};
+        vk->d.vkQueueSubmit = dropping ? drop_without_fence : real_submit;
+        assert_ok(pm_verify_program(&job, &r));
+        assert_true(r.first_out < 0); /* each operation alone is right */
+        assert_true(r.bit_equal == !dropping);
+        assert_int_equal(pm_verify_verdict(&r), dropping ? PM_ERR_VERIFY : PM_OK);
+        pm_verify_report_free(&r);
+    }
+    vk->d.vkQueueSubmit = real_submit;
+    case_free(&c);
+    pm_executor_close(ex);
+}
+
+/* Uploads wait in the ring, so that they are lost when it cannot be submitted: nothing may run after that. */
+static void test_failed_upload_ends_the_device(void **state) {
+    (void)state;
+    OPEN(ex, .n_threads = 0);
+    pm_vk_executor *vk = (pm_vk_executor *)ex;
+    ex->caps.unified_memory = false;
+    static const float w[WIDTH * WIDTH] = {1};
+    pm_program *p;
+    pm_loaded *l = NULL;
+    assert_ok(compile(pm_executor_caps(ex), ROWS, &p));
+    assert_ok(pm_executor_put(ex, "w", w, sizeof w));
+    real_submit = vk->d.vkQueueSubmit;
+    vk->d.vkQueueSubmit = fail_to_submit;
+    assert_int_equal(pm_executor_load(ex, p, &l), PM_ERR_MEMORY);
+    vk->d.vkQueueSubmit = real_submit;
+    if (pm_executor_load(ex, p, &l) == PM_OK) assert_int_equal(pm_loaded_run(l), PM_ERR_LOST);
+    pm_loaded_unload(l);
+    pm_program_destroy(p);
+    pm_executor_close(ex);
+}
+
 /* Dropped tensors leave gaps, which others of any size take: the store does not grow by coming and going. */
 static void test_store_reuses_room(void **state) {
     (void)state;
@@ -534,6 +596,8 @@ int main(void) {
         cmocka_unit_test(test_timed_cut_and_grown),
         cmocka_unit_test(test_wrong_programs_are_refused),
         cmocka_unit_test(test_store_reuses_room),
+        cmocka_unit_test(test_verify_sees_a_dropped_submission),
+        cmocka_unit_test(test_failed_upload_ends_the_device),
         cmocka_unit_test(test_failed_allocations),
     };
     return run_all_tests(tests);

@@ -310,6 +310,7 @@ static const pm_executor_vtable vtable = {
 void pm_cpu_caps(bool reference, pm_caps *out_caps) {
     pm_caps_baseline(out_caps);
     out_caps->type = PM_DEVICE_CPU;
+    for (int i = 0; i < 3; i++) out_caps->max_groups[i] = UINT32_MAX; /* loops, not workgroups */
     snprintf(out_caps->name, sizeof out_caps->name, "%s", reference ? "reference" : "cpu");
     if (reference)
         snprintf(out_caps->driver, sizeof out_caps->driver, "none: plain C, double sums, one thread");

@@ -24,7 +24,8 @@ pm_stored *pm_cpu_store_find(const pm_cpu_store *s, const char *name) {
 
 static pm_status make_room(pm_cpu_store *s) {
     if ((s->n_used + 1) * 2 <= s->n_slots) return PM_OK;
-    size_t n = s->n_slots ? s->n_slots * 2 : 64;
+    size_t n = s->n_slots ? s->n_slots : 64; /* enough where many were dropped */
+    if (s->n_live * 4 > n) n *= 2;
     pm_stored *slots = pm_calloc(n, sizeof *slots);
     if (!slots) return PM_ERR_MEMORY;
     s->n_used = 0;
@@ -62,6 +63,7 @@ pm_status pm_cpu_store_put(pm_cpu_store *s, const char *name, const void *data, 
         slot = probe(s->slots, s->n_slots, name);
         *slot = fresh;
         s->n_used++;
+        s->n_live++;
         s->bytes += bytes;
     }
     if (data)
@@ -76,6 +78,7 @@ void pm_cpu_store_drop(pm_cpu_store *s, const char *name) {
     if (!slot) return;
     pm_free(slot->data);
     s->bytes -= slot->bytes;
+    s->n_live--;
     slot->data = NULL;
     slot->bytes = 0;
     slot->name[0] = 0; /* keeps the chain of probes whole */

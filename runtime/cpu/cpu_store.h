@@ -12,7 +12,7 @@ typedef struct pm_stored {
 
 typedef struct pm_cpu_store {
     pm_stored *slots;
-    size_t n_slots, n_used; /* used: with dropped ones */
+    size_t n_slots, n_used, n_live; /* used: with dropped ones */
     uint64_t bytes;
 } pm_cpu_store;
 

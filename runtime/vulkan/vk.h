@@ -16,9 +16,8 @@
 #include "runtime/executor.h"
 
 #define PM_VK_FIRST_BLOCK_BYTES (4ull << 20) /* weights and states are cut from blocks: the first is small, */
-#define PM_VK_BLOCK_BYTES       (64ull << 20) /* each later one as large as all before it, up to this */
-#define PM_VK_STAGING_BYTES     (16ull << 20) /* two halves */
-#define PM_VK_UNWRITTEN         0x7e967699u /* 1e38f: new memory holds it, so that what nobody wrote is no zero */
+#define PM_VK_BLOCK_BYTES       (64ull << 20)  /* each later one as large as all before it, up to this */
+#define PM_VK_STAGING_BYTES     (16ull << 20)  /* two halves */
 #define PM_VK_WAIT_NS           60000000000ull /* for one submission of a GPU */
 
 /* ---- loader ---- */
@@ -33,11 +32,11 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
 #define PM_VK_INSTANCE_FNS(X)                                                                                \
     X(vkDestroyInstance)                                                                                     \
     X(vkEnumeratePhysicalDevices)                                                                            \
-    X(vkGetPhysicalDeviceProperties) X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2)       \
-        X(vkGetPhysicalDeviceMemoryProperties) X(vkGetPhysicalDeviceQueueFamilyProperties)                   \
-            X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)                 \
-                X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)                         \
-                    X(vkSetDebugUtilsObjectNameEXT)
+    X(vkGetPhysicalDeviceProperties)                                                                         \
+    X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties) \
+        X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties)                  \
+            X(vkCreateDevice) X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT)                       \
+                X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;
@@ -60,8 +59,11 @@ typedef struct pm_vk_gpu {
     bool portability_subset;           /* the extension must be asked for where it is listed */
     pm_caps caps;
 } pm_vk_gpu;
-/* The devices that can run the baseline kernels, in the driver's order. Free *out with pm_free. */
-pm_status pm_vk_gpus(const pm_vk_instance *in, pm_vk_gpu **out, size_t *out_n) PM_MUST_USE;
+#define PM_VK_NOTE_BYTES 512
+/* The devices that can run the baseline kernels, in the driver's order. Free *out with pm_free. out_note: which are
+ * left out and why, or "". */
+pm_status pm_vk_gpus(const pm_vk_instance *in, pm_vk_gpu **out, size_t *out_n,
+                     char out_note[PM_VK_NOTE_BYTES]) PM_MUST_USE;
 void pm_vk_quirks_apply(pm_caps *caps, uint32_t driver_id);
 
 /* ---- buffers ---- */

@@ -164,17 +164,33 @@ static bool fill_queue(const pm_vk_instance *in, pm_vk_gpu *gpu) {
     return false;
 }
 
-/* *out_usable: it can run the baseline kernels. */
-static pm_status query(const pm_vk_instance *in, pm_vk_gpu *gpu, bool *out_usable) {
-    *out_usable = false;
+/* PM_ERR_DEVICE when it cannot run the baseline kernels. */
+static pm_status check_usable(const pm_vk_instance *in, pm_vk_gpu *gpu,
+                              const VkPhysicalDeviceProperties *properties) {
+    const VkPhysicalDeviceLimits *l = &properties->limits;
+    const struct {
+        const char *what;
+        uint32_t has, needs;
+    } limits[] = {{"storage buffers a shader", l->maxPerStageDescriptorStorageBuffers, PM_MAX_BINDINGS},
+                  {"storage buffers a descriptor set", l->maxDescriptorSetStorageBuffers, PM_MAX_BINDINGS},
+                  {"bytes of push constants", l->maxPushConstantsSize, PM_MAX_PARAM_BYTES}};
+    if (properties->apiVersion < VK_API_VERSION_1_1)
+        return pm_raise(PM_ERR_DEVICE, "device %s: Vulkan %u.%u, expected 1.1 or later",
+                        properties->deviceName, VK_API_VERSION_MAJOR(properties->apiVersion),
+                        VK_API_VERSION_MINOR(properties->apiVersion));
+    for (size_t i = 0; i < PM_COUNT(limits); i++)
+        if (limits[i].has < limits[i].needs)
+            return pm_raise(PM_ERR_DEVICE, "device %s: %u %s, expected at least %u", properties->deviceName,
+                            limits[i].has, limits[i].what, limits[i].needs);
+    if (!fill_queue(in, gpu))
+        return pm_raise(PM_ERR_DEVICE, "device %s: no queue for compute", properties->deviceName);
+    return PM_OK;
+}
+
+static pm_status query(const pm_vk_instance *in, pm_vk_gpu *gpu) {
     VkPhysicalDeviceProperties properties;
     in->vkGetPhysicalDeviceProperties(gpu->handle, &properties);
-    const VkPhysicalDeviceLimits *l = &properties.limits;
-    if (properties.apiVersion < VK_API_VERSION_1_1 ||
-        l->maxPerStageDescriptorStorageBuffers < PM_MAX_BINDINGS ||
-        l->maxDescriptorSetStorageBuffers < PM_MAX_BINDINGS || l->maxPushConstantsSize < PM_MAX_PARAM_BYTES ||
-        !fill_queue(in, gpu))
-        return PM_OK;
+    PM_TRY(check_usable(in, gpu, &properties));
     probe p = {.version = properties.apiVersion};
     pm_status s = list_extensions(in, gpu->handle, &p);
     if (s == PM_OK) {
@@ -188,14 +204,20 @@ static pm_status query(const pm_vk_instance *in, pm_vk_gpu *gpu, bool *out_usabl
         gpu->feedback = gpu->feedback_extension || p.version >= VK_API_VERSION_1_3;
         gpu->portability_subset = has_extension(&p, "VK_KHR_portability_subset");
         pm_vk_quirks_apply(&gpu->caps, driver);
-        *out_usable = true;
     }
     pm_free(p.extensions);
     return s;
 }
 
-pm_status pm_vk_gpus(const pm_vk_instance *in, pm_vk_gpu **out, size_t *out_n) {
+static void add_note(char note[PM_VK_NOTE_BYTES], const char *text) {
+    size_t used = strlen(note);
+    (void)snprintf(note + used, PM_VK_NOTE_BYTES - used, "%sleft out: %s", used ? "; " : "", text);
+}
+
+pm_status pm_vk_gpus(const pm_vk_instance *in, pm_vk_gpu **out, size_t *out_n,
+                     char out_note[PM_VK_NOTE_BYTES]) {
     *out = NULL;
+    *out_note = 0;
     *out_n = 0;
     uint32_t n = 0;
     VkResult counted = in->vkEnumeratePhysicalDevices(in->handle, &n, NULL);
@@ -214,10 +236,13 @@ pm_status pm_vk_gpus(const pm_vk_instance *in, pm_vk_gpu **out, size_t *out_n) {
     }
     size_t kept = 0;
     for (uint32_t i = 0; i < n; i++) {
-        bool usable;
         all[kept] = (pm_vk_gpu){.handle = handles[i]};
-        PM_GOTO(query(in, &all[kept], &usable));
-        kept += usable;
+        s = query(in, &all[kept]);
+        if (s == PM_ERR_MEMORY) goto fail;
+        if (s == PM_OK)
+            kept++;
+        else
+            add_note(out_note, pm_error_text()); /* one bad driver hides no other device */
     }
     pm_free(handles);
     *out = all;

@@ -54,7 +54,9 @@ pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) {
         ex->lost = true; /* the fence is in an unknown state */
         return pm_vk_check(r, "vkWaitForFences");
     }
-    return pm_vk_check(ex->d.vkResetFences(ex->device, 1, &fence), "vkResetFences");
+    r = ex->d.vkResetFences(ex->device, 1, &fence);
+    if (r != VK_SUCCESS) ex->lost = true; /* a fence that stays signalled ends no wait */
+    return pm_vk_check(r, "vkResetFences");
 }
 
 static pm_status create_device(pm_vk_executor *ex) {
@@ -85,7 +87,8 @@ static pm_status create_device(pm_vk_executor *ex) {
 static pm_status choose(pm_vk_executor *ex, size_t index) {
     pm_vk_gpu *gpus;
     size_t n;
-    PM_TRY(pm_vk_gpus(&ex->in, &gpus, &n));
+    char note[PM_VK_NOTE_BYTES];
+    PM_TRY(pm_vk_gpus(&ex->in, &gpus, &n, note));
     if (index < n) ex->gpu = gpus[index];
     pm_free(gpus);
     if (index >= n) return pm_raise(PM_ERR_DEVICE, "open: Vulkan device %zu: this machine has %zu", index, n);
@@ -149,7 +152,7 @@ pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_not
     *out_caps = NULL;
     *out_n = 0;
     *out_note = "";
-    static _Thread_local char note[256]; /* read before this thread lists again */
+    static _Thread_local char note[PM_VK_NOTE_BYTES]; /* read before this thread lists again */
     pm_vk_gpu *gpus = NULL;
     size_t n = 0;
     if (!pm_vk_loader_ready()) {
@@ -157,11 +160,12 @@ pm_status pm_vulkan_list(pm_caps **out_caps, size_t *out_n, const char **out_not
     } else {
         pm_vk_instance in;
         pm_status s = pm_vk_instance_create(false, NULL, &in); /* with no driver at all this fails already */
-        if (s == PM_OK) s = pm_vk_gpus(&in, &gpus, &n);
+        *note = 0;
+        if (s == PM_OK) s = pm_vk_gpus(&in, &gpus, &n, note);
         pm_vk_instance_destroy(&in);
         if (s == PM_ERR_MEMORY) return s;
         if (s != PM_OK) (void)snprintf(note, sizeof note, "no Vulkan on this machine: %s", pm_error_text());
-        *out_note = s != PM_OK ? note : n ? "" : "no Vulkan 1.1 driver with a compute queue on this machine";
+        *out_note = *note || n ? note : "no Vulkan driver on this machine";
     }
     pm_caps *caps = pm_calloc(n, sizeof *caps);
     if (!caps) {

@@ -118,7 +118,7 @@ static pm_status create_io(pm_vk_loaded *l, const pm_io *io, uint32_t n, pm_vk_u
     bool in = use == PM_VK_USE_UPLOAD;
     pm_vk_buffer *b = in ? &l->inputs : &l->outputs;
     PM_TRY(pm_vk_buffer_create(vk(l), bytes, use, in ? "inputs" : "outputs", b));
-    return pm_vk_fill(vk(l), b, 0, b->bytes, PM_VK_UNWRITTEN);
+    return pm_vk_fill(vk(l), b, 0, b->bytes, PM_UNWRITTEN_WORD);
 }
 
 static pm_status create_commands(pm_vk_loaded *l) {

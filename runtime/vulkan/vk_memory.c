@@ -17,13 +17,18 @@ static const VkMemoryPropertyFlags *choice_of(const pm_vk_executor *ex, pm_vk_us
     return use == PM_VK_USE_UPLOAD ? upload_choice : readback_choice;
 }
 
-/* The memory type for a buffer, or UINT32_MAX. */
-static uint32_t choose_type(const pm_vk_executor *ex, uint32_t allowed,
-                            const VkMemoryPropertyFlags choice[2]) {
+/* The n-th of the memory types that suit a buffer, the best first; UINT32_MAX: there are no more. */
+static uint32_t choose_type(const pm_vk_executor *ex, uint32_t allowed, const VkMemoryPropertyFlags choice[2],
+                            uint32_t n) {
     const VkPhysicalDeviceMemoryProperties *m = &ex->gpu.memory;
     for (int c = 0; c < 2; c++)
-        for (uint32_t i = 0; i < m->memoryTypeCount; i++)
-            if ((allowed & 1u << i) && (m->memoryTypes[i].propertyFlags & choice[c]) == choice[c]) return i;
+        for (uint32_t i = 0; i < m->memoryTypeCount; i++) {
+            VkMemoryPropertyFlags flags = m->memoryTypes[i].propertyFlags;
+            bool plain = !(flags & ~(VkMemoryPropertyFlags)(HOST | CACHED | OWN)); /* others want features */
+            bool suits = plain && (allowed & 1u << i) && (flags & choice[c]) == choice[c];
+            bool before = c == 1 && (flags & choice[0]) == choice[0];
+            if (suits && !before && n-- == 0) return i;
+        }
     return UINT32_MAX;
 }
 
@@ -39,14 +44,18 @@ void pm_vk_name(pm_vk_executor *ex, VkObjectType type, uint64_t handle, const ch
 static pm_status allocate(pm_vk_executor *ex, pm_vk_use use, const char *name, pm_vk_buffer *b) {
     VkMemoryRequirements need;
     ex->d.vkGetBufferMemoryRequirements(ex->device, b->handle, &need);
-    uint32_t type = choose_type(ex, need.memoryTypeBits, choice_of(ex, use));
-    if (type == UINT32_MAX)
-        return pm_raise(PM_ERR_MEMORY, "device memory: no memory type of %s suits buffer '%s'",
-                        ex->base.caps.name, name);
-    const VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-                                       .allocationSize = need.size,
-                                       .memoryTypeIndex = type};
-    VkResult r = ex->d.vkAllocateMemory(ex->device, &info, NULL, &b->memory);
+    VkResult r = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    for (uint32_t n = 0; r == VK_ERROR_OUT_OF_DEVICE_MEMORY; n++) { /* another heap may have room */
+        uint32_t type = choose_type(ex, need.memoryTypeBits, choice_of(ex, use), n);
+        if (type == UINT32_MAX && n == 0)
+            return pm_raise(PM_ERR_MEMORY, "device memory: no memory type of %s suits buffer '%s'",
+                            ex->base.caps.name, name);
+        if (type == UINT32_MAX) break;
+        const VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                           .allocationSize = need.size,
+                                           .memoryTypeIndex = type};
+        r = ex->d.vkAllocateMemory(ex->device, &info, NULL, &b->memory);
+    }
     if (r == VK_ERROR_OUT_OF_DEVICE_MEMORY || r == VK_ERROR_OUT_OF_HOST_MEMORY)
         return pm_raise(PM_ERR_MEMORY, "device memory: %llu bytes for '%s' on %s: %s",
                         (unsigned long long)need.size, name, ex->base.caps.name, pm_vk_result_name(r));

@@ -57,10 +57,13 @@ pm_status pm_vk_staging_submit(pm_vk_executor *ex) {
     st->open = false; /* whatever comes: ended, the commands can be begun again */
     st->half ^= 1;
     pm_vk_full_barrier(ex, st->commands[half]);
-    VK_TRY(ex->d.vkEndCommandBuffer(st->commands[half]), "vkEndCommandBuffer");
-    PM_TRY(pm_vk_submit(ex, st->commands[half], st->fences[half]));
-    st->pending[half] = true;
-    return PM_OK;
+    pm_status s = pm_vk_check(ex->d.vkEndCommandBuffer(st->commands[half]), "vkEndCommandBuffer");
+    if (s == PM_OK) s = pm_vk_submit(ex, st->commands[half], st->fences[half]);
+    st->pending[half] = s == PM_OK;
+    if (s == PM_OK) return PM_OK;
+    pm_vk_drain(ex);
+    ex->lost = true; /* uploads that were reported as done are gone */
+    return s;
 }
 
 pm_status pm_vk_staging_flush(pm_vk_executor *ex) {

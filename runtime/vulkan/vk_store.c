@@ -190,7 +190,7 @@ pm_status pm_vk_arena_reserve(pm_vk_executor *ex, const pm_program *p) {
         pm_vk_buffer_destroy(ex, b); /* before the larger one is made: both might not fit */
         PM_TRY(pm_vk_buffer_create(ex, p->block_bytes[i], PM_VK_USE_DEVICE, "arena", b));
         ex->base.stats.arena_bytes += b->bytes;
-        PM_TRY(pm_vk_fill(ex, b, 0, b->bytes, PM_VK_UNWRITTEN));
+        PM_TRY(pm_vk_fill(ex, b, 0, b->bytes, PM_UNWRITTEN_WORD));
     }
     return PM_OK;
 }
