@@ -18,7 +18,8 @@ typedef enum pm_device_type {
 typedef enum pm_quirk {
     PM_QUIRK_NONE = 0,
     PM_QUIRK_SHORT_SUBMITS = 1,
-    PM_QUIRK_NO_SQUARE_WORKGROUPS = 2
+    PM_QUIRK_NO_SQUARE_WORKGROUPS = 2,
+    PM_QUIRK_FEW_LOOPS = 4
 } pm_quirk;
 
 typedef struct pm_caps {
@@ -43,6 +44,7 @@ typedef struct pm_caps {
     uint64_t memory_bytes;      /* of the largest device-local heap */
     uint32_t binding_alignment; /* bytes: minStorageBufferOffsetAlignment, at least 16 */
     uint64_t submit_cost;       /* multiply-adds that one submission may hold; 0: no limit */
+    uint32_t max_loops;         /* iterations of all loops that an invocation may do; 0: no limit */
     float timestamp_ns;         /* nanoseconds of one timestamp tick */
     uint32_t quirks;            /* PM_QUIRK_* bits */
 } pm_caps;

@@ -5,6 +5,7 @@
 #include "graph/compile.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "shaders/attention.params.h"
@@ -20,6 +21,7 @@ typedef struct row {
     pm_variant variant;
     bool (*fits)(const pm_caps *caps, const pm_dispatch *d); /* NULL: always */
     void (*configure)(const pm_caps *caps, pm_dispatch *d);
+    uint64_t (*loops)(const pm_dispatch *d); /* iterations of one invocation, configured; NULL: few */
 } row;
 
 static uint32_t ceil_div(uint32_t n, uint32_t by) {
@@ -111,6 +113,11 @@ static void matmul_vec(const pm_caps *caps, pm_dispatch *d) {
     set_groups(d, ceil_div(p.n, columns ? local : per_group), p.m, n_batches(&p));
 }
 
+static uint64_t matmul_vec_loops(const pm_dispatch *d) {
+    uint64_t k = matmul_params(d).k, per_group = d->spec[3];
+    return d->spec[4] ? k + ceil_div((uint32_t)k, 8) : per_group / 4 * (k / 64 + 32);
+}
+
 /* Tiles of bm x bn; an invocation computes side x side elements. Any number of invocations along x serves the
  * shader; a device that gets near-square workgroups wrong is given a row of them. */
 static void set_tiles(const pm_caps *caps, pm_dispatch *d, uint32_t bm, uint32_t bn, uint32_t side) {
@@ -122,6 +129,12 @@ static void set_tiles(const pm_caps *caps, pm_dispatch *d, uint32_t bm, uint32_t
     d->spec[4] = bn;
     d->spec[5] = 16; /* steps of k in shared memory */
     set_groups(d, ceil_div(p.n, bn), ceil_div(p.m, bm), n_batches(&p));
+}
+
+/* A step of k: loading both tiles, and multiplying. */
+static uint64_t matmul_tiled_loops(const pm_dispatch *d) {
+    uint64_t steps = ceil_div(matmul_params(d).k, d->spec[5]), tiles = d->spec[3] + d->spec[4];
+    return steps * (d->spec[5] + d->spec[5] * tiles / (d->spec[0] * d->spec[1]) + 5);
 }
 
 /* Large enough for tiles of 64 x 64. Then 64 invocations with 8 x 8 sums each need half the reads of shared
@@ -181,25 +194,42 @@ static void attention_online(const pm_caps *caps, pm_dispatch *d) {
     set_groups(d, p.n_queries, p.n_heads, p.n_batch);
 }
 
+/* A block of keys: tiles of 32 along the head's size, each loaded and multiplied, for scores and for values. */
+static uint64_t attention_tiled_loops(const pm_dispatch *d) {
+    pm_attention_params p;
+    memcpy(&p, d->params, sizeof p);
+    return (uint64_t)ceil_div(p.n_keys, 32) * (104ull * ceil_div(d->spec[PM_SPEC_HEAD_SIZE], 32) + 8);
+}
+
+/* A block of keys: a product over the head's size, then all keys for each of an invocation's values. */
+static uint64_t attention_online_loops(const pm_dispatch *d) {
+    pm_attention_params p;
+    memcpy(&p, d->params, sizeof p);
+    uint64_t size = d->spec[PM_SPEC_HEAD_SIZE], values = ceil_div((uint32_t)size, ATTENTION_LOCAL);
+    return (uint64_t)ceil_div(p.n_keys, ATTENTION_LOCAL) *
+           (size + size / 16 + values * (ATTENTION_LOCAL + ATTENTION_LOCAL / 8) + 16);
+}
+
 /* ---- the table ---- */
 
 static const row rows[] = {
-    {PM_VARIANT_UNARY_F32, NULL, by_elements},
-    {PM_VARIANT_BINARY_F32, NULL, by_elements},
-    {PM_VARIANT_WHERE_F32, NULL, by_elements},
-    {PM_VARIANT_REDUCE_F32, NULL, by_rows},
-    {PM_VARIANT_ARGMAX_F32, NULL, by_rows},
-    {PM_VARIANT_SOFTMAX_F32, NULL, by_rows},
-    {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows},
-    {PM_VARIANT_RMS_NORM_F32, NULL, by_rows},
-    {PM_VARIANT_MATMUL_F32_F32_VEC, has_few_rows, matmul_vec},
-    {PM_VARIANT_MATMUL_F32_F32_TILED8, fills_large_tiles, matmul_tiled8},
-    {PM_VARIANT_MATMUL_F32_F32_TILED, NULL, matmul_tiled},
-    {PM_VARIANT_ATTENTION_F32_F32_TILED, attention_fills_tiles, attention_tiled},
-    {PM_VARIANT_ATTENTION_F32_F32_ONLINE, attention_has_room, attention_online},
-    {PM_VARIANT_GATHER_F32, NULL, by_elements},
-    {PM_VARIANT_CACHE_WRITE_F32, NULL, by_elements},
-    {PM_VARIANT_ROTARY_F32, NULL, by_elements},
+    {PM_VARIANT_UNARY_F32, NULL, by_elements, NULL},
+    {PM_VARIANT_BINARY_F32, NULL, by_elements, NULL},
+    {PM_VARIANT_WHERE_F32, NULL, by_elements, NULL},
+    {PM_VARIANT_REDUCE_F32, NULL, by_rows, NULL},
+    {PM_VARIANT_ARGMAX_F32, NULL, by_rows, NULL},
+    {PM_VARIANT_SOFTMAX_F32, NULL, by_rows, NULL},
+    {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows, NULL},
+    {PM_VARIANT_RMS_NORM_F32, NULL, by_rows, NULL},
+    {PM_VARIANT_MATMUL_F32_F32_VEC, has_few_rows, matmul_vec, matmul_vec_loops},
+    {PM_VARIANT_MATMUL_F32_F32_TILED8, fills_large_tiles, matmul_tiled8, matmul_tiled_loops},
+    {PM_VARIANT_MATMUL_F32_F32_TILED, NULL, matmul_tiled, matmul_tiled_loops},
+    {PM_VARIANT_MATMUL_F32_F32_VEC, NULL, matmul_vec, matmul_vec_loops}, /* sums too long for tiles */
+    {PM_VARIANT_ATTENTION_F32_F32_TILED, attention_fills_tiles, attention_tiled, attention_tiled_loops},
+    {PM_VARIANT_ATTENTION_F32_F32_ONLINE, attention_has_room, attention_online, attention_online_loops},
+    {PM_VARIANT_GATHER_F32, NULL, by_elements, NULL},
+    {PM_VARIANT_CACHE_WRITE_F32, NULL, by_elements, NULL},
+    {PM_VARIANT_ROTARY_F32, NULL, by_elements, NULL},
 };
 
 static bool groups_fit(const pm_caps *caps, const pm_dispatch *d) {
@@ -208,28 +238,37 @@ static bool groups_fit(const pm_caps *caps, const pm_dispatch *d) {
     return true;
 }
 
-static pm_status refuse(const pm_caps *caps, const pm_dispatch *d, bool configured) {
+static pm_status refuse(const pm_caps *caps, const pm_dispatch *d, const char *why) {
     const char *what = d->label ? d->label : pm_kernel_get(d->kernel)->name;
-    if (!configured)
-        return pm_raise(PM_ERR_DEVICE, "selection: no variant of kernel %s fits %s, device %s",
-                        pm_kernel_get(d->kernel)->name, what, caps->name);
-    return pm_raise(PM_ERR_DEVICE,
-                    "selection: %s needs %" PRIu32 " x %" PRIu32 " x %" PRIu32 " workgroups, at most %" PRIu32
-                    " x %" PRIu32 " x %" PRIu32 " are possible on %s",
-                    what, d->groups[0], d->groups[1], d->groups[2], caps->max_groups[0], caps->max_groups[1],
-                    caps->max_groups[2], caps->name);
+    return pm_raise(PM_ERR_DEVICE, "selection: no variant of kernel %s fits %s on device %s: %s",
+                    pm_kernel_get(d->kernel)->name, what, caps->name, why);
+}
+
+/* Why a configured dispatch cannot be: false, and nothing written, when it can. */
+static bool describe_limit(const pm_caps *caps, const row *r, const pm_dispatch *d, char *out, size_t bytes) {
+    if (!groups_fit(caps, d))
+        snprintf(out, bytes,
+                 "%" PRIu32 " x %" PRIu32 " x %" PRIu32 " workgroups, at most %" PRIu32 " x %" PRIu32
+                 " x %" PRIu32 " are possible",
+                 d->groups[0], d->groups[1], d->groups[2], caps->max_groups[0], caps->max_groups[1],
+                 caps->max_groups[2]);
+    else if (caps->max_loops && r->loops && r->loops(d) > caps->max_loops)
+        snprintf(out, bytes, "%" PRIu64 " iterations of loops, its driver does at most %" PRIu32, r->loops(d),
+                 caps->max_loops);
+    else
+        return false;
+    return true;
 }
 
 pm_status pm_select(const pm_caps *caps, pm_dispatch *d) {
-    bool configured = false;
+    char first[256] = "", other[256]; /* the first reason speaks of the variant that was meant for it */
     for (size_t i = 0; i < PM_COUNT(rows); i++) {
         const row *r = &rows[i];
         if (pm_variant_get(r->variant)->kernel != d->kernel || (r->fits && !r->fits(caps, d))) continue;
         d->variant = r->variant;
         memset(d->spec, 0, PM_SPEC_OP * sizeof d->spec[0]);
         r->configure(caps, d);
-        if (groups_fit(caps, d)) return PM_OK;
-        configured = true;
+        if (!describe_limit(caps, r, d, *first ? other : first, sizeof first)) return PM_OK;
     }
-    return refuse(caps, d, configured);
+    return refuse(caps, d, *first ? first : "too little shared memory");
 }

@@ -74,7 +74,8 @@ static const struct {
     pm_quirk bit;
     const char *name;
 } quirk_names[] = {{PM_QUIRK_SHORT_SUBMITS, "short_submits"},
-                   {PM_QUIRK_NO_SQUARE_WORKGROUPS, "no_square_workgroups"}};
+                   {PM_QUIRK_NO_SQUARE_WORKGROUPS, "no_square_workgroups"},
+                   {PM_QUIRK_FEW_LOOPS, "few_loops"}};
 
 /* What the strings of one device need, all in the block behind the list. */
 typedef struct device_strings {

@@ -152,9 +152,9 @@ static void test_groups_run_out(void **state) {
     caps.max_groups[2] = 5; /* and there are 6 batches */
     pm_dispatch d = matmul(100, 100, false);
     assert_int_equal(pm_select(&caps, &d), PM_ERR_DEVICE);
-    assert_string_equal(pm_error_text(),
-                        "selection: operation x needs 4 x 2 x 6 workgroups, at most 65535 x 65535 x 5 are "
-                        "possible on baseline");
+    assert_string_equal(
+        pm_error_text(),
+        "selection: no variant of kernel matmul fits operation x on device baseline: 2 x 2 x 6 workgroups, at most 65535 x 65535 x 5 are possible");
 }
 
 /* ---- attention ---- */
@@ -180,8 +180,9 @@ static void test_attention(void **state) {
     assert_int_equal(select_ok(&caps, t).variant, PM_VARIANT_ATTENTION_F32_F32_ONLINE);
     d.spec[PM_SPEC_HEAD_SIZE] = 8192; /* its query row does not fit shared memory */
     assert_int_equal(pm_select(&caps, &d), PM_ERR_DEVICE);
-    assert_string_equal(pm_error_text(),
-                        "selection: no variant of kernel attention fits operation x, device baseline");
+    assert_string_equal(
+        pm_error_text(),
+        "selection: no variant of kernel attention fits operation x on device baseline: too little shared memory");
 }
 
 /* ---- the table as a whole ---- */
@@ -198,12 +199,36 @@ static void test_every_kernel_has_a_baseline(void **state) {
     }
 }
 
+/* ---- a driver that leaves long loops: other variants, then a refusal ---- */
+
+static pm_status select_long(uint32_t m, uint32_t k, pm_dispatch *d) {
+    const pm_matmul_params p = {
+        .m = m, .n = 40, .k = k, .batch = {1, 1, 1}, .a_m = k, .a_k = 1, .b_n = k, .b_k = 1};
+    pm_caps caps = baseline();
+    caps.max_loops = 65535;
+    *d = dispatch_of(PM_KERNEL_MATMUL, &p);
+    return pm_select(&caps, d);
+}
+
+static void test_loops_run_out(void **state) {
+    (void)state;
+    pm_dispatch d;
+    assert_ok(select_long(40, 16384, &d));
+    assert_int_equal(d.variant, PM_VARIANT_MATMUL_F32_F32_TILED8);
+    assert_ok(select_long(40, 30000, &d));
+    assert_int_equal(d.variant, PM_VARIANT_MATMUL_F32_F32_TILED);
+    assert_ok(select_long(40, 100000, &d));
+    assert_int_equal(d.variant, PM_VARIANT_MATMUL_F32_F32_VEC);
+    assert_int_equal(select_long(40, 100000000, &d), PM_ERR_DEVICE);
+    assert_non_null(strstr(pm_error_text(), "iterations of loops, its driver does at most 65535"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elements),       cmocka_unit_test(test_rows),
         cmocka_unit_test(test_matmul_vec),     cmocka_unit_test(test_matmul_tiled),
         cmocka_unit_test(test_attention),      cmocka_unit_test(test_every_kernel_has_a_baseline),
-        cmocka_unit_test(test_groups_run_out),
+        cmocka_unit_test(test_groups_run_out), cmocka_unit_test(test_loops_run_out),
     };
     return run_all_tests(tests);
 }
