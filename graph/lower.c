@@ -1,6 +1,6 @@
 /* From a planned graph to a program: slots for what lies outside of the arena, one dispatch after the other
  * through the operation table, barriers, submissions, inputs and outputs, deaths. Knows no operation but
- * concat's number of parts. Invariant: the program owns all that it names; nothing in it points into the
+ * the number of parts of those that take several dispatches. Invariant: the program owns all that it names; nothing in it points into the
  * graph. */
 #include "graph/lower.h"
 
@@ -175,6 +175,50 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
     return PM_OK;
 }
 
+/* ---- parts: dispatches of one operation ---- */
+
+#define PART_ROWS 64 /* parts are multiples of it: whole tiles */
+
+/* Rows along dim of x that one binding holds; all of them when they fit. */
+static int64_t rows_that_fit(const pm_caps *caps, const pm_tensor *x, int dim) {
+    uint64_t limit = caps->max_binding_bytes, others, step = 4 * (uint64_t)x->strides[dim];
+    pm_tensor one = pm_lower_slice(x, dim, 0, 1);
+    others =
+        extent_bytes(&one) + binding_alignment(caps); /* a binding begins up to that much before its tensor */
+    if (!limit || extent_bytes(x) + binding_alignment(caps) <= limit || others >= limit || !step)
+        return x->dims[dim];
+    int64_t n = (int64_t)((limit - others) / step) + 1;
+    return n > PART_ROWS ? n - n % PART_ROWS : n;
+}
+
+pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n) {
+    pm_tensor part = *x; /* its base is x's */
+    if (x->dims[dim] == 1) return part;
+    part.dims[dim] = n;
+    part.offset += first * x->strides[dim];
+    return part;
+}
+
+void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *x, int dim, uint32_t part,
+                           int64_t *out_first, int64_t *out_n) {
+    int64_t most = rows_that_fit(l->caps, x, dim);
+    *out_first = (int64_t)part * most;
+    *out_n = x->dims[dim] - *out_first < most ? x->dims[dim] - *out_first : most;
+}
+
+static uint32_t count_slices(const pm_lowering *l, const pm_tensor *x, int dim) {
+    int64_t most = rows_that_fit(l->caps, x, dim);
+    return (uint32_t)((x->dims[dim] + most - 1) / most);
+}
+
+static uint32_t count_parts(const pm_lowering *l, const pm_tensor *t) {
+    if (!pm_op_get(t->op)->lower) return 0;
+    if (t->op == PM_OP_CONCAT) return (uint32_t)t->n_in;
+    if (t->op == PM_OP_MATMUL) return count_slices(l, t->in[PM_MATMUL_B], t->in[PM_MATMUL_B]->rank - 2);
+    if (t->op == PM_OP_GATHER) return count_slices(l, t->in[0], 0);
+    return 1;
+}
+
 /* ---- dispatches ---- */
 
 static pm_status make_label(pm_program *p, const pm_tensor *t, const char **out) {
@@ -195,13 +239,13 @@ static void cut_submission(pm_lowering *l, pm_dispatch *d) {
     if (!pm_add_u64(l->submit_cost, d->cost, &l->submit_cost)) l->submit_cost = UINT64_MAX;
 }
 
-static pm_status add_dispatch(pm_lowering *l, const pm_tensor *t, uint32_t part) {
+static pm_status add_dispatch(pm_lowering *l, const pm_tensor *t, uint32_t part, uint32_t n_parts) {
     const pm_op_info *info = pm_op_get(t->op);
     pm_program *p = l->p;
     pm_dispatch d = {.node = t->id};
     PM_TRY(make_label(p, t, &d.label));
     PM_TRY(info->lower(l, t, part, &d));
-    if (!d.cost && info->cost) d.cost = info->cost(t);
+    if (!d.cost && info->cost) d.cost = info->cost(t) / n_parts;
     PM_TRY(pm_select(l->caps, &d));
     PM_TRY(pm_hazards_add(&l->hazards, &d, &d.barrier));
     p->n_barriers += d.barrier;
@@ -256,8 +300,8 @@ static pm_status lower_items(pm_lowering *l) {
     pm_status s = list_by_last(l, &lists);
     for (uint32_t i = 0; s == PM_OK && i < l->g->n_items; i++) {
         const pm_tensor *t = l->g->items[i];
-        uint32_t n_parts = !pm_op_get(t->op)->lower ? 0 : t->op == PM_OP_CONCAT ? (uint32_t)t->n_in : 1;
-        for (uint32_t part = 0; s == PM_OK && part < n_parts; part++) s = add_dispatch(l, t, part);
+        uint32_t n_parts = count_parts(l, t);
+        for (uint32_t part = 0; s == PM_OK && part < n_parts; part++) s = add_dispatch(l, t, part, n_parts);
         if (s == PM_OK) s = add_deaths(l, &lists, i);
     }
     pm_free(lists.heads);

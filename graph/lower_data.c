@@ -6,23 +6,28 @@
 #include "shaders/data.params.h"
 #include "shaders/elementwise.params.h"
 
+/* A part sees some rows of the table. The first writes all of the result, zeros for ids that are not its own; the others
+ * write what is theirs over it. */
 pm_status pm_lower_gather(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
-    const pm_tensor *table = t->in[0], *ids = t->in[1];
+    const pm_tensor *ids = t->in[1];
     pm_tensor rows = *t; /* t without its last dim */
-    int64_t ids_stride, y_stride;
-    (void)part;
+    int64_t ids_stride, y_stride, first, n;
     rows.rank--;
     PM_TRY(pm_lower_want_rows(t));
     if (!pm_has_one_stride(ids, &ids_stride) || !pm_has_one_stride(&rows, &y_stride))
         return pm_raise(PM_ERR_OTHER, "lowering: %%%u (gather): ids or rows do not lie evenly spaced", t->id);
+    pm_lower_rows_of_part(l, t->in[0], 0, part, &first, &n);
+    const pm_tensor table = pm_lower_slice(t->in[0], 0, first, n);
     pm_gather_params p = {.n_ids = (uint32_t)pm_elems(ids),
-                          .n_cols = (uint32_t)table->dims[1],
-                          .n_rows = (uint32_t)table->dims[0],
-                          .table_row_stride = (uint32_t)table->strides[0],
-                          .table_col_stride = (uint32_t)table->strides[1],
+                          .n_cols = (uint32_t)table.dims[1],
+                          .n_rows = (uint32_t)n,
+                          .first_row = (uint32_t)first,
+                          .keep_others = part > 0,
+                          .table_row_stride = (uint32_t)table.strides[0],
+                          .table_col_stride = (uint32_t)table.strides[1],
                           .ids_stride = (uint32_t)ids_stride,
                           .y_row_stride = (uint32_t)y_stride};
-    PM_TRY(pm_lower_bind(l, out, table, false, &p.table_offset));
+    PM_TRY(pm_lower_bind(l, out, &table, false, &p.table_offset));
     PM_TRY(pm_lower_bind(l, out, ids, false, &p.ids_offset));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
     pm_lower_params(out, PM_KERNEL_GATHER, &p);
@@ -33,9 +38,9 @@ pm_status pm_lower_gather(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
 pm_status pm_lower_concat(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
     const pm_tensor *x = t->in[part];
     int32_t axis = t->attrs.axis;
-    pm_tensor slice = *t; /* its base is t */
-    slice.dims[axis] = x->dims[axis];
-    for (uint32_t i = 0; i < part; i++) slice.offset += t->in[i]->dims[axis] * t->strides[axis];
+    int64_t first = 0;
+    for (uint32_t i = 0; i < part; i++) first += t->in[i]->dims[axis];
+    const pm_tensor slice = pm_lower_slice(t, axis, first, x->dims[axis]);
     pm_unary_params p = {.n = (uint32_t)pm_elems(x)};
     PM_TRY(pm_lower_bind(l, out, x, false, &p.x_offset));
     PM_TRY(pm_lower_bind(l, out, &slice, true, &p.y_offset));

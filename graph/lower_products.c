@@ -44,16 +44,40 @@ static void merge_batches(pm_matmul_params *p, bool has_residual) {
     }
 }
 
-pm_status pm_lower_matmul(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
-    const pm_tensor *a = t->in[PM_MATMUL_A], *b = t->in[PM_MATMUL_B];
-    const pm_tensor *bias = t->n_in > PM_MATMUL_BIAS ? t->in[PM_MATMUL_BIAS] : NULL;
-    const pm_tensor *residual = t->n_in > PM_MATMUL_RESIDUAL ? t->in[PM_MATMUL_RESIDUAL] : NULL;
+/* t, b, bias and residual with the columns of a part alone. */
+typedef struct columns {
+    pm_tensor t, b, bias, residual;
+    bool has_bias, has_residual;
+} columns;
+
+static columns columns_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t part) {
+    const pm_tensor *b = t->in[PM_MATMUL_B];
+    columns c = {.has_bias = t->n_in > PM_MATMUL_BIAS && t->in[PM_MATMUL_BIAS],
+                 .has_residual = t->n_in > PM_MATMUL_RESIDUAL && t->in[PM_MATMUL_RESIDUAL]};
+    int64_t first, n;
+    pm_lower_rows_of_part(l, b, b->rank - 2, part, &first, &n);
+    c.t = pm_lower_slice(t, t->rank - 1, first, n);
+    c.b = pm_lower_slice(b, b->rank - 2, first, n);
+    if (c.has_bias) {
+        const pm_tensor *bias = t->in[PM_MATMUL_BIAS];
+        c.bias = pm_lower_slice(bias, bias->rank - 1, first, n);
+    }
+    if (c.has_residual) {
+        const pm_tensor *residual = t->in[PM_MATMUL_RESIDUAL];
+        c.residual = pm_lower_slice(residual, residual->rank - 1, first, n);
+    }
+    return c;
+}
+
+pm_status pm_lower_matmul(pm_lowering *l, const pm_tensor *whole, uint32_t part, pm_dispatch *out) {
+    const columns c = columns_of_part(l, whole, part);
+    const pm_tensor *t = &c.t, *a = whole->in[PM_MATMUL_A], *b = &c.b;
+    const pm_tensor *bias = c.has_bias ? &c.bias : NULL, *residual = c.has_residual ? &c.residual : NULL;
     pm_matmul_params p = {.m = (uint32_t)t->dims[t->rank - 2],
                           .n = (uint32_t)t->dims[t->rank - 1],
                           .k = (uint32_t)a->dims[a->rank - 1],
                           .scale = t->attrs.scale == 0 ? 1 : t->attrs.scale};
     uint32_t dims[PM_DIMS], unit;
-    (void)part;
     PM_TRY(pm_lower_want_rows(t));
     PM_TRY(pm_lower_bind(l, out, a, false, &p.a_offset));
     PM_TRY(pm_lower_bind(l, out, b, false, &p.b_offset));

@@ -1,4 +1,6 @@
-/* gather:      y[i,c] = table[ids[i], c], or 0 when ids[i] is outside 0..n_rows-1     bindings: table, ids, y
+/* gather:      y[i,c] = table[ids[i] - first_row, c] for the n_rows rows from first_row; for other ids nothing is
+ *              written when keep_others, else 0; a table larger than a binding is gathered in parts
+ *              bindings: table, ids, y
  * cache_write: state[i0,i1,position+i2,i3] = x[i0,i1,i2,i3], rows past n_slots dropped  bindings: x, position, state
  * rotary:      y[...,t,j] = x[...,t,j] cos[t,j] + r[j] sin[t,j], r[j] = j < D/2 ? -x[j+D/2] : x[j-D/2]
  *              bindings: x, cos, sin, y; D = dims[3], t = dims[2] */
@@ -7,7 +9,7 @@
 #include "common.params.h"
 
 PM_PARAMS(pm_gather_params) {
-    pm_uint n_ids, n_cols, n_rows;
+    pm_uint n_ids, n_cols, n_rows, first_row, keep_others;
     pm_uint table_offset, table_row_stride, table_col_stride;
     pm_uint ids_offset, ids_stride;
     pm_uint y_offset, y_row_stride; /* over c it is 1 */

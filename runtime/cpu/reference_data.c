@@ -18,10 +18,13 @@ void pm_reference_gather(const pm_call *c, uint64_t first, uint64_t last) {
     const uint32_t *table = (const uint32_t *)c->in[0] + p->table_offset;
     const uint32_t *ids = (const uint32_t *)c->in[1] + p->ids_offset;
     for (uint64_t i = first; i < last; i++) {
-        uint64_t col = i % p->n_cols, id = ids[i / p->n_cols * p->ids_stride];
+        uint64_t col = i % p->n_cols;
+        uint32_t row =
+            ids[i / p->n_cols * p->ids_stride] - p->first_row; /* a smaller or negative id: a large row */
         uint64_t at = p->y_offset + i / p->n_cols * p->y_row_stride + col;
+        if (row >= p->n_rows && p->keep_others) continue;
         ((uint32_t *)c->out)[at] =
-            id < p->n_rows ? table[id * p->table_row_stride + col * p->table_col_stride] : 0;
+            row < p->n_rows ? table[(uint64_t)row * p->table_row_stride + col * p->table_col_stride] : 0;
         if (c->bound) c->bound[at] = 0;
     }
 }

@@ -1,0 +1,113 @@
+/* Tables larger than one binding: a gather from it and a product with it run in parts that see slices, and give what the
+ * whole gives, on every executor. What cannot be cut is refused in a sentence. */
+#include <stdlib.h>
+
+#include "graph/compile.h"
+#include "runtime/executor.h"
+#include "tests/support.h"
+
+#define N_IDS   7
+#define VOCAB   301
+#define WIDTH   24
+#define BINDING 8192 /* bytes: 64 rows of the table and a bit */
+
+static const int32_t ids[N_IDS] = {0, 300, 63, 64, -1, 301, 150}; /* two are outside: zeros */
+
+/* A tied head, as language models have it: rows of the table, and their products with all of it. */
+static pm_program *compile(const pm_caps *caps, uint64_t max_binding_bytes, uint32_t *out_n_parts) {
+    pm_caps limited = *caps;
+    pm_graph *g;
+    pm_program *p;
+    if (max_binding_bytes) limited.max_binding_bytes = max_binding_bytes;
+    assert_ok(pm_graph_create("tied", &g));
+    pm_tensor *table = pm_weight(g, "table", PM_F32, 2, (int64_t[]){VOCAB, WIDTH});
+    pm_tensor *bias = pm_weight(g, "bias", PM_F32, 1, (int64_t[]){VOCAB});
+    pm_tensor *rows = pm_gather(g, table, pm_input(g, "ids", PM_I32, 1, (int64_t[]){N_IDS}));
+    pm_output(g, "rows", rows);
+    pm_output(g, "logits", pm_relu(g, pm_add(g, pm_matmul(g, rows, table), bias)));
+    assert_ok(pm_graph_status(g));
+    assert_ok(pm_compile(g, &(pm_compile_options){.caps = &limited}, &p));
+    pm_graph_destroy(g);
+    *out_n_parts = p->n_dispatches;
+    return p;
+}
+
+static void run(pm_executor *ex, const pm_program *p, float *rows, float *logits) {
+    pm_loaded *l;
+    assert_ok(pm_executor_load(ex, p, &l));
+    assert_ok(pm_loaded_write(l, 0, ids, sizeof ids));
+    assert_ok(pm_loaded_run(l));
+    assert_ok(pm_loaded_read(l, 0, rows, N_IDS * WIDTH * 4));
+    assert_ok(pm_loaded_read(l, 1, logits, N_IDS * VOCAB * 4));
+    pm_loaded_unload(l);
+}
+
+static void check_device(const char *device) {
+    static float table[VOCAB * WIDTH], bias[VOCAB], rows[2][N_IDS * WIDTH], logits[2][N_IDS * VOCAB];
+    test_rng r = {5};
+    pm_executor *ex;
+    uint32_t n_whole, n_parts;
+    if (pm_executor_open(device, NULL, &ex) != PM_OK) skip_because("%s", pm_error_text());
+    for (size_t i = 0; i < VOCAB * WIDTH; i++) table[i] = test_uniform(&r, -1, 1);
+    for (size_t i = 0; i < VOCAB; i++) bias[i] = test_uniform(&r, -1, 1);
+    assert_ok(pm_executor_put(ex, "table", table, sizeof table));
+    assert_ok(pm_executor_put(ex, "bias", bias, sizeof bias));
+    pm_program *whole = compile(pm_executor_caps(ex), 0, &n_whole);
+    pm_program *parts = compile(pm_executor_caps(ex), BINDING, &n_parts);
+    assert_int_equal(n_whole, 2);
+    assert_int_equal(n_parts, 10); /* five slices of at most 64 rows, each gathered and multiplied */
+    for (uint32_t i = 0; i < n_parts; i++)
+        for (uint32_t b = 0; b < parts->dispatches[i].n_bindings; b++)
+            assert_true(parts->dispatches[i].bindings[b].bytes <= BINDING ||
+                        parts->dispatches[i].written >> b & 1);
+    run(ex, whole, rows[0], logits[0]);
+    run(ex, parts, rows[1], logits[1]);
+    assert_memory_equal(rows[0], rows[1], sizeof rows[0]);
+    for (size_t i = 0; i < WIDTH; i++) {
+        assert_true(rows[1][WIDTH + i] == table[300 * WIDTH + i]);
+        assert_true(rows[1][4 * WIDTH + i] == 0 && rows[1][5 * WIDTH + i] == 0);
+    }
+    for (size_t i = 0; i < N_IDS * VOCAB; i++) {
+        float d = logits[0][i] - logits[1][i];
+        assert_true(d < 1e-4f && d > -1e-4f);
+    }
+    pm_program_destroy(whole);
+    pm_program_destroy(parts);
+    pm_executor_close(ex);
+}
+
+static void test_reference(void **state) {
+    (void)state;
+    check_device("reference");
+}
+static void test_cpu(void **state) {
+    (void)state;
+    check_device("cpu");
+}
+static void test_vulkan(void **state) {
+    (void)state;
+    check_device(test_device());
+}
+
+/* One row is larger than a binding. */
+static void test_refused(void **state) {
+    (void)state;
+    pm_caps caps;
+    pm_graph *g;
+    pm_program *p = NULL;
+    pm_caps_baseline(&caps);
+    caps.max_binding_bytes = 1024;
+    assert_ok(pm_graph_create("wide", &g));
+    pm_tensor *table = pm_weight(g, "table", PM_F32, 2, (int64_t[]){4, 1000});
+    pm_output(g, "y", pm_gather(g, table, pm_input(g, "ids", PM_I32, 1, (int64_t[]){1})));
+    assert_int_equal(pm_compile(g, &(pm_compile_options){.caps = &caps}, &p), PM_ERR_DEVICE);
+    assert_non_null(strstr(pm_error_text(), "weight \"table\": "));
+    assert_non_null(strstr(pm_error_text(), "must be bound at once, at most 1024"));
+    pm_graph_destroy(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_cpu),
+                                       cmocka_unit_test(test_vulkan), cmocka_unit_test(test_refused)};
+    return run_all_tests(tests);
+}
