@@ -180,15 +180,23 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
 #define PART_ROWS 64 /* parts are multiples of it: whole tiles */
 
 /* Rows along dim of x that one binding holds; all of them when they fit. */
-static int64_t rows_that_fit(const pm_caps *caps, const pm_tensor *x, int dim) {
+static int64_t rows_of_binding(const pm_caps *caps, const pm_tensor *x, int dim) {
     uint64_t limit = caps->max_binding_bytes, others, step = 4 * (uint64_t)x->strides[dim];
     pm_tensor one = pm_lower_slice(x, dim, 0, 1);
     others =
         extent_bytes(&one) + binding_alignment(caps); /* a binding begins up to that much before its tensor */
     if (!limit || extent_bytes(x) + binding_alignment(caps) <= limit || others >= limit || !step)
         return x->dims[dim];
-    int64_t n = (int64_t)((limit - others) / step) + 1;
-    return n > PART_ROWS ? n - n % PART_ROWS : n;
+    return (int64_t)((limit - others) / step) + 1;
+}
+
+/* Rows of one part: as many as a binding holds, and as one submission may work on. */
+static int64_t rows_of_part(const pm_caps *caps, const pm_tensor *x, int dim, uint64_t row_cost) {
+    int64_t n = rows_of_binding(caps, x, dim);
+    uint64_t most = caps->submit_cost && row_cost ? caps->submit_cost / row_cost : (uint64_t)n;
+    if (most < PART_ROWS) most = PART_ROWS;
+    if (most < (uint64_t)n) n = (int64_t)most;
+    return n < x->dims[dim] && n > PART_ROWS ? n - n % PART_ROWS : n;
 }
 
 pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n) {
@@ -199,24 +207,37 @@ pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n) 
     return part;
 }
 
-void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *x, int dim, uint32_t part,
-                           int64_t *out_first, int64_t *out_n) {
-    int64_t most = rows_that_fit(l->caps, x, dim);
+/* The table of rows that an operation can take in slices: b of a product, a gather's table; NULL: no such operand. */
+static const pm_tensor *rows_operand(const pm_tensor *t, int *out_dim, uint64_t *out_row_cost) {
+    *out_dim = 0;
+    *out_row_cost = 0;
+    if (t->op == PM_OP_GATHER) return t->in[0];
+    if (t->op != PM_OP_MATMUL) return NULL;
+    const pm_tensor *x = t->in[PM_MATMUL_B];
+    *out_dim = x->rank - 2;
+    *out_row_cost = pm_cost_matmul(t) / (uint64_t)x->dims[*out_dim];
+    return x;
+}
+
+void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t part, int64_t *out_first,
+                           int64_t *out_n) {
+    int dim;
+    uint64_t row_cost;
+    const pm_tensor *x = rows_operand(t, &dim, &row_cost);
+    int64_t most = rows_of_part(l->caps, x, dim, row_cost);
     *out_first = (int64_t)part * most;
     *out_n = x->dims[dim] - *out_first < most ? x->dims[dim] - *out_first : most;
 }
 
-static uint32_t count_slices(const pm_lowering *l, const pm_tensor *x, int dim) {
-    int64_t most = rows_that_fit(l->caps, x, dim);
-    return (uint32_t)((x->dims[dim] + most - 1) / most);
-}
-
 static uint32_t count_parts(const pm_lowering *l, const pm_tensor *t) {
+    int dim;
+    uint64_t row_cost;
     if (!pm_op_get(t->op)->lower) return 0;
     if (t->op == PM_OP_CONCAT) return (uint32_t)t->n_in;
-    if (t->op == PM_OP_MATMUL) return count_slices(l, t->in[PM_MATMUL_B], t->in[PM_MATMUL_B]->rank - 2);
-    if (t->op == PM_OP_GATHER) return count_slices(l, t->in[0], 0);
-    return 1;
+    const pm_tensor *x = rows_operand(t, &dim, &row_cost);
+    if (!x) return 1;
+    int64_t most = rows_of_part(l->caps, x, dim, row_cost);
+    return (uint32_t)((x->dims[dim] + most - 1) / most);
 }
 
 /* ---- dispatches ---- */

@@ -31,11 +31,11 @@ typedef struct pm_lower_masks {
 pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d,
                               pm_lower_masks *out) PM_MUST_USE;
 
-/* A table of rows larger than one binding is bound in slices: rows *out_first .. *out_first + *out_n - 1 of x's dim
- * are those of `part`. */
-void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *x, int dim, uint32_t part,
-                           int64_t *out_first, int64_t *out_n);
-/* Those rows as a view of x; all of x where it broadcasts over dim. */
+/* t is a product or a gather, whose operand of rows (b, the table) is seen in slices where it is larger than one binding
+ * or the work is more than one submission may hold: rows *out_first .. *out_first + *out_n - 1 are those of `part`. */
+void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t part, int64_t *out_first,
+                           int64_t *out_n);
+/* n entries of dim from `first`, as a view of x; all of x where it broadcasts over dim. */
 pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n);
 
 #endif

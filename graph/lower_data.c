@@ -16,7 +16,7 @@ pm_status pm_lower_gather(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     PM_TRY(pm_lower_want_rows(t));
     if (!pm_has_one_stride(ids, &ids_stride) || !pm_has_one_stride(&rows, &y_stride))
         return pm_raise(PM_ERR_OTHER, "lowering: %%%u (gather): ids or rows do not lie evenly spaced", t->id);
-    pm_lower_rows_of_part(l, t->in[0], 0, part, &first, &n);
+    pm_lower_rows_of_part(l, t, part, &first, &n);
     const pm_tensor table = pm_lower_slice(t->in[0], 0, first, n);
     pm_gather_params p = {.n_ids = (uint32_t)pm_elems(ids),
                           .n_cols = (uint32_t)table.dims[1],

@@ -55,7 +55,7 @@ static columns columns_of_part(const pm_lowering *l, const pm_tensor *t, uint32_
     columns c = {.has_bias = t->n_in > PM_MATMUL_BIAS && t->in[PM_MATMUL_BIAS],
                  .has_residual = t->n_in > PM_MATMUL_RESIDUAL && t->in[PM_MATMUL_RESIDUAL]};
     int64_t first, n;
-    pm_lower_rows_of_part(l, b, b->rank - 2, part, &first, &n);
+    pm_lower_rows_of_part(l, t, part, &first, &n);
     c.t = pm_lower_slice(t, t->rank - 1, first, n);
     c.b = pm_lower_slice(b, b->rank - 2, first, n);
     if (c.has_bias) {

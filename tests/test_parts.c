@@ -89,6 +89,19 @@ static void test_vulkan(void **state) {
     check_device(test_device());
 }
 
+/* A product that is more work than one submission may hold. */
+static void test_work_is_cut(void **state) {
+    (void)state;
+    pm_caps caps;
+    uint32_t n_parts;
+    pm_caps_baseline(&caps);
+    caps.submit_cost = N_IDS * WIDTH * 128;
+    pm_program *p = compile(&caps, 0, &n_parts);
+    assert_int_equal(n_parts, 4); /* the gather, and products with 128, 128 and 45 rows */
+    assert_int_equal(p->n_submits, 3);
+    pm_program_destroy(p);
+}
+
 /* One row is larger than a binding. */
 static void test_refused(void **state) {
     (void)state;
@@ -108,6 +121,7 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_cpu),
-                                       cmocka_unit_test(test_vulkan), cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_vulkan), cmocka_unit_test(test_work_is_cut),
+                                       cmocka_unit_test(test_refused)};
     return run_all_tests(tests);
 }
