@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int cli_error(pm_status status, const char *fmt, ...) {
     va_list args;
@@ -43,16 +42,18 @@ static bool is_name(const char *names, const char *word) {
     return false;
 }
 
-static int set_number(const cli_flag *f, const char *text) {
+static int set_seed(const cli_flag *f, const char *text) {
     char *end;
     errno = 0;
-    if (f->kind == CLI_SEED) {
-        uint64_t v = strtoull(text, &end, 0);
-        if (*end || end == text || errno || *text == '-')
-            return cli_error(PM_ERR_USAGE, "%s: %s is not a whole number from 0 to 2^64-1", f->name, text);
-        *(uint64_t *)f->value = v;
-        return PM_OK;
-    }
+    uint64_t v = strtoull(text, &end, 10);
+    if (*end || *text < '0' || *text > '9' || errno) /* strtoull itself takes blanks and signs */
+        return cli_error(PM_ERR_USAGE, "%s: %s is not a whole number from 0 to 2^64-1", f->name, text);
+    *(cli_seed *)f->value = (cli_seed){v, true};
+    return PM_OK;
+}
+
+static int set_number(const cli_flag *f, const char *text) {
+    char *end;
     double v = strtod(text, &end);
     bool whole = f->kind == CLI_INT;
     if (*end || end == text || !(v >= f->min && v <= f->max) || (whole && v != (double)(int64_t)v))
@@ -77,8 +78,8 @@ static int set_flag(const cli_flag *f, const char *text) {
         return PM_OK;
     }
     case CLI_INT:
-    case CLI_REAL:
-    case CLI_SEED: return set_number(f, text);
+    case CLI_REAL: return set_number(f, text);
+    case CLI_SEED: return set_seed(f, text);
     }
     return PM_ERR_OTHER;
 }
@@ -147,6 +148,11 @@ void cli_close(cli_place *p) {
     *p = (cli_place){0};
 }
 
+int cli_set_start(cli_place *p, int64_t id) {
+    pm_status s = id < 0 ? PM_OK : pm_session_set_decoder_start(p->session, (int32_t)id);
+    return s == PM_OK ? PM_OK : cli_library_error(s);
+}
+
 /* ---- ids, printing, files ---- */
 
 int cli_parse_ids(const char *text, int32_t **out_ids, size_t *out_n) {
@@ -178,26 +184,19 @@ void cli_print_ids(const int32_t *ids, size_t n) {
     printf("\n");
 }
 
-void cli_print_json(json_t *value) {
-    char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-    printf("%s\n", text ? text : "null");
-    free(text);
+int cli_print_json(json_t *value, size_t flags) {
+    char *text = value ? json_dumps(value, flags | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(value);
+    if (!text) return cli_error(PM_ERR_OTHER, "JSON: a text in the result is not UTF-8, or memory is out");
+    printf("%s\n", text);
+    free(text);
+    return PM_OK;
 }
 
 int cli_write_file(const char *path, const void *data, size_t bytes) {
     if (!strcmp(path, "-")) return fwrite(data, 1, bytes, stdout) == bytes ? PM_OK : PM_ERR_OTHER;
-    char temporary[4096];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.partial", path) >= sizeof temporary)
-        return cli_error(PM_ERR_USAGE, "the path is too long: %s", path);
-    FILE *f = fopen(temporary, "wb");
-    if (!f) return cli_error(PM_ERR_OTHER, "cannot write %s: %s", path, strerror(errno));
-    bool written = fwrite(data, 1, bytes, f) == bytes;
-    written = fclose(f) == 0 && written;
-    if (written && rename(temporary, path) == 0) return PM_OK;
-    int error = errno;
-    unlink(temporary);
-    return cli_error(PM_ERR_OTHER, "cannot write %s: %s", path, strerror(error));
+    pm_status s = pm_file_write(path, data, bytes);
+    return s == PM_OK ? PM_OK : cli_library_error(s);
 }
 
 double cli_ms(uint64_t ns) {

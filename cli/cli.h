@@ -16,7 +16,12 @@ typedef struct cli_strings {
     size_t n;
 } cli_strings;
 
-/* One flag. `value` points to bool, const char *, int64_t, double, uint64_t or cli_strings, as `kind` says. */
+typedef struct cli_seed {
+    uint64_t value;
+    bool given;
+} cli_seed;
+
+/* One flag. `value` points to bool, const char *, int64_t, double, cli_seed or cli_strings, as `kind` says. */
 typedef struct cli_flag {
     const char *name; /* "--device"; a short form may follow a bar: "--output|-o" */
     cli_kind kind;
@@ -50,12 +55,19 @@ typedef struct cli_place {
 } cli_place;
 int cli_open(const char *model, const char *device, const pm_device_options *options, cli_place *out);
 void cli_close(cli_place *p);
+int cli_set_start(cli_place *p, int64_t id); /* what --decoder-start says; -1: not given */
+#define CLI_START_FLAG(value)                                                                                \
+    {                                                                                                        \
+        "--decoder-start", CLI_INT, value, "ID", "id that the decoder begins with, over config.json's", 0,   \
+            INT32_MAX                                                                                        \
+    }
 
 /* "5,9,2" -> ids. Freed with free(). */
 int cli_parse_ids(const char *text, int32_t **out_ids, size_t *out_n);
 void cli_print_ids(const int32_t *ids, size_t n);
-void cli_print_json(json_t *value);                                   /* prints and releases */
-int cli_write_file(const char *path, const void *data, size_t bytes); /* whole or not at all; "-" is stdout */
+int cli_print_json(json_t *value,
+                   size_t flags); /* prints with jansson's flags and releases; NULL is an error */
+int cli_write_file(const char *path, const void *data, size_t bytes); /* pm_file_write; "-" is stdout */
 double cli_ms(uint64_t ns);
 
 /* The commands: cmd_<name>.c each. argv[0] is the command's name. They return an exit code. */

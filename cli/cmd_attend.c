@@ -44,9 +44,28 @@ static int draw(const pm_attention *map, const char *title, const int64_t *chose
     return code;
 }
 
+static int print_sizes(const pm_attention *map, const char *path) {
+    return cli_print_json(json_pack("{ss sI sI sI sI}", "file", path, "layers", (json_int_t)map->n_layers,
+                                    "heads", (json_int_t)map->n_heads, "queries", (json_int_t)map->n_queries,
+                                    "keys", (json_int_t)map->n_keys),
+                          JSON_INDENT(2));
+}
+
+/* "MODEL: TEXT", and what it became. Freed with free(); NULL when memory is out. */
+static char *make_title(const char *model, const char *text, const char *output) {
+    picture_file f = {0};
+    const char *parts[] = {model, ": ", text, output ? " \u2192 " : "", output ? output : ""};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        picture_add_bytes(&f, parts[i], strlen(parts[i]));
+    picture_add_bytes(&f, "", 1);
+    if (!f.failed) return f.data;
+    free(f.data);
+    return NULL;
+}
+
 int cmd_attend(int argc, char **argv) {
     const char *device = "auto", *path = NULL, *map_name = NULL, *ids_text = NULL;
-    int64_t chosen[2] = {-1, -1};
+    int64_t chosen[2] = {-1, -1}, start = -1;
     bool json = false;
     const cli_flag flags[] = {
         {"--output|-o", CLI_STRING, &path, "FILE", "where to write: .svg, .html, .png, .npy or .json", 0, 0},
@@ -55,6 +74,7 @@ int cmd_attend(int argc, char **argv) {
         {"--map", CLI_STRING, &map_name, "M",
          "encoder, decoder or cross; default: cross, or the model's only one", 0, 0},
         {"--ids", CLI_STRING, &ids_text, "LIST", "token ids in place of TEXT", 0, 0},
+        CLI_START_FLAG(&start),
         {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
          0},
         {"--json", CLI_BOOL, &json, NULL, "print the sizes of the map as JSON", 0, 0},
@@ -79,6 +99,7 @@ int cmd_attend(int argc, char **argv) {
     if (ids_text && (code = cli_parse_ids(ids_text, &ids, &n_ids)) != 0) return code;
     cli_place place;
     code = cli_open(words[0], device, NULL, &place);
+    if (!code && (code = cli_set_start(&place, start)) != 0) cli_close(&place);
     if (code) {
         free(ids);
         return code;
@@ -89,14 +110,11 @@ int cmd_attend(int argc, char **argv) {
     if (s != PM_OK) {
         code = cli_library_error(s);
     } else {
-        char title[256];
-        snprintf(title, sizeof title, "%s: %s%s%s", words[0], ids_text ? ids_text : words[1],
-                 map.text ? " \u2192 " : "", map.text ? map.text : "");
-        code = draw(&map, title, chosen, path);
-        if (!code && json)
-            cli_print_json(json_pack("{ss sI sI sI sI}", "file", path, "layers", (json_int_t)map.n_layers,
-                                     "heads", (json_int_t)map.n_heads, "queries", (json_int_t)map.n_queries,
-                                     "keys", (json_int_t)map.n_keys));
+        char *title = make_title(words[0], ids_text ? ids_text : words[1], map.text);
+        code = title ? draw(&map, title, chosen, path)
+                     : cli_error(PM_ERR_MEMORY, "out of memory: the title of an attention map");
+        free(title);
+        if (!code && json) code = print_sizes(&map, path);
     }
     pm_attention_free(&map);
     free(ids);

@@ -118,17 +118,18 @@ static pm_status run_generate(void *arg) {
     return pm_generate(r->session, r->prompt, r->n_prompt, &r->options, &r->last);
 }
 
-static pm_status make_inputs(const pm_model_info *info, const int32_t *ids, int64_t n, pm_tensors **out) {
+static void make_ids(int64_t vocab, int64_t n, int32_t *out) {
+    for (int64_t i = 0; i < n; i++) out[i] = (int32_t)((4 + i * 7) % vocab);
+}
+
+/* ids: memory for n. They are the prompt, or the source, when this returns. */
+static pm_status make_inputs(const pm_model_info *info, int32_t *ids, int64_t n, pm_tensors **out) {
     pm_status s = pm_tensors_create(out);
-    pm_array a = {.name = "in.input_ids",
-                  .dtype = PM_I32,
-                  .rank = 2,
-                  .dims = {1, n},
-                  .data = ids,
-                  .bytes = (uint64_t)n * sizeof *ids};
-    if (s == PM_OK) s = pm_tensors_add(*out, &a, NULL);
-    a.name = "in.decoder_input_ids";
-    if (s == PM_OK && info->encoder_decoder) s = pm_tensors_add(*out, &a, NULL);
+    make_ids(info->vocab_size, n, ids);
+    if (s == PM_OK && info->encoder_decoder)
+        s = pm_tensors_add_ids(*out, "in.decoder_input_ids", ids, (size_t)n);
+    make_ids(info->source_vocab_size, n, ids);
+    if (s == PM_OK) s = pm_tensors_add_ids(*out, "in.input_ids", ids, (size_t)n);
     return s;
 }
 
@@ -142,18 +143,20 @@ static int bench_model(bench *b, const char *path, int64_t length, int64_t n_new
     pm_status s = pm_model_open(path, &m);
     if (s != PM_OK) goto done;
     pm_model_get_info(m, &info);
-    if (info.max_positions && length > info.max_positions / 2) length = info.max_positions / 2;
+    if (length > info.max_positions / 2) length = info.max_positions / 2; /* the other half is decoded */
+    if (length < 1) length = 1;
     ids = malloc((size_t)length * sizeof *ids + 1);
     if (!ids) {
         s = PM_ERR_MEMORY;
         goto done;
     }
-    for (int64_t i = 0; i < length; i++) ids[i] = (int32_t)((4 + i * 7) % info.vocab_size);
     for (size_t i = 0; i < b->n_devices && s == PM_OK; i++) {
         runs[i] = (model_run){.options = {.max_new = (int32_t)n_new, .ignore_eos = true},
                               .prompt = ids,
                               .n_prompt = (size_t)length};
         s = pm_session_open(m, b->devices[i], &runs[i].session);
+        if (s == PM_OK && info.encoder_decoder && info.decoder_start_id < 0)
+            s = pm_session_set_decoder_start(runs[i].session, 0); /* any will do */
         if (s == PM_OK) s = make_inputs(&info, ids, length, &runs[i].inputs);
         if (s == PM_OK) s = median_ms(run_forward, &runs[i], b->n_runs, &ms[i]);
     }
@@ -176,6 +179,12 @@ done:
     free(ids);
     pm_model_close(m);
     return s == PM_OK ? PM_OK : cli_library_error(s);
+}
+
+static bool names_a_case(const char *only) {
+    for (size_t i = 0; i < n_bench_cases; i++)
+        if (strstr(bench_cases[i].name, only)) return true;
+    return false;
 }
 
 int cmd_bench(int argc, char **argv) {
@@ -209,6 +218,9 @@ int cmd_bench(int argc, char **argv) {
     if (ops != (n_words == 1))
         return cli_error(PM_ERR_USAGE, "bench: %s",
                          ops ? "ops takes no MODEL" : "model needs a MODEL: a folder or a built-in name");
+    if (ops && !names_a_case(only))
+        return cli_error(PM_ERR_USAGE,
+                         "--only: no operation's name holds \"%s\", `pumice bench ops` lists them", only);
     if (!devices.n) devices = (cli_strings){.at = {"cpu", "reference"}, .n = 2};
 
     bench b = {.n_runs = runs, .json = json ? json_array() : NULL};
@@ -231,7 +243,7 @@ int cmd_bench(int argc, char **argv) {
         if (code)
             json_decref(b.json);
         else
-            cli_print_json(b.json);
+            code = cli_print_json(b.json, JSON_INDENT(2));
     }
     for (size_t i = 0; i < b.n_devices; i++) pm_device_close(b.devices[i]);
     return code;

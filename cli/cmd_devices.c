@@ -53,7 +53,7 @@ int cmd_devices(int argc, char **argv) {
         else
             print_device(&list[i]);
     }
-    if (json) cli_print_json(all);
+    s = json ? cli_print_json(all, JSON_INDENT(2)) : PM_OK;
     pm_device_list_free(list);
-    return PM_OK;
+    return s;
 }

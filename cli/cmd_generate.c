@@ -6,10 +6,10 @@
 #include "cli/cli.h"
 
 typedef struct generation {
-    const char *device, *ids, *print, *early;
-    int64_t max_new, top_k, beams;
+    const char *device, *ids, *print, *early; /* print NULL: text where the model has a tokenizer, else ids */
+    int64_t max_new, top_k, beams, start;
     double temperature, top_p, min_p, length_penalty;
-    uint64_t seed;
+    cli_seed seed;
     bool greedy, ignore_eos, stats, json, verbose;
     cli_strings stops;
 } generation;
@@ -21,12 +21,12 @@ static int make_options(const generation *g, pm_generate_options *o) {
                                .top_p = (float)g->top_p,
                                .min_p = (float)g->min_p,
                                .temperature = (float)g->temperature,
-                               .seed = g->seed,
+                               .seed = g->seed.value,
                                .n_beams = (int32_t)g->beams,
                                .ignore_eos = g->ignore_eos,
                                .stops = g->stops.at,
                                .n_stops = g->stops.n};
-    o->sample = g->temperature > 0 || g->top_k > 0 || g->top_p > 0 || g->min_p > 0 || g->seed;
+    o->sample = g->temperature > 0 || g->top_k > 0 || g->top_p > 0 || g->min_p > 0 || g->seed.given;
     if (g->greedy && o->sample)
         return cli_error(PM_ERR_USAGE,
                          "generate: --greedy and a sampling flag were given, expected one of them");
@@ -74,28 +74,43 @@ static void print_stats(const pm_generated *r, const char *device) {
             r->n_device_ops, r->n_fallback_ops);
 }
 
+static int print_json(const generation *g, const cli_place *p, const pm_generated *r, const char *text) {
+    json_t *ids = json_array();
+    for (size_t i = 0; i < r->n_ids; i++) json_array_append_new(ids, json_integer(r->ids[i]));
+    json_t *row = json_pack("{so sI}", "ids", ids, "n_prompt", (json_int_t)r->n_prompt);
+    if (text) json_object_set_new(row, "text", json_string(text));
+    if (g->beams > 1) json_object_set_new(row, "score", json_real((double)r->score));
+    json_object_set_new(row, "stats", stats_json(r, pm_device_name(p->device)));
+    return cli_print_json(row, JSON_INDENT(2));
+}
+
 static int print_result(const generation *g, const cli_place *p, const pm_generated *r) {
-    bool ids_wanted = !strcmp(g->print, "ids");
     char *text = NULL;
-    if (!ids_wanted || g->json) {
+    int code = PM_OK;
+    if (!strcmp(g->print, "text")) {
         pm_status s = pm_model_decode(p->model, r->ids, r->n_ids, &text);
-        if (s != PM_OK && !ids_wanted) return cli_library_error(s);
+        if (s != PM_OK) return cli_library_error(s);
     }
-    if (g->json) {
-        json_t *ids = json_array();
-        for (size_t i = 0; i < r->n_ids; i++) json_array_append_new(ids, json_integer(r->ids[i]));
-        json_t *row = json_pack("{so sI}", "ids", ids, "n_prompt", (json_int_t)r->n_prompt);
-        if (text) json_object_set_new(row, "text", json_string(text));
-        if (g->beams > 1) json_object_set_new(row, "score", json_real((double)r->score));
-        json_object_set_new(row, "stats", stats_json(r, pm_device_name(p->device)));
-        cli_print_json(row);
-    } else if (ids_wanted) {
-        cli_print_ids(r->ids, r->n_ids);
-    } else {
+    if (g->json)
+        code = print_json(g, p, r, text);
+    else if (text)
         printf("%s\n", text);
-    }
+    else
+        cli_print_ids(r->ids, r->n_ids);
     pm_release(text);
     if (g->stats && !g->json) print_stats(r, pm_device_name(p->device));
+    return code;
+}
+
+/* What to print, before anything is generated for nothing. JSON has the text whenever the model can give it. */
+static int choose_print(generation *g, const pm_model *m) {
+    pm_model_info info;
+    pm_model_get_info(m, &info);
+    if (g->print && !strcmp(g->print, "text") && !info.has_tokenizer)
+        return cli_error(PM_ERR_USAGE,
+                         "--print: text, but %s has no tokenizer that is supported, expected --print ids",
+                         info.name);
+    if (!g->print || g->json) g->print = info.has_tokenizer ? "text" : "ids";
     return PM_OK;
 }
 
@@ -112,7 +127,7 @@ static int prompt_ids(const generation *g, const pm_model *m, const char *text, 
 }
 
 int cmd_generate(int argc, char **argv) {
-    generation g = {.device = "auto", .print = "text", .early = "false", .beams = 1, .length_penalty = -1e10};
+    generation g = {.device = "auto", .early = "false", .beams = 1, .start = -1, .length_penalty = -1e10};
     const cli_flag flags[] = {
         {"--ids", CLI_STRING, &g.ids, "LIST", "the prompt as token ids: 5,9,2", 0, 0},
         {"-n|--max-new", CLI_INT, &g.max_new, "N", "most new tokens; default: up to the model's limit", 1,
@@ -131,7 +146,9 @@ int cmd_generate(int argc, char **argv) {
         {"--early-stopping", CLI_STRING, &g.early, "WHEN", "beams: false, true or never", 0, 0},
         {"--stop", CLI_STRINGS, &g.stops, "S", "end when the text holds S; may be repeated", 0, 0},
         {"--ignore-eos", CLI_BOOL, &g.ignore_eos, NULL, "go on after the end-of-sequence token", 0, 0},
-        {"--print", CLI_STRING, &g.print, "WHAT", "text or ids", 0, 0},
+        CLI_START_FLAG(&g.start),
+        {"--print", CLI_STRING, &g.print, "WHAT", "text or ids; default: text, or ids without a tokenizer", 0,
+         0},
         {"--stats", CLI_BOOL, &g.stats, NULL, "times, submissions, and where operations ran, to stderr", 0,
          0},
         {"--device", CLI_STRING, &g.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name",
@@ -149,7 +166,7 @@ int cmd_generate(int argc, char **argv) {
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
     if (code) return code == CLI_HELP ? PM_OK : code;
-    if (strcmp(g.print, "ids") && strcmp(g.print, "text"))
+    if (g.print && strcmp(g.print, "ids") && strcmp(g.print, "text"))
         return cli_error(PM_ERR_USAGE, "--print: %s, expected text or ids", g.print);
     if (!g.ids == (n_words == 1)) return cli_error(PM_ERR_USAGE, "generate: expected either TEXT or --ids");
     pm_generate_options options;
@@ -162,7 +179,9 @@ int cmd_generate(int argc, char **argv) {
     int32_t *ids = NULL;
     size_t n;
     pm_generated result = {0};
-    code = prompt_ids(&g, place.model, n_words == 2 ? words[1] : NULL, &ids, &n);
+    code = choose_print(&g, place.model);
+    if (!code) code = cli_set_start(&place, g.start);
+    if (!code) code = prompt_ids(&g, place.model, n_words == 2 ? words[1] : NULL, &ids, &n);
     if (!code) {
         pm_status s = pm_generate(place.session, ids, n, &options, &result);
         code = s == PM_OK ? print_result(&g, &place, &result) : cli_library_error(s);

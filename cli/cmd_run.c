@@ -57,7 +57,7 @@ int cmd_run(int argc, char **argv) {
             json_object_set_new(list, a->name,
                                 json_pack("{ss so}", "dtype", pm_dtype_name(a->dtype), "shape", dims));
         }
-        cli_print_json(list);
+        code = cli_print_json(list, JSON_INDENT(2));
     }
 done:
     pm_tensors_free(out);

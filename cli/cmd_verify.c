@@ -75,21 +75,12 @@ static json_t *report_json(const pm_verify_report *r, const char *device) {
                      "bit_equal", r->bit_equal, "first_out_of_bounds", first, "operations", rows);
 }
 
-/* TEXT becomes in.input_ids of one sequence. */
-static pm_status inputs_of_text(const pm_model *m, const char *text, pm_tensors **out) {
+/* TEXT becomes the inputs of a forward pass. */
+static pm_status inputs_of_text(const cli_place *p, const char *text, pm_tensors **out) {
     int32_t *ids = NULL;
     size_t n;
-    pm_status s = pm_model_encode(m, text, &ids, &n);
-    if (s == PM_OK) s = pm_tensors_create(out);
-    if (s == PM_OK) {
-        pm_array a = {.name = "in.input_ids",
-                      .dtype = PM_I32,
-                      .rank = 2,
-                      .dims = {1, (int64_t)n},
-                      .data = ids,
-                      .bytes = n * sizeof *ids};
-        s = pm_tensors_add(*out, &a, NULL);
-    }
+    pm_status s = pm_model_encode(p->model, text, &ids, &n);
+    if (s == PM_OK) s = pm_session_inputs(p->session, ids, n, out);
     pm_release(ids);
     return s;
 }
@@ -128,15 +119,13 @@ int cmd_verify(int argc, char **argv) {
     pm_verify_report report = {.first_out = -1};
     pm_status s = PM_OK;
     if (inputs_path) s = pm_tensors_read(inputs_path, &in);
-    if (n_words == 2) s = inputs_of_text(place.model, words[1], &in);
+    if (n_words == 2) s = inputs_of_text(&place, words[1], &in);
     if (s == PM_OK) s = pm_session_verify(place.session, in, dump_dir, &report);
-    if (s == PM_OK || s == PM_ERR_VERIFY) {
-        if (json)
-            cli_print_json(report_json(&report, pm_device_name(place.device)));
-        else
-            print_report(&report, all);
-    }
-    code = s == PM_OK ? PM_OK : cli_library_error(s);
+    if ((s == PM_OK || s == PM_ERR_VERIFY) && json)
+        code = cli_print_json(report_json(&report, pm_device_name(place.device)), JSON_INDENT(2));
+    else if (s == PM_OK || s == PM_ERR_VERIFY)
+        print_report(&report, all);
+    if (s != PM_OK) code = cli_library_error(s);
     if (!code && validate && pm_device_messages(place.device)[0])
         code = cli_error(PM_ERR_VERIFY, "the validation layer spoke: %s", pm_device_messages(place.device));
     pm_verify_report_free(&report);

@@ -30,7 +30,7 @@ static void print_help(FILE *to) {
     fprintf(to, "\n");
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     if (argc < 2) {
         print_help(stderr);
         return PM_ERR_USAGE;
@@ -43,14 +43,14 @@ int main(int argc, char **argv) {
         printf("pumice %s\n", pm_version());
         return PM_OK;
     }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(argv[1], commands[i].name)) continue;
-        int status = commands[i].run(argc - 1, argv + 1);
-        if (fflush(stdout) != 0 || ferror(stdout)) {
-            int failed = cli_error(PM_ERR_OTHER, "stdout: the results could not be written");
-            return status ? status : failed;
-        }
-        return status;
-    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
     return cli_error(PM_ERR_USAGE, "unknown command: %s; `pumice --help` lists them", argv[1]);
+}
+
+int main(int argc, char **argv) {
+    int status = run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+    int failed = cli_error(PM_ERR_OTHER, "stdout: the results could not be written");
+    return status ? status : failed;
 }

@@ -158,7 +158,9 @@ int picture_json(const picture_choice *c, picture_file *out) {
                             labels_json(c->map->key_labels, c->map->n_keys), "weights", layers);
     char *text = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
     json_decref(all);
-    if (!text) return cli_error(PM_ERR_MEMORY, "out of memory: the JSON of an attention map");
+    if (!text)
+        return cli_error(PM_ERR_OTHER,
+                         "JSON: the title or a label of the attention map is not UTF-8, or memory is out");
     picture_add_bytes(out, text, strlen(text));
     picture_add_bytes(out, "\n", 1);
     free(text);

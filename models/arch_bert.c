@@ -54,10 +54,19 @@ static void use_old_names(pm_spec *spec) {
         (pm_pair){"cls.predictions.transform.LayerNorm.gamma", "cls.predictions.transform.LayerNorm.beta"};
 }
 
+/* The bias stands in the file under two names; the layer's own counts when nothing is tied. */
+static void name_fill_head(pm_model *m, const settings *c) {
+    static const char own_bias[] = "cls.predictions.decoder.bias";
+    m->spec.head = (pm_pair){m->spec.embed[0].tokens, "cls.predictions.bias"};
+    if (c->tied) return;
+    m->spec.head.weight = "cls.predictions.decoder.weight";
+    if (pm_checkpoint_has(&m->checkpoint, own_bias)) m->spec.head.bias = own_bias;
+}
+
 static pm_status name_tensors(pm_model *m, const settings *c) {
     pm_spec *spec = &m->spec;
     const char *prefix =
-        pm_checkpoint_find(&m->checkpoint, "embeddings.word_embeddings.weight") ? "" : "bert.";
+        pm_checkpoint_has(&m->checkpoint, "embeddings.word_embeddings.weight") ? "" : "bert.";
     pm_embedding *e = &spec->embed[0];
     spec->stack[0].prefix = pm_model_name(m, prefix, "encoder.layer.");
     *e = (pm_embedding){.tokens = pm_model_name(m, prefix, "embeddings.word_embeddings.weight"),
@@ -72,12 +81,10 @@ static pm_status name_tensors(pm_model *m, const settings *c) {
     spec->head_norm =
         (pm_pair){"cls.predictions.transform.LayerNorm.weight", "cls.predictions.transform.LayerNorm.bias"};
     spec->head = (pm_pair){"classifier.weight", "classifier.bias"};
-    if (strcmp(m->arch->task, "fill") == 0)
-        spec->head =
-            (pm_pair){c->tied ? e->tokens : "cls.predictions.decoder.weight", "cls.predictions.bias"};
+    if (strcmp(m->arch->task, "fill") == 0) name_fill_head(m, c);
     const char *gamma = pm_model_name(m, prefix, "embeddings.LayerNorm.gamma");
     if (!gamma) return PM_ERR_MEMORY;
-    if (pm_checkpoint_find(&m->checkpoint, gamma)) {
+    if (pm_checkpoint_has(&m->checkpoint, gamma)) {
         e->norm = (pm_pair){gamma, pm_model_name(m, prefix, "embeddings.LayerNorm.beta")};
         use_old_names(spec);
     }

@@ -42,9 +42,6 @@ static const pm_stack names = {
 
 static pm_status check(const settings *c) {
     PM_TRY(pm_check_divides("n_head", c->heads, "n_embd", c->width));
-    if (!c->scaled) return pm_raise(PM_ERR_FILE, "config.json: scale_attn_weights is false, expected true");
-    if (c->by_layer)
-        return pm_raise(PM_ERR_FILE, "config.json: scale_attn_by_inverse_layer_idx is true, expected false");
     if (c->cross) return pm_raise(PM_ERR_FILE, "config.json: add_cross_attention is true, expected false");
     return PM_OK;
 }
@@ -59,7 +56,7 @@ pm_status pm_gpt2_configure(pm_model *m, const pm_config *config) {
         &(pm_config_choice){"activation_function", "gelu_new", pm_activation_names, pm_n_activation_names},
         &act));
     /* Files of the base model have no "transformer." before their names. */
-    const char *prefix = pm_checkpoint_find(&m->checkpoint, "wte.weight") ? "" : "transformer.";
+    const char *prefix = pm_checkpoint_has(&m->checkpoint, "wte.weight") ? "" : "transformer.";
     pm_spec *spec = &m->spec;
     pm_stack *st = &spec->stack[0];
     *st = names;
@@ -71,6 +68,8 @@ pm_status pm_gpt2_configure(pm_model *m, const pm_config *config) {
     st->ffn = c.inner ? c.inner : 4 * c.width;
     st->eps = c.eps;
     st->act = pm_activation_of(act);
+    st->raw_scores = !c.scaled;
+    st->scores_by_layer = c.by_layer;
     st->final_norm =
         (pm_pair){pm_model_name(m, prefix, "ln_f.weight"), pm_model_name(m, prefix, "ln_f.bias")};
     spec->embed[0] = (pm_embedding){.tokens = pm_model_name(m, prefix, "wte.weight"),

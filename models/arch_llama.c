@@ -53,6 +53,8 @@ static const pm_stack names = {
 static const char *const rope_kinds[] = {"default", "linear", "llama3"}; /* pm_rope_kind */
 static const pm_config_field theta_field[] = {
     {"rope_theta", PM_CONFIG_REAL, offsetof(pm_rope, theta), 10000, 1e-3, 1e12}};
+static const pm_config_field partial_field[] = {
+    {"partial_rotary_factor", PM_CONFIG_REAL, offsetof(pm_rope, partial), 1, 1, 1}};
 static const pm_config_field factor_field[] = {
     {"factor", PM_CONFIG_REAL, offsetof(pm_rope, factor), PM_CONFIG_REQUIRED, 1e-3, 1e6}};
 static const pm_config_field llama3_fields[] = {
@@ -66,8 +68,11 @@ static pm_status read_rope(const pm_config *config, pm_rope *out) {
     bool scaling = pm_config_has(config, NULL, "rope_scaling");
     const char *inside = scaling ? "rope_scaling" : "rope_parameters";
     const char *key = pm_config_has(config, inside, "rope_type") ? "rope_type" : "type";
-    const char *theta_in = pm_config_has(config, "rope_parameters", "rope_theta") ? "rope_parameters" : NULL;
+    /* what stands in the object wins over what stands beside it */
+    const char *theta_in = pm_config_has(config, inside, "rope_theta") ? inside : NULL;
     PM_TRY(pm_config_read(config, theta_in, theta_field, 1, out));
+    PM_TRY(pm_config_read(config, NULL, partial_field, 1, out));
+    PM_TRY(pm_config_read(config, inside, partial_field, 1, out));
     PM_TRY(pm_config_choose(
         config, inside, &(pm_config_choice){key, "default", rope_kinds, PM_COUNT(rope_kinds)}, &out->kind));
     if (out->kind != PM_ROPE_DEFAULT) PM_TRY(pm_config_read(config, inside, factor_field, 1, out));

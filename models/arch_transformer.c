@@ -113,7 +113,7 @@ static void decode(pm_build *b, int64_t length, const pm_context *context) {
     pm_build_label(b, "head", -1, NULL);
     x = pm_block_linear(b, x, &spec->head, &(pm_linear_shape){st->width, spec->embed[1].vocab, false});
     pm_build_output(b, "logits", -1, true, x);
-    if (b->options.kind == PM_BUILD_STEP) pm_build_output(b, "next", -1, true, pm_argmax(b->g, x));
+    pm_block_next(b, x);
 }
 
 void pm_transformer_build(pm_build *b) {

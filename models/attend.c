@@ -33,14 +33,36 @@ typedef struct id_list {
     size_t n;
 } id_list;
 
-static pm_status add_ids(pm_tensors *set, const char *name, const id_list *list) {
-    pm_array a = {.name = name, .dtype = PM_I32, .rank = 2, .dims = {1, (int64_t)list->n}};
-    void *data;
-    PM_TRY(pm_tensors_add(set, &a, &data));
-    unsigned char *p = data;
-    for (size_t i = 0; i < list->n; i++) /* arrays of a set are little-endian, as in a file */
-        for (int k = 0; k < 4; k++) *p++ = (unsigned char)((uint32_t)list->ids[i] >> 8 * k);
+/* sides[1].n 0: no decoder. */
+static pm_status make_inputs(const id_list sides[2], pm_tensors **out) {
+    pm_tensors *in = NULL;
+    pm_status s = pm_tensors_create(&in);
+    if (s == PM_OK) s = pm_tensors_add_ids(in, "in.input_ids", sides[0].ids, sides[0].n);
+    if (s == PM_OK && sides[1].n)
+        s = pm_tensors_add_ids(in, "in.decoder_input_ids", sides[1].ids, sides[1].n);
+    if (s == PM_OK)
+        *out = in;
+    else
+        pm_tensors_free(in);
+    return s;
+}
+
+/* Generates from the source; the target is what was fed: all but the last id. `g` owns it. */
+static pm_status make_target(pm_session *s, const id_list *source, pm_generated *g, id_list *out) {
+    PM_TRY(pm_generate(s, source->ids, source->n, NULL, g));
+    *out = (id_list){g->ids, g->n_ids > 1 ? g->n_ids - 1 : g->n_ids};
     return PM_OK;
+}
+
+pm_status pm_session_inputs(pm_session *s, const int32_t *ids, size_t n, pm_tensors **out_inputs) {
+    id_list sides[2] = {{ids, n}, {0}};
+    pm_generated g = {0};
+    pm_status status = PM_OK;
+    *out_inputs = NULL;
+    if (s->model->arch->encoder_decoder) status = make_target(s, &sides[0], &g, &sides[1]);
+    if (status == PM_OK) status = make_inputs(sides, out_inputs);
+    pm_generated_free(&g);
+    return status;
 }
 
 static pm_status make_labels(const pm_model *m, int side, const id_list *list, char ***out) {
@@ -78,9 +100,7 @@ static pm_status run_maps(pm_session *session, const map_row *map, const id_list
     const pm_model *m = session->model;
     pm_tensors *in = NULL, *set = NULL;
     pm_status s;
-    PM_GOTO(pm_tensors_create(&in));
-    PM_GOTO(add_ids(in, "in.input_ids", &sides[0]));
-    if (map->seq2seq) PM_GOTO(add_ids(in, "in.decoder_input_ids", &sides[1]));
+    PM_GOTO(make_inputs(sides, &in));
     PM_GOTO(pm_session_run(session, in, map->output, &set));
     PM_GOTO(take_maps(set, map, m->spec.stack[map->seq2seq ? map->query_side : 0].n_layers, out));
     PM_GOTO(make_labels(m, map->query_side, &sides[map->query_side], &out->query_labels));
@@ -100,14 +120,12 @@ pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, con
     if (!map)
         return pm_raise(PM_ERR_USAGE, "attention: map is \"%.40s\", expected %s", map_name,
                         m->arch->encoder_decoder ? "cross, encoder or decoder" : "encoder or decoder");
-    id_list sides[2] = {{ids, n}, {0}};
-    pm_status status = PM_OK;
-    if (map->seq2seq) {
-        status = pm_generate(s, ids, n, NULL, &g);
-        sides[1] = (id_list){g.ids, g.n_ids > 1 ? g.n_ids - 1 : g.n_ids}; /* what was fed: not the last id */
-    }
+    /* A map of the encoder alone needs no output; its forward pass takes any decoder id. */
+    id_list sides[2] = {{ids, n}, {&(int32_t){0}, map->seq2seq ? 1 : 0}};
+    bool needs_target = map->query_side || map->key_side;
+    pm_status status = needs_target ? make_target(s, &sides[0], &g, &sides[1]) : PM_OK;
     if (status == PM_OK) status = run_maps(s, map, sides, out);
-    if (status == PM_OK && map->seq2seq && m->words.source)
+    if (status == PM_OK && needs_target && m->words.source)
         status = pm_model_decode(m, g.ids + g.n_prompt, g.n_ids - g.n_prompt, &out->text);
     pm_generated_free(&g);
     if (status != PM_OK) pm_attention_free(out);

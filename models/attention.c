@@ -2,8 +2,6 @@
  * 2023). Masks are predicates over positions, so that the compiler can skip what they empty. */
 #include "models/blocks.h"
 
-#include <math.h>
-
 pm_tensor *pm_block_heads(pm_build *b, pm_tensor *x, int64_t n) {
     int64_t batch = pm_tensor_dim(x, 0), t = pm_tensor_dim(x, 1), d = pm_tensor_dim(x, 2) / n;
     x = pm_reshape(b->g, x, 4, (int64_t[]){batch, t, n, d});
@@ -44,7 +42,7 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
         k = pm_reshape(g, k, 5, (int64_t[]){batch, groups, 1, s, d});
         v = pm_reshape(g, v, 5, (int64_t[]){batch, groups, 1, s, d});
     }
-    pm_tensor *scores = pm_mul(g, pm_matmul(g, q, k), pm_const_f32(g, (float)(1.0 / sqrt((double)d))));
+    pm_tensor *scores = pm_mul(g, pm_matmul(g, q, k), pm_const_f32(g, mask->scale));
     pm_tensor *seen = make_mask(b, mask, rank, t, s);
     if (seen) scores = pm_where(g, seen, scores, pm_const_f32(g, PM_MASKED));
     pm_tensor *p = pm_softmax(g, scores);

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "models/sample.h"
+
 #define NO_SCORE (-1.0e9f)
 
 /* A sequence: its new ids are in the row `ids` of a table. */
@@ -80,13 +82,19 @@ static void extend(beam *to, const beam *from, const candidate *c, float score) 
 
 /* ---- one step ---- */
 
-static void log_softmax(float *x, int64_t n) {
-    float most = x[0];
+/* What is no finite number counts as absent, as in sampling. */
+static pm_status log_softmax(float *x, int64_t n) {
+    int32_t best = 0;
     double sum = 0;
-    for (int64_t i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
-    for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - (double)most);
+    PM_TRY(pm_likeliest(x, (size_t)n, &best));
+    float most = x[best];
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) x[i] = -INFINITY;
+        sum += exp((double)x[i] - (double)most);
+    }
     float shift = (float)((double)most + log(sum));
     for (int64_t i = 0; i < n; i++) x[i] -= shift;
+    return PM_OK;
 }
 
 /* Puts c into the sorted list of n_kept; the earlier one stays first among equals. */
@@ -98,11 +106,21 @@ static int64_t keep(candidate *list, int64_t n, int64_t most, const candidate *c
     return n;
 }
 
-static void find_candidates(beams *b) {
+/* A continuation ends with an end-of-text id, a stop in its text, or the last id that may be new. The row that its
+ * ids are put together in is free until choose_running fills it. */
+static pm_status find_end(beams *b, candidate *c) {
+    const pm_search *g = b->g;
+    c->ends = pm_search_is_eos(g, c->id) || b->length + 1 >= b->max_new;
+    if (c->ends || !g->options->n_stops) return PM_OK;
+    extend(&b->next[0], &b->running[c->from], c, 0);
+    return pm_search_meets_stop(g, b->next[0].ids, (size_t)b->next[0].length, &c->ends);
+}
+
+static pm_status find_candidates(beams *b) {
     int64_t n = 0;
     for (int64_t i = 0; i < b->k; i++) {
         float *row = b->logits + i * b->vocab;
-        log_softmax(row, b->vocab);
+        PM_TRY(log_softmax(row, b->vocab));
         for (int64_t v = 0; v < b->vocab; v++) {
             candidate c = {.score = row[v] + b->running[i].score, .from = (int32_t)i, .id = (int32_t)v};
             n = keep(b->kept, n, b->n_kept, &c);
@@ -111,11 +129,12 @@ static void find_candidates(beams *b) {
     b->all_end = true;
     for (int64_t i = 0; i < n; i++) {
         candidate *c = &b->kept[i];
-        c->ends = pm_search_is_eos(b->g, c->id) || b->length + 1 >= b->max_new;
+        PM_TRY(find_end(b, c));
         c->running = c->score + (c->ends ? NO_SCORE : 0);
         b->all_end &= c->ends;
     }
     b->n_kept = n;
+    return PM_OK;
 }
 
 /* The best k that go on, in their order of score. */
@@ -186,8 +205,8 @@ static void check_heuristic(beams *b) {
     b->can_improve = b->can_improve && improves;
 }
 
-static void step(beams *b) {
-    find_candidates(b);
+static pm_status step(beams *b) {
+    PM_TRY(find_candidates(b));
     choose_running(b);
     choose_finished(b);
     beam *swap = b->running;
@@ -195,6 +214,7 @@ static void step(beams *b) {
     b->next = swap;
     b->length++;
     check_heuristic(b);
+    return PM_OK;
 }
 
 /* ---- the search ---- */
@@ -208,10 +228,12 @@ static pm_status search(beams *b) {
     for (;;) {
         PM_TRY(pm_decoder_logits(&g->decoder, b->logits));
         b->n_kept = n_kept;
-        step(b);
+        PM_TRY(step(b));
+        if (b->length == 1) PM_TRY(pm_search_begin_decoding(g));
         if (!b->can_improve || b->all_end || (all_finished(b) && g->options->early_stopping == 1)) break;
         PM_TRY(pm_decoder_reorder(&g->decoder, b->order));
         PM_TRY(pm_decoder_feed(&g->decoder, b->ids, 1));
+        g->out->decode_steps++;
     }
     for (int64_t i = 0; i < b->finished[0].length; i++) PM_TRY(pm_search_append(g, b->finished[0].ids[i]));
     g->score = b->finished[0].score;

@@ -87,6 +87,18 @@ pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind) {
 
 /* ---- embeddings ---- */
 
+enum { MIN_TABLE = 16 };
+
+/* A table of as many rows as this graph's positions can reach: a step's cache, or the sequence. Rounded up, so that
+ * programs of like lengths share it. */
+static pm_tensor *position_table(pm_build *b, pm_table table, int64_t length) {
+    int64_t need = b->position ? b->options.cache : length, most = b->model->spec.max_positions;
+    table.rows = MIN_TABLE;
+    while (table.rows < need) table.rows *= 2;
+    if (table.rows > most) table.rows = most;
+    return pm_build_table(b, &table);
+}
+
 /* Rows of a table for the T new positions: [T,C]. */
 static pm_tensor *position_rows(pm_build *b, pm_tensor *table, int64_t length) {
     if (!b->position) return pm_slice(b->g, table, 0, 0, length);
@@ -96,7 +108,7 @@ static pm_tensor *position_rows(pm_build *b, pm_tensor *table, int64_t length) {
 pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids,
                           pm_tensor *types) {
     pm_graph *g = b->g;
-    int64_t shape[2] = {b->model->spec.max_positions, width};
+    int64_t length = pm_tensor_dim(ids, 1);
     pm_tensor *x = pm_gather(g, pm_build_weight(b, e->tokens, 2, (int64_t[]){e->vocab, width}), ids);
     if (e->scale != 0 && e->scale != 1) x = pm_mul(g, x, pm_const_f32(g, e->scale));
     if (e->types) {
@@ -104,10 +116,12 @@ pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_
         x = pm_add(g, x, types ? pm_gather(g, table, types) : pm_slice(g, table, 0, 0, 1));
     }
     if (e->positions) {
-        pm_tensor *table = e->positions == pm_sinusoids
-                               ? pm_build_table(b, "positions.sinusoids", shape, pm_fill_sinusoids)
-                               : pm_build_weight(b, e->positions, 2, shape);
-        x = pm_add(g, x, position_rows(b, table, pm_tensor_dim(ids, 1)));
+        pm_table sinusoids = {.name = pm_sinusoids, .columns = width, .fill = pm_fill_sinusoids};
+        pm_tensor *table =
+            e->positions == pm_sinusoids
+                ? position_table(b, sinusoids, length)
+                : pm_build_weight(b, e->positions, 2, (int64_t[]){b->model->spec.max_positions, width});
+        x = pm_add(g, x, position_rows(b, table, length));
     }
     return e->norm.weight ? pm_block_norm(b, x, PM_NORM_LAYER, &e->norm, b->model->spec.stack[0].eps) : x;
 }
@@ -116,10 +130,12 @@ pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_
  */
 pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x) {
     pm_graph *g = b->g;
-    int64_t t = pm_tensor_dim(x, 2), d = pm_tensor_dim(x, 3), shape[2] = {b->model->spec.max_positions, d};
+    int64_t t = pm_tensor_dim(x, 2), d = pm_tensor_dim(x, 3);
     if (!x) return NULL;
-    pm_tensor *cos = position_rows(b, pm_build_table(b, "rope.cos", shape, pm_fill_rope_cos), t);
-    pm_tensor *sin = position_rows(b, pm_build_table(b, "rope.sin", shape, pm_fill_rope_sin), t);
+    pm_table tables[2] = {{.name = "rope.cos", .columns = d, .fill = pm_fill_rope_cos},
+                          {.name = "rope.sin", .columns = d, .fill = pm_fill_rope_sin}};
+    pm_tensor *cos = position_rows(b, position_table(b, tables[0], t), t);
+    pm_tensor *sin = position_rows(b, position_table(b, tables[1], t), t);
     pm_tensor *turned = pm_concat(
         g, 2, (pm_tensor *[]){pm_neg(g, pm_slice(g, x, 3, d / 2, d / 2)), pm_slice(g, x, 3, 0, d / 2)}, 3);
     return pm_add(g, pm_mul(g, x, cos), pm_mul(g, turned, sin));
@@ -137,4 +153,13 @@ pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x) {
         row = pm_reshape(g, row, 1, (int64_t[]){1});
     x = pm_gather(g, pm_reshape(g, x, 2, (int64_t[]){batch * t, c}), row);
     return pm_reshape(g, x, 3, (int64_t[]){batch, 1, c});
+}
+
+void pm_block_next(pm_build *b, pm_tensor *logits) {
+    int64_t vocab = pm_tensor_dim(logits, -1);
+    if (b->options.kind != PM_BUILD_STEP || b->options.batch > 1) return;
+    pm_tensor *next = pm_argmax(b->g, logits);
+    pm_tensor *column = pm_reshape(b->g, logits, 2, (int64_t[]){vocab, 1});
+    pm_build_output(b, "next", -1, true, next);
+    pm_build_output(b, "next_logit", -1, true, pm_gather(b->g, column, next));
 }

@@ -30,6 +30,7 @@ typedef struct pm_mask {
     pm_tensor *position; /* of query row 0; NULL: 0 */
     pm_tensor *keys;     /* I32 [B,S], 0: absent; or NULL */
     pm_tensor *length;   /* rank-0 I32: keys at or past it are absent; or NULL */
+    float scale;         /* of the scores before they are masked */
     const char *map;     /* output that the weights are named as; and its layer */
     int64_t layer;
 } pm_mask;
@@ -38,6 +39,9 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
 
 /* Splits [B,T,n*D] into heads [B,n,T,D]. */
 pm_tensor *pm_block_heads(pm_build *b, pm_tensor *x, int64_t n);
+
+/* STEP of one sequence: outputs "next", the likeliest id of logits[1,1,V], and "next_logit", that id's logit. */
+void pm_block_next(pm_build *b, pm_tensor *logits);
 
 /* Row "last_row" (a param) of each sequence of x[B,T,C]: [B,1,C]. With T 1 that is x. */
 pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x);

@@ -49,28 +49,37 @@ static pm_status record_need(pm_model *m, const pm_need *need) {
     return PM_OK;
 }
 
-static pm_tensor *weight_leaf(pm_build *b, const pm_need *need) {
-    char name[NAME_CHARS * 2];
-    snprintf(name, sizeof name, "%s%s", b->options.weights ? b->options.weights : "", need->name);
-    uint32_t hash = hash_of(name);
-    pm_tensor *t = find_leaf(b, name, hash);
-    if (t) return t;
-    if (b->record) pm_build_fail(b, record_need(b->record, need));
-    return keep_leaf(b, name, hash, pm_weight(b->g, name, PM_F32, need->rank, need->dims));
+/* *out_new: the graph had no such weight yet. */
+static pm_tensor *weight_leaf(pm_build *b, const char *name, int rank, const int64_t *dims, bool *out_new) {
+    char full[NAME_CHARS * 2];
+    snprintf(full, sizeof full, "%s%s", b->options.weights ? b->options.weights : "", name);
+    uint32_t hash = hash_of(full);
+    pm_tensor *t = find_leaf(b, full, hash);
+    *out_new = !t;
+    return t ? t : keep_leaf(b, full, hash, pm_weight(b->g, full, PM_F32, rank, dims));
 }
 
 pm_tensor *pm_build_weight(pm_build *b, const char *name, int rank, const int64_t *dims) {
     pm_need need = {.name = name, .rank = rank};
+    bool is_new;
     for (int i = 0; i < rank; i++) need.dims[i] = dims[i];
     if (b->record && b->status == PM_OK)
         pm_build_fail(b, pm_checkpoint_want(&b->record->checkpoint, name, rank, dims, &need.array));
-    return weight_leaf(b, &need);
+    pm_tensor *t = weight_leaf(b, name, rank, dims, &is_new);
+    if (is_new && b->record && b->status == PM_OK) pm_build_fail(b, record_need(b->record, &need));
+    return t;
 }
 
-pm_tensor *pm_build_table(pm_build *b, const char *name, const int64_t dims[2],
-                          void (*fill)(const pm_spec *spec, int64_t rows, int64_t columns, float *out)) {
-    pm_need need = {.name = name, .rank = 2, .dims = {dims[0], dims[1]}, .fill = fill};
-    return weight_leaf(b, &need);
+pm_tensor *pm_build_table(pm_build *b, const pm_table *table) {
+    char name[NAME_CHARS];
+    pm_table named = *table;
+    bool is_new;
+    snprintf(name, sizeof name, "%s.%" PRId64, table->name, table->rows);
+    named.name = name;
+    pm_tensor *t = weight_leaf(b, name, 2, (int64_t[]){table->rows, table->columns}, &is_new);
+    if (is_new && b->options.on_table && b->status == PM_OK)
+        pm_build_fail(b, b->options.on_table(b->options.user, &named));
+    return t;
 }
 
 pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int64_t layer,

@@ -20,6 +20,9 @@ typedef struct pm_build_options {
     bool key_mask, types;  /* FORWARD: attention_mask, token_type_ids are given */
     const char *want;      /* as in pm_session_run; NULL: "final" */
     const char *weights, *states, *cross_states; /* what names in the store begin with; NULL: "" */
+    pm_status (*on_table)(void *user,
+                          const pm_table *table); /* called for each table of the graph; or NULL */
+    void *user;
 } pm_build_options;
 
 enum { PM_MAX_WANTED = 32 };
@@ -61,9 +64,8 @@ pm_status pm_model_collect(pm_model *m) PM_MUST_USE;
 /* ---- for builders ---- */
 void pm_build_fail(pm_build *b, pm_status s); /* keeps the first error, which pm_raise has just set */
 pm_tensor *pm_build_weight(pm_build *b, const char *name, int rank, const int64_t *dims);
-/* A weight [rows, columns] that `fill` computes. */
-pm_tensor *pm_build_table(pm_build *b, const char *name, const int64_t dims[2],
-                          void (*fill)(const pm_spec *spec, int64_t rows, int64_t columns, float *out));
+/* A weight [rows, columns] that table->fill computes. table->name is without the rows. */
+pm_tensor *pm_build_table(pm_build *b, const pm_table *table);
 pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int64_t layer,
                           const int64_t dims[4]);
 pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch,

@@ -16,5 +16,5 @@ void pm_causal_build(pm_build *b) {
     pm_build_label(b, "head", -1, NULL);
     x = pm_block_linear(b, x, &spec->head, &(pm_linear_shape){st->width, spec->embed[0].vocab, false});
     pm_build_output(b, "logits", -1, true, x);
-    if (o->kind == PM_BUILD_STEP) pm_build_output(b, "next", -1, true, pm_argmax(b->g, x));
+    pm_block_next(b, x);
 }

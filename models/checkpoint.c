@@ -57,29 +57,31 @@ void pm_checkpoint_close(pm_checkpoint *c) {
     *c = (pm_checkpoint){0};
 }
 
-static const pm_array *find(const pm_checkpoint *c, const char *name, const char **out_label) {
+static const pm_entry *find(const pm_checkpoint *c, const char *name, const char **out_label) {
     for (size_t i = 0; i < c->n_shards; i++) {
-        const pm_array *a = pm_safetensors_find(&c->shards[i].file, name);
+        const pm_entry *e = pm_safetensors_find(&c->shards[i].file, name);
         *out_label = c->shards[i].label;
-        if (a) return a;
+        if (e) return e;
     }
     return NULL;
 }
 
-const pm_array *pm_checkpoint_find(const pm_checkpoint *c, const char *name) {
+bool pm_checkpoint_has(const pm_checkpoint *c, const char *name) {
     const char *label;
-    return find(c, name, &label);
+    return find(c, name, &label) != NULL;
 }
 
 pm_status pm_checkpoint_want(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
                              const pm_array **out) {
     const char *label = "model.safetensors";
     char is[PM_SHAPE_CHARS], expected[PM_SHAPE_CHARS];
-    const pm_array *a = find(c, name, &label);
-    if (!a)
+    const pm_entry *e = find(c, name, &label);
+    if (!e)
         return pm_raise(PM_ERR_FILE, "%s: tensor %s is missing, expected %s",
                         c->n_shards == 1 ? label : "model.safetensors", name,
                         pm_array_shape(rank, dims, expected));
+    if (e->refusal) return pm_raise(PM_ERR_FILE, "%s: tensor %s %s", label, name, e->refusal);
+    const pm_array *a = &e->array;
     bool same = a->rank == rank;
     for (int i = 0; same && i < rank; i++) same = a->dims[i] == dims[i];
     if (!same)
@@ -87,7 +89,7 @@ pm_status pm_checkpoint_want(const pm_checkpoint *c, const char *name, int rank,
                         pm_array_shape(a->rank, a->dims, is), pm_array_shape(rank, dims, expected));
     if (a->dtype != PM_F32 && a->dtype != PM_F16 && a->dtype != PM_BF16)
         return pm_raise(PM_ERR_FILE, "%s: tensor %s has type %s, expected f32, f16 or bf16", label, name,
-                        a->dtype == PM_N_DTYPES ? "of a kind that is not read" : pm_dtype_name(a->dtype));
+                        pm_dtype_name(a->dtype));
     *out = a;
     return PM_OK;
 }

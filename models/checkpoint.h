@@ -20,7 +20,7 @@ typedef struct pm_checkpoint {
 
 pm_status pm_checkpoint_open(const pm_files *f, pm_checkpoint *out_checkpoint) PM_MUST_USE;
 void pm_checkpoint_close(pm_checkpoint *c);
-const pm_array *pm_checkpoint_find(const pm_checkpoint *c, const char *name); /* NULL when absent */
+bool pm_checkpoint_has(const pm_checkpoint *c, const char *name);
 /* Errors: PM_ERR_FILE when the tensor is missing, has another shape, or a type that is no float. */
 pm_status pm_checkpoint_want(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
                              const pm_array **out) PM_MUST_USE;

@@ -3,6 +3,7 @@
 #include "models/decoder.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -194,8 +195,12 @@ pm_status pm_decoder_feed(pm_decoder *d, const int32_t *ids, size_t n) {
     return PM_OK;
 }
 
-pm_status pm_decoder_best(pm_decoder *d, int32_t *out_ids) {
-    return pm_ready_read(d->last, "next", out_ids, (uint64_t)d->batch * sizeof *out_ids);
+pm_status pm_decoder_best(pm_decoder *d, int32_t *out_id, bool *out_found) {
+    float logit;
+    PM_TRY(pm_ready_read(d->last, "next", out_id, sizeof *out_id));
+    PM_TRY(pm_ready_read(d->last, "next_logit", &logit, sizeof logit));
+    *out_found = *out_id >= 0 && *out_id < pm_decoder_vocab(d) && isfinite(logit);
+    return PM_OK;
 }
 
 pm_status pm_decoder_logits(pm_decoder *d, float *out_logits) {

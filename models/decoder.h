@@ -31,8 +31,10 @@ pm_status pm_decoder_feed(pm_decoder *d, const int32_t *ids, size_t n) PM_MUST_U
  * at. */
 pm_status pm_decoder_program(pm_decoder *d, int64_t length, pm_ready **out) PM_MUST_USE;
 
-/* After a feed: the likeliest id of each sequence, or all logits[batch][V]. */
-pm_status pm_decoder_best(pm_decoder *d, int32_t *out_ids) PM_MUST_USE;
+/* After a feed of one sequence: its likeliest id. *out_found is false when the device had no finite logit there: the
+ * logits have to be looked at then. */
+pm_status pm_decoder_best(pm_decoder *d, int32_t *out_id, bool *out_found) PM_MUST_USE;
+/* After a feed: all logits[batch][V]. */
 pm_status pm_decoder_logits(pm_decoder *d, float *out_logits) PM_MUST_USE;
 
 /* Sequence i goes on from what sequence order[i] has in its cache. */

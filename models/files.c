@@ -16,7 +16,7 @@ enum { PATH_CHARS = 4096 };
 pm_status pm_blob_open(const char *path, pm_blob *out_blob) {
     struct stat st;
     *out_blob = (pm_blob){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a pipe must not wait for its writer */
     if (fd < 0) return pm_raise(PM_ERR_FILE, "%s: cannot open: %s", path, strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(fd);

@@ -45,11 +45,13 @@ static pm_status check_options(const pm_session *s, const pm_generate_options *o
 /* The ids that the decoder begins with. */
 static pm_status set_prompt(pm_search *g, const int32_t *ids, size_t n) {
     const pm_model_info *info = &g->s->model->info;
-    if (info->encoder_decoder && info->decoder_start_id < 0)
-        return pm_raise(PM_ERR_USAGE, "config.json: decoder_start_token_id is missing, generation needs it");
+    if (info->encoder_decoder && g->s->decoder_start < 0)
+        return pm_raise(PM_ERR_USAGE,
+                        "config.json: decoder_start_token_id is missing, generation needs it or "
+                        "a start id of the caller's (--decoder-start)");
     if (!info->encoder_decoder && n == 0 && info->bos_id < 0)
         return pm_raise(PM_ERR_USAGE, "ids: the prompt is empty");
-    int32_t start = info->encoder_decoder ? info->decoder_start_id : info->bos_id;
+    int32_t start = info->encoder_decoder ? g->s->decoder_start : info->bos_id;
     if (info->encoder_decoder || n == 0)
         PM_TRY(pm_search_append(g, start));
     else
@@ -66,17 +68,21 @@ static pm_status set_prompt(pm_search *g, const int32_t *ids, size_t n) {
 
 /* ---- one sequence ---- */
 
+/* Greedy reads one id and its logit from the device; all logits only when that one is no finite number. */
 static pm_status choose(pm_search *g, pm_random *random, float *logits, int32_t *out_id) {
     size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
-    if (!g->options->sample) return pm_decoder_best(&g->decoder, out_id);
+    bool found = false;
+    if (!g->options->sample) PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
+    if (found) return PM_OK;
     PM_TRY(pm_decoder_logits(&g->decoder, logits));
+    if (!g->options->sample) return pm_likeliest(logits, vocab, out_id);
     return pm_sample(g->options, random, logits, vocab, out_id);
 }
 
-static pm_status meets_stop(const pm_search *g, bool *out_stop) {
+pm_status pm_search_meets_stop(const pm_search *g, const int32_t *ids, size_t n, bool *out_stop) {
     char *text = NULL;
     if (!g->options->n_stops) return PM_OK;
-    PM_TRY(pm_model_decode(g->s->model, g->ids + g->n_prompt, g->n_ids - g->n_prompt, &text));
+    PM_TRY(pm_model_decode(g->s->model, ids, n, &text));
     for (size_t i = 0; i < g->options->n_stops; i++)
         if (*g->options->stops[i] && strstr(text, g->options->stops[i])) *out_stop = true;
     pm_release(text);
@@ -88,93 +94,77 @@ static pm_status take(pm_search *g, int32_t id, bool *out_done) {
     const pm_generate_options *o = g->options;
     bool done = pm_search_is_eos(g, id);
     PM_TRY(pm_search_append(g, id));
-    PM_TRY(meets_stop(g, &done));
+    PM_TRY(pm_search_meets_stop(g, g->ids + g->n_prompt, g->n_ids - g->n_prompt, &done));
     if (o->on_token && !o->on_token(o->user, id)) done = true;
     *out_done = done || g->n_ids - g->n_prompt >= (size_t)g->max_new;
     return PM_OK;
 }
 
-/* What decoding costs, from begin to end. */
-typedef struct meter {
-    uint64_t start_ns;
-    pm_executor_stats start;
-} meter;
-
-/* Makes the one-token program, so that decoding itself records nothing, and starts to count. */
-static pm_status begin_decoding(pm_search *g, pm_generated *out, meter *m) {
+pm_status pm_search_begin_decoding(pm_search *g) {
     pm_ready *step;
+    g->out->prompt_ns = g->out->first_token_ns = pm_now_ns() - g->start_ns;
     PM_TRY(pm_decoder_program(&g->decoder, 1, &step));
-    out->n_device_ops = step->program->n_dispatches - step->program->n_fallback;
-    out->n_fallback_ops = step->program->n_fallback;
-    pm_executor_get_stats(g->s->executor, &m->start);
-    m->start_ns = pm_now_ns();
+    g->out->n_device_ops = step->program->n_dispatches - step->program->n_fallback;
+    g->out->n_fallback_ops = step->program->n_fallback;
+    pm_executor_get_stats(g->s->executor, &g->meter.start);
+    g->meter.start_ns = pm_now_ns();
     return PM_OK;
 }
 
-static void end_decoding(const pm_search *g, pm_generated *out, const meter *m) {
+static void end_decoding(pm_search *g) {
+    const pm_executor_stats *start = &g->meter.start;
     pm_executor_stats end;
     pm_executor_get_stats(g->s->executor, &end);
-    out->decode_ns = pm_now_ns() - m->start_ns;
-    out->decode_submits = end.n_submits - m->start.n_submits;
-    out->decode_recordings = end.n_recordings - m->start.n_recordings;
-    out->decode_host_ns = end.host_ns - m->start.host_ns;
+    g->out->decode_ns = pm_now_ns() - g->meter.start_ns;
+    g->out->decode_submits = end.n_submits - start->n_submits;
+    g->out->decode_recordings = end.n_recordings - start->n_recordings;
+    g->out->decode_host_ns = end.host_ns - start->host_ns;
 }
 
-static pm_status continue_one(pm_search *g, pm_generated *out, uint64_t start) {
+static pm_status continue_one(pm_search *g) {
     pm_random random = {g->options->seed};
-    size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
-    float *logits = pm_calloc(g->options->sample ? vocab : 0, sizeof *logits);
+    float *logits = pm_calloc((size_t)pm_decoder_vocab(&g->decoder), sizeof *logits);
     bool done = false;
     int32_t id = 0;
-    meter m;
     pm_status s = logits ? PM_OK : PM_ERR_MEMORY;
     if (s != PM_OK) return s;
     PM_GOTO(pm_decoder_feed(&g->decoder, g->ids, g->n_ids));
     PM_GOTO(choose(g, &random, logits, &id));
     PM_GOTO(take(g, id, &done));
-    out->prompt_ns = out->first_token_ns = pm_now_ns() - start;
-    PM_GOTO(begin_decoding(g, out, &m));
-    for (; !done; out->decode_steps++) {
+    PM_GOTO(pm_search_begin_decoding(g));
+    for (; !done; g->out->decode_steps++) {
         PM_GOTO(pm_decoder_feed(&g->decoder, &id, 1));
         PM_GOTO(choose(g, &random, logits, &id));
         PM_GOTO(take(g, id, &done));
     }
-    end_decoding(g, out, &m);
 fail:
     pm_free(logits);
     return s;
 }
 
-static pm_status search_beams(pm_search *g, pm_generated *out) {
-    meter m;
-    PM_TRY(begin_decoding(g, out, &m));
-    PM_TRY(pm_beam_search(g));
-    end_decoding(g, out, &m);
-    out->decode_steps = g->n_ids - g->n_prompt;
-    return PM_OK;
-}
-
 /* ---- the whole ---- */
 
-static pm_status generate(pm_search *g, const int32_t *ids, size_t n, pm_generated *out) {
+static pm_status generate(pm_search *g, const int32_t *ids, size_t n) {
     bool beams = g->options->n_beams > 1;
     PM_TRY(set_prompt(g, ids, n));
     /* Rows to begin with; longer outputs grow the cache when they come to it. */
     int64_t guess = g->options->max_new ? 1024 : 64, ahead = g->max_new < guess ? g->max_new : guess;
     PM_TRY(pm_decoder_open(&g->decoder, g->s, beams ? g->options->n_beams : 1,
                            (int64_t)g->n_prompt + ahead - 1));
-    uint64_t start = pm_now_ns();
+    g->start_ns = pm_now_ns();
     if (g->s->model->arch->encoder_decoder) PM_TRY(pm_decoder_encode(&g->decoder, ids, n));
-    return beams ? search_beams(g, out) : continue_one(g, out, start);
+    PM_TRY(beams ? pm_beam_search(g) : continue_one(g));
+    end_decoding(g);
+    return PM_OK;
 }
 
 pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_generate_options *options,
                       pm_generated *out) {
     static const pm_generate_options defaults = {0};
-    pm_search g = {.s = s, .options = options ? options : &defaults};
+    pm_search g = {.s = s, .options = options ? options : &defaults, .out = out};
     *out = (pm_generated){0};
     PM_TRY(check_options(s, g.options));
-    pm_status status = generate(&g, ids, n, out);
+    pm_status status = generate(&g, ids, n);
     if (status != PM_OK) {
         pm_free(g.ids);
         *out = (pm_generated){0};

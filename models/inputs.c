@@ -33,7 +33,10 @@ static pm_status take(const pm_tensors *tensors, pm_given *to, const pm_given *s
     char name[64] = "in.";
     strncat(name, to->name, sizeof name - 4);
     const pm_array *a = pm_tensors_get(tensors, name);
-    if (!a) return PM_OK;
+    if (!a) {
+        const char *refusal = pm_tensors_refusal(tensors, name);
+        return refusal ? pm_raise(PM_ERR_FILE, "inputs: %s %s", name, refusal) : PM_OK;
+    }
     PM_TRY(want_shape(a, shape_of, max_positions));
     to->values = pm_calloc((size_t)(a->dims[0] * a->dims[1]), sizeof *to->values);
     if (!to->values) return PM_ERR_MEMORY;

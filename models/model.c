@@ -43,6 +43,7 @@ static void describe(pm_model *m) {
     info->encoder_decoder = m->arch->encoder_decoder;
     info->has_tokenizer = m->words.source != NULL;
     info->vocab_size = spec->embed[side].vocab;
+    info->source_vocab_size = spec->embed[0].vocab;
     info->max_positions = spec->max_positions;
     info->n_layers = spec->stack[side].n_layers;
     info->n_heads = spec->stack[side].n_heads;
@@ -50,7 +51,6 @@ static void describe(pm_model *m) {
     if (info->encoder_decoder && info->decoder_start_id < 0) info->decoder_start_id = info->bos_id;
     for (size_t i = 0; i < m->n_needs; i++) {
         const pm_array *a = m->needs[i].array;
-        if (!a) continue;
         info->n_parameters += pm_array_elems(a);
         info->weight_bytes += a->bytes;
     }

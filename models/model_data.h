@@ -9,14 +9,21 @@
 
 typedef struct pm_arch pm_arch;
 
-/* A tensor that the graphs of a model use: from the checkpoint, or computed (`fill`). */
+/* A tensor of the checkpoint that the graphs of a model use. */
 typedef struct pm_need {
     const char *name;
     int32_t rank;
     int64_t dims[PM_MAX_DIMS];
-    const pm_array *array; /* NULL: computed */
-    void (*fill)(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
+    const pm_array *array;
 } pm_need;
+
+/* A tensor [rows, columns] that the host computes, once a program needs it. Its name holds its rows. */
+typedef void (*pm_fill)(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
+typedef struct pm_table {
+    const char *name;
+    int64_t rows, columns;
+    pm_fill fill;
+} pm_table;
 
 #define PM_MAX_EOS 8
 struct pm_model {

@@ -4,10 +4,12 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Types of the format. Those without a pm_dtype are checked like the others, but no model can use them. */
+/* Types of the format whose size is known. Those without a pm_dtype, and types that are not here, are refused only
+ * when somebody asks for the tensor. */
 typedef struct dtype_row {
     const char *name;
     uint64_t bytes;
@@ -34,34 +36,34 @@ static const dtype_row *find_dtype(const char *name) {
     return NULL;
 }
 
-/* What one entry is read with: names for errors, the data section's place. */
+/* What one entry is read with: names for errors, the data section's place, where texts go. */
 typedef struct entry_context {
     const char *label, *name;
     const unsigned char *data;
     uint64_t data_bytes;
+    pm_arena *arena;
 } entry_context;
 
 static pm_status read_shape(const entry_context *c, const json_t *shape, pm_array *a, uint64_t *out_elems) {
     uint64_t n = 1;
     if (!json_is_array(shape))
         return pm_raise(PM_ERR_FILE, "%s: tensor %s: shape is not an array", c->label, c->name);
-    if (json_array_size(shape) > PM_MAX_DIMS)
-        return pm_raise(PM_ERR_FILE, "%s: tensor %s has %zu dims, at most %d were expected", c->label,
-                        c->name, json_array_size(shape), PM_MAX_DIMS);
-    a->rank = (int32_t)json_array_size(shape);
-    for (int32_t i = 0; i < a->rank; i++) {
-        const json_t *d = json_array_get(shape, (size_t)i);
+    size_t rank = json_array_size(shape);
+    a->rank = rank <= PM_MAX_DIMS ? (int32_t)rank : 0;
+    for (size_t i = 0; i < rank; i++) {
+        const json_t *d = json_array_get(shape, i);
         if (!json_is_integer(d) || json_integer_value(d) < 0)
             return pm_raise(PM_ERR_FILE,
-                            "%s: tensor %s: dim %d of its shape is %s%" JSON_INTEGER_FORMAT
+                            "%s: tensor %s: dim %zu of its shape is %s%" JSON_INTEGER_FORMAT
                             ", an integer of 0 or more was expected",
                             c->label, c->name, i,
                             json_is_integer(d) ? "" : "not an integer: ", json_integer_value(d));
-        a->dims[i] = json_integer_value(d);
-        if (!pm_mul_u64(n, (uint64_t)a->dims[i], &n))
+        int64_t dim = json_integer_value(d);
+        if (rank <= PM_MAX_DIMS) a->dims[i] = dim;
+        if (!pm_mul_u64(n, (uint64_t)dim, &n))
             return pm_raise(PM_ERR_FILE,
-                            "%s: tensor %s: the product of its dims overflows at dim %d, which is %" PRId64,
-                            c->label, c->name, i, a->dims[i]);
+                            "%s: tensor %s: the product of its dims overflows at dim %zu, which is %" PRId64,
+                            c->label, c->name, i, dim);
     }
     *out_elems = n;
     return PM_OK;
@@ -88,69 +90,83 @@ static pm_status read_offsets(const entry_context *c, const json_t *offsets, uin
     return PM_OK;
 }
 
-static pm_status read_entry(const entry_context *c, const json_t *entry, pm_array *a) {
+/* Says why no pm_array can hold the tensor, if so. */
+static pm_status refuse(const entry_context *c, const char *type, pm_dtype dtype, size_t rank,
+                        const char **out) {
+    char text[160];
+    if (dtype == PM_N_DTYPES)
+        snprintf(text, sizeof text, "has type %.40s, expected F32, F16, BF16, I64, I32, U8 or BOOL", type);
+    else if (rank > PM_MAX_DIMS)
+        snprintf(text, sizeof text, "has %zu dims, at most %d were expected", rank, PM_MAX_DIMS);
+    else
+        return PM_OK;
+    *out = pm_arena_strdup(c->arena, text);
+    return *out ? PM_OK : PM_ERR_MEMORY;
+}
+
+static pm_status read_entry(const entry_context *c, const json_t *entry, pm_entry *out) {
     uint64_t elems = 0, bytes = 0, at[2] = {0};
+    const json_t *shape = json_object_get(entry, "shape");
     const char *type = json_string_value(json_object_get(entry, "dtype"));
     const dtype_row *row = find_dtype(type);
     if (!json_is_object(entry))
         return pm_raise(PM_ERR_FILE, "%s: tensor %s: its entry is not an object", c->label, c->name);
-    if (!row)
-        return pm_raise(PM_ERR_FILE,
-                        "%s: tensor %s: dtype is %s, one of F32, F16, BF16, I64, I32, U8, BOOL was expected",
-                        c->label, c->name, type ? type : "missing");
-    PM_TRY(read_shape(c, json_object_get(entry, "shape"), a, &elems));
+    if (!type)
+        return pm_raise(PM_ERR_FILE, "%s: tensor %s: dtype is missing, a text was expected", c->label,
+                        c->name);
+    PM_TRY(read_shape(c, shape, &out->array, &elems));
     PM_TRY(read_offsets(c, json_object_get(entry, "data_offsets"), at));
-    if (!pm_mul_u64(elems, row->bytes, &bytes) || bytes != at[1] - at[0])
+    if (row && (!pm_mul_u64(elems, row->bytes, &bytes) || bytes != at[1] - at[0]))
         return pm_raise(PM_ERR_FILE,
                         "%s: tensor %s: its data_offsets span %" PRIu64 " bytes, %" PRIu64
                         " elements of %s were expected",
                         c->label, c->name, at[1] - at[0], elems, row->name);
-    a->dtype = row->dtype;
-    a->bytes = bytes;
-    a->data = c->data + at[0];
-    return PM_OK;
+    out->array.dtype = row ? row->dtype : PM_N_DTYPES;
+    out->array.bytes = at[1] - at[0];
+    out->array.data = c->data + at[0];
+    return refuse(c, type, out->array.dtype, json_array_size(shape), &out->refusal);
 }
 
 static int by_name(const void *a, const void *b) {
-    return strcmp(((const pm_array *)a)->name, ((const pm_array *)b)->name);
+    return strcmp(((const pm_entry *)a)->array.name, ((const pm_entry *)b)->array.name);
 }
 
 static int by_place(const void *a, const void *b) {
-    uintptr_t x = (uintptr_t)((const pm_array *)a)->data, y = (uintptr_t)((const pm_array *)b)->data;
-    if (x != y) return x < y ? -1 : 1;
-    uint64_t m = ((const pm_array *)a)->bytes, n = ((const pm_array *)b)->bytes;
-    return m < n ? -1 : m > n;
+    const pm_array *x = &((const pm_entry *)a)->array, *y = &((const pm_entry *)b)->array;
+    uintptr_t x_at = (uintptr_t)x->data, y_at = (uintptr_t)y->data;
+    if (x_at != y_at) return x_at < y_at ? -1 : 1;
+    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
 }
 
-static pm_status check_overlaps(const char *label, pm_array *arrays, size_t n) {
-    qsort(arrays, n, sizeof *arrays, by_place);
+static pm_status check_overlaps(const char *label, pm_entry *entries, size_t n) {
+    qsort(entries, n, sizeof *entries, by_place);
     for (size_t i = 1; i < n; i++) {
-        const pm_array *a = &arrays[i - 1], *b = &arrays[i];
+        const pm_array *a = &entries[i - 1].array, *b = &entries[i].array;
         if ((uintptr_t)a->data + a->bytes > (uintptr_t)b->data && b->bytes)
             return pm_raise(PM_ERR_FILE, "%s: tensors %s and %s share bytes", label, a->name, b->name);
     }
-    qsort(arrays, n, sizeof *arrays, by_name);
+    qsort(entries, n, sizeof *entries, by_name);
     return PM_OK;
 }
 
-static pm_status read_header(entry_context *c, json_t *root, pm_arena *arena, pm_safetensors *out) {
+static pm_status read_header(entry_context *c, json_t *root, pm_safetensors *out) {
     const char *name;
     json_t *entry;
     if (!json_is_object(root)) return pm_raise(PM_ERR_FILE, "%s: the header is not a JSON object", c->label);
     size_t n = json_object_size(root), used = 0;
-    out->arrays = pm_arena_alloc(arena, (n + 1) * sizeof *out->arrays);
-    if (!out->arrays) return PM_ERR_MEMORY;
+    out->entries = pm_arena_alloc(c->arena, (n + 1) * sizeof *out->entries);
+    if (!out->entries) return PM_ERR_MEMORY;
     json_object_foreach(root, name, entry) {
-        pm_array *a = &out->arrays[used];
+        pm_entry *e = &out->entries[used];
         if (strcmp(name, "__metadata__") == 0) continue;
         c->name = name;
-        PM_TRY(read_entry(c, entry, a));
-        a->name = pm_arena_strdup(arena, name);
-        if (!a->name) return PM_ERR_MEMORY;
+        PM_TRY(read_entry(c, entry, e));
+        e->array.name = pm_arena_strdup(c->arena, name);
+        if (!e->array.name) return PM_ERR_MEMORY;
         used++;
     }
-    out->n_arrays = used;
-    return check_overlaps(c->label, out->arrays, used);
+    out->n_entries = used;
+    return check_overlaps(c->label, out->entries, used);
 }
 
 pm_status pm_safetensors_parse(const char *label, const unsigned char *data, size_t bytes, pm_arena *arena,
@@ -165,13 +181,14 @@ pm_status pm_safetensors_parse(const char *label, const unsigned char *data, siz
                         length, bytes - 8);
     json_t *root = json_loadb((const char *)data + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (!root) return pm_raise(PM_ERR_FILE, "%s: header, byte %d: %s", label, error.position, error.text);
-    entry_context c = {.label = label, .data = data + 8 + length, .data_bytes = bytes - 8 - length};
-    pm_status s = read_header(&c, root, arena, out_file);
+    entry_context c = {
+        .label = label, .data = data + 8 + length, .data_bytes = bytes - 8 - length, .arena = arena};
+    pm_status s = read_header(&c, root, out_file);
     json_decref(root);
     return s;
 }
 
-const pm_array *pm_safetensors_find(const pm_safetensors *f, const char *name) {
-    pm_array key = {.name = name};
-    return f->n_arrays ? bsearch(&key, f->arrays, f->n_arrays, sizeof key, by_name) : NULL;
+const pm_entry *pm_safetensors_find(const pm_safetensors *f, const char *name) {
+    pm_entry key = {.array = {.name = name}};
+    return f->n_entries ? bsearch(&key, f->entries, f->n_entries, sizeof key, by_name) : NULL;
 }

@@ -7,16 +7,23 @@
 #include "graph/base.h"
 #include "pumice/tensors.h"
 
+/* One tensor. refusal: why no pm_array can hold it ("has 6 dims, at most 5 were expected"), and then only name, data
+ * and bytes of the array are meant; else NULL. */
+typedef struct pm_entry {
+    pm_array array;
+    const char *refusal;
+} pm_entry;
+
 typedef struct pm_safetensors {
-    pm_array *arrays; /* sorted by name; dtype PM_N_DTYPES: of a type that is known but not read */
-    size_t n_arrays;
+    pm_entry *entries; /* sorted by name */
+    size_t n_entries;
 } pm_safetensors;
 
-/* label: how the file is called in errors. Arrays and names are allocated in `arena`. Everything is checked:
- * PM_ERR_FILE names the file, the tensor and the values. */
+/* label: how the file is called in errors. Entries and texts are allocated in `arena`. Everything is checked:
+ * PM_ERR_FILE names the file, the tensor and the values. A tensor of a kind that is not read is no error. */
 pm_status pm_safetensors_parse(const char *label, const unsigned char *data, size_t bytes, pm_arena *arena,
                                pm_safetensors *out_file) PM_MUST_USE;
-const pm_array *pm_safetensors_find(const pm_safetensors *f, const char *name); /* NULL when absent */
+const pm_entry *pm_safetensors_find(const pm_safetensors *f, const char *name); /* NULL when absent */
 
 /* The format's name of a type, "F32"; NULL when it has none. */
 const char *pm_safetensors_dtype(pm_dtype t);

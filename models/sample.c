@@ -22,6 +22,19 @@ pm_status pm_check_sampling(const pm_generate_options *o) {
     return PM_OK;
 }
 
+pm_status pm_no_finite_logit(size_t n) {
+    return pm_raise(PM_ERR_OTHER, "generation: none of %zu logits is a finite number", n);
+}
+
+pm_status pm_likeliest(const float *logits, size_t n, int32_t *out_id) {
+    size_t best = n;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(logits[i]) && (best == n || logits[i] > logits[best])) best = i;
+    if (best == n) return pm_no_finite_logit(n);
+    *out_id = (int32_t)best;
+    return PM_OK;
+}
+
 typedef struct candidate {
     double p;
     float logit;
@@ -74,7 +87,7 @@ pm_status pm_sample(const pm_generate_options *o, pm_random *r, const float *log
         if (isfinite(logits[i])) c[used++] = (candidate){.logit = logits[i], .id = (int32_t)i};
     if (used == 0) {
         pm_free(c);
-        return pm_raise(PM_ERR_OTHER, "sampling: none of %zu logits is a finite number", n);
+        return pm_no_finite_logit(n);
     }
     qsort(c, used, sizeof *c, by_logit);
     used = keep_top_k(c, used, o->top_k);

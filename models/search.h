@@ -6,10 +6,19 @@
 
 enum { PM_MAX_BEAMS = 256 };
 
+/* What decoding costs, from its begin to its end. */
+typedef struct pm_meter {
+    uint64_t start_ns;
+    pm_executor_stats start;
+} pm_meter;
+
 typedef struct pm_search {
     pm_session *s;
     pm_decoder decoder;
     const pm_generate_options *options;
+    pm_generated *out; /* its times and counts are written as the search goes */
+    uint64_t start_ns; /* when work on the prompt began */
+    pm_meter meter;
     int32_t *ids; /* result, pm_alloc'd: the prompt, then what is new */
     size_t n_ids, n_prompt, capacity;
     int64_t max_new; /* at least 1, within the model's positions */
@@ -18,6 +27,11 @@ typedef struct pm_search {
 
 bool pm_search_is_eos(const pm_search *g, int32_t id);
 pm_status pm_search_append(pm_search *g, int32_t id) PM_MUST_USE;
+/* Whether the text of new ids holds one of the options' stops; *out_stop is left alone when it does not. */
+pm_status pm_search_meets_stop(const pm_search *g, const int32_t *ids, size_t n, bool *out_stop) PM_MUST_USE;
+/* After the first choice: ends the time of the prompt, makes the one-token program, so that decoding itself records
+ * nothing, and starts the meter. */
+pm_status pm_search_begin_decoding(pm_search *g) PM_MUST_USE;
 
 /* Beam search as Hugging Face Transformers 5 defines it, from the prompt in g->ids, of which nothing was fed
  * yet. */

@@ -1,4 +1,5 @@
-/* See session.h. Invariant: every state in the store that begins with the session's prefix is in `states`. */
+/* See session.h. Invariant: what the store has under the session's prefix is a weight of the model
+ * or in `made`, and what is in `made` goes when no program uses it any more. */
 #include "models/session.h"
 
 #include <inttypes.h>
@@ -9,23 +10,26 @@
 
 /* ---- opening ---- */
 
+/* Memory for n * m elements, checked. */
+static pm_status make_floats(const char *name, uint64_t n, uint64_t m, float **out, uint64_t *out_bytes) {
+    uint64_t bytes = 0;
+    if (!pm_mul_u64(n, m, &bytes) || !pm_mul_u64(bytes, sizeof(float), &bytes) || bytes > SIZE_MAX)
+        return pm_raise(PM_ERR_MEMORY,
+                        "tensor %s: has %" PRIu64 " x %" PRIu64
+                        " elements, more than this machine can address",
+                        name, n, m);
+    *out = pm_alloc((size_t)bytes);
+    *out_bytes = bytes;
+    return *out ? PM_OK : PM_ERR_MEMORY;
+}
+
 static pm_status upload(pm_session *s, const pm_need *need) {
     char name[512];
-    uint64_t n = 1, bytes;
-    for (int32_t i = 0; i < need->rank; i++)
-        if (!pm_mul_u64(n, (uint64_t)need->dims[i], &n)) n = UINT64_MAX;
-    if (!pm_mul_u64(n, sizeof(float), &bytes) || bytes > SIZE_MAX)
-        return pm_raise(PM_ERR_MEMORY,
-                        "tensor %s: has %" PRIu64 " elements, more than this machine can address", need->name,
-                        n);
-    float *data = pm_alloc((size_t)bytes);
-    if (!data) return PM_ERR_MEMORY;
-    pm_status status = PM_OK;
-    if (need->array)
-        status = pm_convert_f32(need->array, data);
-    else
-        need->fill(&s->model->spec, need->dims[0], need->dims[1], data);
+    uint64_t bytes = 0;
+    float *data = NULL;
+    PM_TRY(make_floats(need->name, pm_array_elems(need->array), 1, &data, &bytes));
     snprintf(name, sizeof name, "%s%s", s->prefix, need->name);
+    pm_status status = pm_convert_f32(need->array, data);
     if (status == PM_OK) status = pm_executor_put(s->executor, name, data, bytes);
     pm_free(data);
     return status;
@@ -46,6 +50,7 @@ pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_sess
     s->model = m;
     s->device = d;
     s->executor = d->executor;
+    s->decoder_start = m->info.decoder_start_id;
     snprintf(s->prefix, sizeof s->prefix, "s%u/", (unsigned)++d->n_serials);
     pm_status status = PM_OK;
     for (size_t i = 0; status == PM_OK && i < m->n_needs; i++) status = upload(s, &m->needs[i]);
@@ -54,6 +59,14 @@ pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_sess
     else
         pm_session_close(s);
     return status;
+}
+
+pm_status pm_session_set_decoder_start(pm_session *s, int32_t id) {
+    if (!s->model->arch->encoder_decoder)
+        return pm_raise(PM_ERR_USAGE, "decoder start: %s is not an encoder-decoder", s->model->files.path);
+    PM_TRY(pm_check_ids("decoder start", &id, 1, s->model->info.vocab_size));
+    s->decoder_start = id;
+    return PM_OK;
 }
 
 static void free_ready(pm_ready *r) {
@@ -67,46 +80,65 @@ static void free_ready(pm_ready *r) {
 void pm_session_close(pm_session *s) {
     if (!s) return;
     for (size_t i = 0; i < s->n_ready; i++) free_ready(s->ready[i]);
-    for (size_t i = 0; i < s->n_states; i++) {
-        pm_executor_drop(s->executor, s->states[i]);
-        pm_free(s->states[i]);
+    for (size_t i = 0; i < s->n_made; i++) {
+        pm_executor_drop(s->executor, s->made[i]);
+        pm_free(s->made[i]);
     }
-    pm_free(s->states);
+    pm_free(s->made);
     drop_weights(s);
     pm_free(s);
 }
 
-/* ---- states ---- */
+/* ---- states and tables ---- */
 
-static bool uses_state(const pm_ready *r, const char *name) {
+static bool uses(const pm_ready *r, const char *name) {
     for (uint32_t i = 0; i < r->program->n_externals; i++) {
         const pm_external *e = &r->program->externals[i];
-        if (e->kind == PM_EXTERNAL_STATE && strcmp(e->name, name) == 0) return true;
+        if ((e->kind == PM_EXTERNAL_STATE || e->kind == PM_EXTERNAL_WEIGHT) && strcmp(e->name, name) == 0)
+            return true;
     }
     return false;
 }
 
-static pm_status make_state(pm_session *s, const pm_external *e) {
-    if (pm_executor_has(s->executor, e->name)) return PM_OK;
-    PM_TRY(pm_grow((void **)&s->states, &s->states_capacity, s->n_states + 1, sizeof *s->states));
-    char *name = pm_strdup(e->name);
-    if (!name) return PM_ERR_MEMORY;
-    pm_status status = pm_executor_put(s->executor, name, NULL, e->bytes);
+/* Puts a tensor that the session makes into the store; data NULL: zeros. */
+static pm_status put_made(pm_session *s, const char *name, const void *data, uint64_t bytes) {
+    PM_TRY(pm_grow((void **)&s->made, &s->made_capacity, s->n_made + 1, sizeof *s->made));
+    char *copy = pm_strdup(name);
+    if (!copy) return PM_ERR_MEMORY;
+    pm_status status = pm_executor_put(s->executor, copy, data, bytes);
     if (status == PM_OK)
-        s->states[s->n_states++] = name;
+        s->made[s->n_made++] = copy;
     else
-        pm_free(name);
+        pm_free(copy);
     return status;
 }
 
-static void drop_idle_states(pm_session *s) {
-    for (size_t i = s->n_states; i-- > 0;) {
+static pm_status make_state(pm_session *s, const pm_external *e) {
+    return pm_executor_has(s->executor, e->name) ? PM_OK : put_made(s, e->name, NULL, e->bytes);
+}
+
+static pm_status make_table(void *user, const pm_table *t) {
+    pm_session *s = user;
+    char name[512];
+    uint64_t bytes = 0;
+    float *data = NULL;
+    snprintf(name, sizeof name, "%s%s", s->prefix, t->name);
+    if (pm_executor_has(s->executor, name)) return PM_OK;
+    PM_TRY(make_floats(t->name, (uint64_t)t->rows, (uint64_t)t->columns, &data, &bytes));
+    t->fill(&s->model->spec, t->rows, t->columns, data);
+    pm_status status = put_made(s, name, data, bytes);
+    pm_free(data);
+    return status;
+}
+
+static void drop_idle(pm_session *s) {
+    for (size_t i = s->n_made; i-- > 0;) {
         bool used = false;
-        for (size_t k = 0; k < s->n_ready; k++) used |= uses_state(s->ready[k], s->states[i]);
+        for (size_t k = 0; k < s->n_ready; k++) used |= uses(s->ready[k], s->made[i]);
         if (used) continue;
-        pm_executor_drop(s->executor, s->states[i]);
-        pm_free(s->states[i]);
-        s->states[i] = s->states[--s->n_states];
+        pm_executor_drop(s->executor, s->made[i]);
+        pm_free(s->made[i]);
+        s->made[i] = s->made[--s->n_made];
     }
 }
 
@@ -119,16 +151,16 @@ static void make_room(pm_session *s) {
         if (s->ready[i]->used < s->ready[oldest]->used) oldest = i;
     free_ready(s->ready[oldest]);
     s->ready[oldest] = s->ready[--s->n_ready];
-    drop_idle_states(s);
+    drop_idle(s);
 }
 
 void pm_session_forget(pm_session *s, const char *state) {
     for (size_t i = s->n_ready; i-- > 0;) {
-        if (!uses_state(s->ready[i], state)) continue;
+        if (!uses(s->ready[i], state)) continue;
         free_ready(s->ready[i]);
         s->ready[i] = s->ready[--s->n_ready];
     }
-    drop_idle_states(s);
+    drop_idle(s);
 }
 
 static pm_status load(pm_session *s, const pm_graph *g, pm_ready *r) {
@@ -150,14 +182,14 @@ pm_status pm_session_ready(pm_session *s, const char *key, pm_make_graph make, c
             s->ready[i]->used = s->clock;
             return *out = s->ready[i], PM_OK;
         }
-    PM_TRY(make(s, context, &g));
-    make_room(s);
+    make_room(s); /* before the graph is made, since its tables have no user yet */
     pm_ready *r = pm_calloc(1, sizeof *r);
-    pm_status status = r && (r->key = pm_strdup(key)) ? load(s, g, r) : PM_ERR_MEMORY;
+    pm_status status = r && (r->key = pm_strdup(key)) ? make(s, context, &g) : PM_ERR_MEMORY;
+    if (status == PM_OK) status = load(s, g, r);
     pm_graph_destroy(g);
     if (status != PM_OK) {
         free_ready(r);
-        drop_idle_states(s);
+        drop_idle(s);
         return status;
     }
     r->used = s->clock;
@@ -168,6 +200,8 @@ pm_status pm_session_ready(pm_session *s, const char *key, pm_make_graph make, c
 static pm_status make_model_graph(pm_session *s, const void *context, pm_graph **out_graph) {
     pm_build_options o = *(const pm_build_options *)context;
     o.weights = s->prefix;
+    o.on_table = make_table;
+    o.user = s;
     return pm_model_build(s->model, &o, out_graph);
 }
 

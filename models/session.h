@@ -26,9 +26,10 @@ struct pm_session {
     pm_ready *ready[PM_MAX_READY];
     size_t n_ready;
     uint64_t clock;
-    char **states; /* names in the store that this session made */
-    size_t n_states, states_capacity;
+    char **made; /* names in the store: states and tables that its programs use */
+    size_t n_made, made_capacity;
     pm_program_figures figures; /* of the last forward run */
+    int32_t decoder_start;      /* id that decoders of encoder-decoders begin with; -1: unknown */
 };
 
 /* Makes the graph of a key that is not cached. */

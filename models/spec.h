@@ -42,6 +42,8 @@ typedef struct pm_stack {
     bool causal;
     bool conv1d; /* linear weights are [K,N], as GPT-2 keeps them */
     bool rotary;
+    bool raw_scores;      /* attention scores are q.k; else q.k / sqrt(D) */
+    bool scores_by_layer; /* and divided by the layer's number, counted from 1 */
     pm_activation act;
     pm_attention_names self, cross; /* cross.o.weight NULL: no attention to an encoder */
     pm_pair self_norm, cross_norm, ffn_norm;
@@ -65,6 +67,7 @@ typedef enum pm_rope_kind { PM_ROPE_DEFAULT, PM_ROPE_LINEAR, PM_ROPE_LLAMA3 } pm
 typedef struct pm_rope {
     int kind;
     float theta, factor, low_freq_factor, high_freq_factor;
+    float partial; /* share of the head that is turned: 1, no other is built */
     int64_t original_positions;
 } pm_rope;
 

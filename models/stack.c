@@ -3,6 +3,7 @@
 #include "models/stack.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 typedef struct layer_name {
@@ -82,6 +83,11 @@ static void project(pm_build *b, const layer_place *at, pm_tensor *x, const pm_a
 
 /* ---- attention ---- */
 
+static float score_scale(const layer_place *at) {
+    double scale = at->st->raw_scores ? 1.0 : 1.0 / sqrt((double)at->st->head_dim);
+    return (float)(at->st->scores_by_layer ? scale / (double)(at->i + 1) : scale);
+}
+
 static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *x,
                                  const pm_context *context) {
     const pm_stack *st = at->st;
@@ -90,6 +96,7 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
                     .position = b->position,
                     .keys = context->keys,
                     .length = context->length,
+                    .scale = score_scale(at),
                     .map = st->self_out,
                     .layer = at->i};
     pm_build_label(b, st->label, at->i, "self");
@@ -120,8 +127,11 @@ static pm_tensor *cross_attention(pm_build *b, const layer_place *at, pm_tensor 
                                   const pm_context *context) {
     const pm_stack *st = at->st;
     pm_tensor *p[3] = {0};
-    pm_mask mask = {
-        .keys = context->memory_keys, .length = b->source_length, .map = st->cross_out, .layer = at->i};
+    pm_mask mask = {.keys = context->memory_keys,
+                    .length = b->source_length,
+                    .scale = score_scale(at),
+                    .map = st->cross_out,
+                    .layer = at->i};
     pm_build_label(b, st->label, at->i, "cross");
     project(b, at, x, &st->cross, (int[]){PART_Q, PART_Q}, p);
     if (context->memory)

@@ -2,20 +2,20 @@
  * arrays are aligned for their type, so that a caller may read them through a pointer of that type. */
 #include "pumice/tensors.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "models/convert.h"
 #include "models/files.h"
 #include "models/safetensors.h"
+#include "models/writer.h"
 
 struct pm_tensors {
     pm_array *arrays;
     void **owned; /* owned[i]: memory of arrays[i], or NULL when it lies in the file */
     size_t n, arrays_capacity, owned_capacity;
+    const pm_entry *entries; /* of the file, in `names` */
+    size_t n_entries;
     pm_blob file;
     pm_arena names;
 };
@@ -88,9 +88,26 @@ pm_status pm_tensors_add(pm_tensors *set, const pm_array *array, void **out_data
     return PM_OK;
 }
 
+pm_status pm_tensors_add_ids(pm_tensors *set, const char *name, const int32_t *ids, size_t n) {
+    pm_array a = {.name = name, .dtype = PM_I32, .rank = 2, .dims = {1, (int64_t)n}};
+    void *data;
+    PM_TRY(pm_tensors_add(set, &a, &data));
+    if (n) memcpy(data, ids, n * sizeof *ids);
+    pm_words_to_file(data, n);
+    return PM_OK;
+}
+
 const pm_array *pm_tensors_get(const pm_tensors *set, const char *name) {
     return find(set, name);
 }
+
+const char *pm_tensors_refusal(const pm_tensors *set, const char *name) {
+    for (size_t i = 0; i < set->n_entries; i++)
+        if (strcmp(set->entries[i].array.name, name) == 0)
+            return find(set, name) ? NULL : set->entries[i].refusal;
+    return NULL;
+}
+
 size_t pm_tensors_count(const pm_tensors *set) {
     return set->n;
 }
@@ -104,10 +121,12 @@ static pm_status take_file(pm_tensors *set, const char *path) {
     pm_safetensors f;
     PM_TRY(pm_blob_open(path, &set->file));
     PM_TRY(pm_safetensors_parse(path, set->file.data, set->file.bytes, &set->names, &f));
-    PM_TRY(reserve(set, f.n_arrays));
-    for (size_t i = 0; i < f.n_arrays; i++) {
-        pm_array a = f.arrays[i];
-        if (a.dtype == PM_N_DTYPES) continue; /* a type that nothing here reads: other programs' business */
+    set->entries = f.entries;
+    set->n_entries = f.n_entries;
+    PM_TRY(reserve(set, f.n_entries));
+    for (size_t i = 0; i < f.n_entries; i++) {
+        pm_array a = f.entries[i].array;
+        if (f.entries[i].refusal) continue; /* other programs' business, until it is asked for */
         if ((uintptr_t)a.data % elem_bytes(a.dtype) != 0) {
             PM_TRY(pm_tensors_add(set, &a, NULL));
             continue;
@@ -149,35 +168,20 @@ static pm_status make_header(const pm_tensors *set, pm_text *t) {
     return pm_text_status(t);
 }
 
-static bool write_all(const pm_tensors *set, const pm_text *header, FILE *f) {
-    unsigned char length[8];
-    for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header->length >> 8 * i);
-    if (fwrite(length, 1, 8, f) != 8 || fwrite(header->data, 1, header->length, f) != header->length)
-        return false;
-    for (size_t i = 0; i < set->n; i++)
-        if (set->arrays[i].bytes && fwrite(set->arrays[i].data, (size_t)set->arrays[i].bytes, 1, f) != 1)
-            return false;
-    return fflush(f) == 0 && fsync(fileno(f)) == 0;
-}
-
 pm_status pm_tensors_write(const pm_tensors *set, const char *path) {
-    pm_text header = {0}, temp = {0};
-    FILE *f = NULL;
-    pm_status s;
-    PM_GOTO(make_header(set, &header));
-    pm_text_add(&temp, "%s.%ld.part", path, (long)getpid());
-    PM_GOTO(pm_text_status(&temp));
-    f = fopen(temp.data, "wb");
-    bool done = f && write_all(set, &header, f);
-    int error = errno;
-    if (f && fclose(f) != 0 && done) done = false, error = errno;
-    if (done && rename(temp.data, path) != 0) done = false, error = errno;
-    if (!done) {
-        if (f) unlink(temp.data);
-        s = pm_raise(PM_ERR_OTHER, "%s: cannot write: %s", path, strerror(error));
+    pm_text header = {0};
+    pm_writer w;
+    unsigned char length[8];
+    pm_status s = make_header(set, &header);
+    if (s == PM_OK) s = pm_writer_open(&w, path);
+    if (s == PM_OK) {
+        for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header.length >> 8 * i);
+        pm_writer_add(&w, length, sizeof length);
+        pm_writer_add(&w, header.data, header.length);
+        for (size_t i = 0; i < set->n; i++)
+            pm_writer_add(&w, set->arrays[i].data, (size_t)set->arrays[i].bytes);
+        s = pm_writer_close(&w);
     }
-fail:
     pm_text_free(&header);
-    pm_text_free(&temp);
     return s;
 }

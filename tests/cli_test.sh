@@ -54,6 +54,45 @@ done
 expect "attend, bad ending" 2 'txt' -- "$pumice" attend numbers-en-zh "half past three" -o "$tmp/a.txt" --device cpu
 expect "attend, bad layer"  2 'layers 0 to' -- "$pumice" attend numbers-en-zh "half past three" --layer 99 -o "$tmp/a.svg" --device cpu
 expect "bench model"        0 'forward' -- "$pumice" bench model numbers-en-zh --device cpu --runs 1 --length 8 -n 4
+expect "bench model, no start" 0 'decode' -- "$pumice" bench model "$data/transformer" --device cpu --runs 1 --length 1 -n 2
+expect "bench ops, no case" 2 'zzz' -- "$pumice" bench ops --only zzz --device cpu
+expect "verify a text"      0 'all within bounds' -- "$pumice" verify numbers-en-zh "half past three" --device cpu
+expect "seed 0 samples"     0 - -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 20 --ignore-eos --print ids --device cpu
+greedy=$(cat "$tmp/out")
+expect "seed 0"             0 - -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 20 --ignore-eos --print ids --device cpu --seed 0
+[ "$greedy" != "$(cat "$tmp/out")" ] || { echo "FAILED: --seed 0 is greedy"; failures=$((failures + 1)); }
+expect "seed 010"           0 - -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 20 --print ids --device cpu --seed 010
+eight=$(cat "$tmp/out")
+expect "seed 10"            0 "^$eight\$" -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 20 --print ids --device cpu --seed 10
+expect "negative seed"      2 'whole number' -- "$pumice" generate "$data/gpt2" --ids 5 --device cpu --seed " -1"
+expect "ids without a tokenizer" 0 '^5,9(,[0-9]+)*$' -- "$pumice" generate "$data/gpt2" --ids 5,9 -n 2 --device cpu
+expect "text without a tokenizer" 2 'expected --print ids' -- "$pumice" generate "$data/gpt2" --ids 5,9 -n 2 --print text --device cpu
+expect "JSON without a tokenizer" 0 '"ids"' -- "$pumice" generate "$data/gpt2" --ids 5,9 -n 2 --json --device cpu
+! grep -q '"text"' "$tmp/out" || { echo "FAILED: text without a tokenizer"; failures=$((failures + 1)); }
+expect "stop, beams"        0 '^三点$' -- "$pumice" generate numbers-en-zh "half past three" --stop 点 --beams 3 --device cpu
+expect "no decoder start"   2 'decoder-start' -- "$pumice" generate "$data/transformer" --ids 5,9 -n 2 --device cpu
+expect "decoder start"      0 '^1,[0-9]+,[0-9]+$' -- "$pumice" generate "$data/transformer" --ids 5,9 -n 2 --decoder-start 1 --device cpu
+expect "encoder map"        0 - -- "$pumice" attend "$data/transformer" --ids 5,9 --map encoder -o "$tmp/e.json" --device cpu
+expect "help to a full disk" 7 'stdout' -- bash -c '"$0" --help > /dev/full' "$pumice"
+expect "version to a full disk" 7 'stdout' -- bash -c '"$0" --version > /dev/full' "$pumice"
+expect "outputs to a device" 0 - -- "$pumice" run "$data/gpt2" --inputs "$data/gpt2/reference.safetensors" --outputs /dev/null --device cpu
+[ -c /dev/null ] || { echo "FAILED: /dev/null was replaced"; failures=$((failures + 1)); }
+expect "output to /dev/stdout" 0 digraph -- bash -c '"$0" dump numbers-en-zh --format dot -o /dev/stdout | cat' "$pumice"
+mkfifo "$tmp/pipe"
+expect "inputs from a pipe" 3 'not a regular file' -- timeout 20 "$pumice" run "$data/gpt2" --inputs "$tmp/pipe" --outputs "$tmp/o" --device cpu
+
+long=$(for i in $(seq 60); do printf 'twenty '; done)
+expect "a long title"       0 - -- "$pumice" attend numbers-en-zh "$long" --layer 0 --head 0 --map encoder -o "$tmp/a.json" --device cpu
+grep -q "$long" "$tmp/a.json" || { echo "FAILED: the title is cut"; failures=$((failures + 1)); }
+
+# Lines of stdin: blank ones stay, bad ones are reported with their number and do not end it.
+lines() { printf "$1" | "$pumice" translate numbers-en-zh --device cpu; }
+expect "blank lines"        0 - -- lines 'half past three\n\none\n'
+[ "$(cat "$tmp/out")" = $'三点半\n\n一' ] || { echo "FAILED: blank lines"; cat "$tmp/out"; failures=$((failures + 1)); }
+expect "a bad line"         2 'line 2: .*zebra' -- lines 'half past three\nzebra\none'
+[ "$(cat "$tmp/out")" = $'三点半\n\n一' ] || { echo "FAILED: a bad line"; cat "$tmp/out"; failures=$((failures + 1)); }
+expect "translate, wrong model" 2 'gpt2.*encoder-decoder' -- bash -c 'printf "a\nb\n" | "$0" translate "$1" --device cpu' "$pumice" "$data/gpt2"
+expect "a NUL in a line"    2 'line 1: .*NUL' -- lines 'ha\0lf\none\n'
 
 head -c 200 "$data/gpt2/model.safetensors" > "$tmp/cut" && mkdir "$tmp/m" && cp "$data/gpt2/config.json" "$tmp/m/" && mv "$tmp/cut" "$tmp/m/model.safetensors"
 expect "cut weights"        3 'safetensors' -- "$pumice" run "$tmp/m" --inputs "$data/gpt2/reference.safetensors" --outputs "$tmp/x" --device cpu

@@ -120,6 +120,20 @@ void test_edit_header(const test_path *folder, const char *tensor, const char *f
     json_decref(root);
 }
 
+void test_edit_tensor(const test_path *folder, const char *tensor, float (*edit)(float x, size_t i)) {
+    test_path path = test_join(folder, "model.safetensors");
+    pm_tensors *set;
+    assert_ok(pm_tensors_read(path.s, &set));
+    const pm_array *a = pm_tensors_get(set, tensor);
+    assert_non_null(a);
+    void *data;
+    pm_array copy = *a;
+    assert_ok(pm_tensors_add(set, &copy, &data));
+    for (size_t i = 0; i < copy.bytes / sizeof(float); i++) ((float *)data)[i] = edit(((float *)data)[i], i);
+    assert_ok(pm_tensors_write(set, path.s));
+    pm_tensors_free(set);
+}
+
 void test_expect_error(const test_path *folder, pm_status status, const char *const *words) {
     pm_model *m = NULL;
     pm_status s = pm_model_open(folder->s, &m);

@@ -28,6 +28,9 @@ void test_edit_config(const test_path *folder, const char *key, const char *json
  * removes it. */
 void test_edit_header(const test_path *folder, const char *tensor, const char *field, const char *json);
 
+/* Passes each element of an F32 tensor of model.safetensors through `edit`. */
+void test_edit_tensor(const test_path *folder, const char *tensor, float (*edit)(float x, size_t i));
+
 /* Opening the folder fails with `status`, and the text has every one of the words (NULL ends them). */
 void test_expect_error(const test_path *folder, pm_status status, const char *const *words);
 

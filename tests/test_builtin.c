@@ -96,6 +96,27 @@ static void test_bad_lists(void **state) {
 
 /* ---- translating ---- */
 
+/* A stop ends beams as it ends a greedy search. */
+static void test_stops(void **state) {
+    (void)state;
+    const char *stop = "点";
+    pm_model *m;
+    pm_session *s;
+    char *text;
+    if (!open_builtin(&m)) skip_because("no built-in model in this build");
+    pm_device *d = test_open_device("cpu");
+    assert_ok(pm_session_open(m, d, &s));
+    for (int beams = 1; beams <= 3; beams += 2) {
+        pm_generate_options options = {.n_beams = beams, .stops = &stop, .n_stops = 1};
+        assert_ok(pm_translate(s, "half past three", &options, &text));
+        assert_string_equal(text, "三点");
+        pm_release(text);
+    }
+    pm_session_close(s);
+    pm_model_close(m);
+    pm_device_close(d);
+}
+
 static void check_phrases(const char *spec) {
     char line[1024];
     pm_model *m;
@@ -210,9 +231,13 @@ static void test_attend(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opens),          cmocka_unit_test(test_words),
-        cmocka_unit_test(test_bad_lists),      cmocka_unit_test(test_phrases_cpu),
-        cmocka_unit_test(test_phrases_vulkan), cmocka_unit_test(test_translate_options),
+        cmocka_unit_test(test_opens),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_bad_lists),
+        cmocka_unit_test(test_phrases_cpu),
+        cmocka_unit_test(test_phrases_vulkan),
+        cmocka_unit_test(test_translate_options),
         cmocka_unit_test(test_attend),
     };
     return run_all_tests(tests);

@@ -4,6 +4,10 @@
 #include "tests/support_models.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "models/model_data.h"
 
 /* ---- config.json ---- */
 
@@ -53,7 +57,8 @@ static const bad_key bad_keys[] = {
     {"gpt2", "n_head", "5", {"n_head is 5", "n_embd", "32"}},
     {"gpt2", "n_positions", "63", {"transformer.wpe.weight", "[64,32]", "[63,32]"}},
     {"gpt2", "activation_function", "\"snake\"", {"activation_function", "snake"}},
-    {"gpt2", "scale_attn_by_inverse_layer_idx", "true", {"scale_attn_by_inverse_layer_idx is true"}},
+    {"llama", "partial_rotary_factor", "0.5", {"partial_rotary_factor is 0.5"}},
+    {"llama", "rope_parameters", "{\"partial_rotary_factor\":0.25}", {"partial_rotary_factor is 0.25"}},
     {"bert-ner", "id2label", "{\"0\":\"A\"}", {"classifier.weight", "[9,32]", "[1,32]"}},
     {"bert-base", "position_embedding_type", "\"relative_key\"", {"position_embedding_type", "relative_key"}},
     {"bert-base", "is_decoder", "true", {"is_decoder is true"}},
@@ -123,7 +128,17 @@ static const bad_tensor bad_tensors[] = {
     {"gpt2", "transformer.h.0.attn.c_attn.weight", "shape", "[32,97]", {"c_attn.weight", "3104 elements"}},
     {"gpt2", "transformer.h.1.ln_2.bias", "dtype", "\"I32\"", {"transformer.h.1.ln_2.bias", "i32", "f32"}},
     {"gpt2", "transformer.h.1.ln_2.bias", "dtype", "\"F16\"", {"transformer.h.1.ln_2.bias", "128 bytes"}},
-    {"gpt2", "transformer.h.1.ln_2.bias", "dtype", "\"U32\"", {"transformer.h.1.ln_2.bias", "type"}},
+    {"gpt2",
+     "transformer.h.1.ln_2.bias",
+     "dtype",
+     "\"U32\"",
+     {"transformer.h.1.ln_2.bias has type U32", "F32"}},
+    {"gpt2", "transformer.h.1.ln_2.bias", "dtype", "\"F31\"", {"transformer.h.1.ln_2.bias has type F31"}},
+    {"gpt2",
+     "transformer.h.1.ln_2.bias",
+     "shape",
+     "[1,1,1,1,1,32]",
+     {"transformer.h.1.ln_2.bias has 6 dims"}},
     {"gpt2", "transformer.h.1.ln_2.bias", "data_offsets", "[0,128]", {"share bytes"}},
     {"gpt2",
      "transformer.h.1.ln_2.bias",
@@ -202,6 +217,63 @@ static void test_good_variants(void **state) {
     }
 }
 
+/* Tensors that no model here reads do no harm, as long as they lie within the file. */
+static void test_unused_tensors(void **state) {
+    (void)state;
+    static const char *const entries[] = {
+        "{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,0],\"data_offsets\":[0,0]}",
+        "{\"dtype\":\"F4_NEW\",\"shape\":[7],\"data_offsets\":[0,0]}",
+    };
+    for (size_t i = 0; i < PM_COUNT(entries); i++) {
+        test_path folder = test_copy_model("gpt2");
+        test_edit_header(&folder, "not.of.this.model", NULL, entries[i]);
+        expect_open(&folder);
+    }
+    test_path folder = test_copy_model("gpt2");
+    test_edit_header(&folder, "x", NULL,
+                     "{\"dtype\":\"F4_NEW\",\"shape\":[7],\"data_offsets\":[0,99999999]}");
+    test_expect_error(&folder, PM_ERR_FILE, (const char *[]){"tensor x", "99999999", NULL});
+}
+
+/* rope_theta within the rotary object wins over the one beside it, whatever the object is called. */
+static void test_rope_theta(void **state) {
+    (void)state;
+    static const struct {
+        const char *scaling, *parameters, *beside;
+        float theta;
+    } rows[] = {
+        {"{\"type\":\"linear\",\"factor\":2.0,\"rope_theta\":77.0}", NULL, "55.0", 77},
+        {"{\"type\":\"linear\",\"factor\":2.0}", NULL, "55.0", 55},
+        {"{\"type\":\"linear\",\"factor\":2.0}", NULL, NULL, 10000},
+        {NULL, "{\"rope_type\":\"default\",\"rope_theta\":77.0}", "55.0", 77},
+        {NULL, "{\"rope_type\":\"default\"}", "55.0", 55},
+    };
+    for (size_t i = 0; i < PM_COUNT(rows); i++) {
+        test_path folder = test_copy_model("llama");
+        pm_model *m;
+        test_edit_config(&folder, "rope_scaling", rows[i].scaling);
+        test_edit_config(&folder, "rope_parameters", rows[i].parameters);
+        test_edit_config(&folder, "rope_theta", rows[i].beside);
+        assert_ok(pm_model_open(folder.s, &m));
+        assert_true(m->spec.rope.theta == rows[i].theta);
+        pm_model_close(m);
+    }
+}
+
+/* A pipe in the place of a file is refused at once: nobody waits for its writer. */
+static void test_pipes(void **state) {
+    (void)state;
+    static const char *const names[] = {"config.json", "model.safetensors"};
+    for (size_t i = 0; i < PM_COUNT(names); i++) {
+        test_path folder = test_copy_model("gpt2"), path = test_join(&folder, names[i]);
+        assert_int_equal(remove(path.s), 0);
+        assert_int_equal(mkfifo(path.s, 0600), 0);
+        alarm(20);
+        test_expect_error(&folder, PM_ERR_FILE, (const char *[]){names[i], "not a regular file", NULL});
+        alarm(0);
+    }
+}
+
 /* Two shards behind an index, one of them named twice. */
 static void test_shards(void **state) {
     (void)state;
@@ -253,10 +325,11 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_keys),      cmocka_unit_test(test_bad_config_files),
-        cmocka_unit_test(test_bad_tensors),   cmocka_unit_test(test_cut_weights),
-        cmocka_unit_test(test_good_variants), cmocka_unit_test(test_shards),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_bad_keys),       cmocka_unit_test(test_bad_config_files),
+        cmocka_unit_test(test_bad_tensors),    cmocka_unit_test(test_cut_weights),
+        cmocka_unit_test(test_good_variants),  cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_unused_tensors), cmocka_unit_test(test_rope_theta),
+        cmocka_unit_test(test_pipes),          cmocka_unit_test(test_out_of_memory),
     };
     return run_all_tests(tests);
 }

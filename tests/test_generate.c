@@ -393,6 +393,115 @@ static void test_ends(void **state) {
     pm_device_close(d);
 }
 
+/* Beams feed the prompt before the meter starts, and each later id but the last. */
+static void test_beam_meter(void **state) {
+    (void)state;
+    pm_device *d = open_device("cpu");
+    opened o = open_path(d, test_reference("gpt2", NULL).s);
+    pm_generate_options options = {.max_new = 5, .n_beams = 2, .ignore_eos = true};
+    pm_generated g;
+    assert_ok(pm_generate(o.s, (int32_t[]){5, 9, 2}, 3, &options, &g));
+    assert_int_equal(g.n_ids, 8);
+    assert_int_equal(g.decode_steps, 4);
+    assert_true(g.prompt_ns > 0 && g.first_token_ns > 0);
+    pm_generated_free(&g);
+    close_session(&o);
+    pm_device_close(d);
+}
+
+/* ---- logits that are no numbers ---- */
+
+static float make_nan(float x, size_t i) {
+    (void)x, (void)i;
+    return NAN;
+}
+static float make_first_row_nan(float x, size_t i) {
+    return i < 32 ? NAN : x;
+}
+
+/* None finite: every search says so. A single one that is not is passed over by every search. */
+static void test_no_numbers(void **state) {
+    (void)state;
+    static const pm_generate_options searches[] = {
+        {.max_new = 3}, {.max_new = 3, .n_beams = 2}, {.max_new = 3, .sample = true, .top_k = 1}};
+    pm_device *d = open_device("cpu");
+    test_path none = test_copy_model("gpt2"), one = test_copy_model("llama");
+    test_edit_tensor(&none, "transformer.ln_f.bias", make_nan);
+    test_edit_tensor(&one, "lm_head.weight", make_first_row_nan);
+    opened a = open_path(d, none.s), b = open_path(d, one.s);
+    for (size_t i = 0; i < PM_COUNT(searches); i++) {
+        pm_generated g;
+        assert_int_equal(pm_generate(a.s, (int32_t[]){5, 9}, 2, &searches[i], &g), PM_ERR_OTHER);
+        assert_string_equal(pm_error_text(), "generation: none of 61 logits is a finite number");
+        assert_ok(pm_generate(b.s, (int32_t[]){5, 9}, 2, &searches[i], &g));
+        for (size_t k = 2; k < g.n_ids; k++) assert_true(g.ids[k] > 0);
+        pm_generated_free(&g);
+    }
+    close_session(&a);
+    close_session(&b);
+    pm_device_close(d);
+}
+
+/* ---- long contexts ---- */
+
+/* The tables of positions are as long as the programs need them, not as the model could be. */
+static void test_long_context(void **state) {
+    (void)state;
+    test_path folder = test_copy_model("llama");
+    pm_device *d = open_device("cpu");
+    pm_device_stats stats;
+    pm_generated g, expected;
+    opened plain = open_path(d, test_reference("llama", NULL).s);
+    assert_ok(pm_generate(plain.s, (int32_t[]){5, 9}, 2,
+                          &(pm_generate_options){.max_new = 40, .ignore_eos = true}, &expected));
+    close_session(&plain);
+    test_edit_config(&folder, "max_position_embeddings", "131072");
+    opened o = open_path(d, folder.s);
+    assert_ok(pm_generate(o.s, (int32_t[]){5, 9}, 2,
+                          &(pm_generate_options){.max_new = 40, .ignore_eos = true}, &g));
+    assert_memory_equal(g.ids, expected.ids, g.n_ids * sizeof *g.ids);
+    pm_device_get_stats(d, &stats);
+    assert_true(stats.store_bytes < 1 << 20);
+    pm_generated_free(&g);
+    pm_generated_free(&expected);
+    close_session(&o);
+    pm_device_get_stats(d, &stats);
+    assert_int_equal(stats.store_bytes, 0);
+    pm_device_close(d);
+}
+
+/* ---- encoder-decoders without special ids ---- */
+
+static void test_decoder_start(void **state) {
+    (void)state;
+    pm_device *d = open_device("cpu");
+    test_path folder = test_copy_model("transformer");
+    pm_generate_options options = {.max_new = 6};
+    pm_generated a, b;
+    pm_attention map;
+    opened o = open_path(d, folder.s);
+    assert_ok(pm_session_attend_ids(o.s, (int32_t[]){5, 9, 3}, 3, "encoder", &map)); /* needs no output */
+    assert_true(map.n_queries == 3 && map.n_keys == 3);
+    pm_attention_free(&map);
+    assert_int_equal(pm_session_set_decoder_start(o.s, 61), PM_ERR_USAGE);
+    assert_non_null(strstr(pm_error_text(), "id 61"));
+    assert_ok(pm_session_set_decoder_start(o.s, 1));
+    assert_ok(pm_generate(o.s, (int32_t[]){5, 9}, 2, &options, &a));
+    close_session(&o);
+    test_edit_config(&folder, "decoder_start_token_id", "1");
+    o = open_path(d, folder.s);
+    assert_ok(pm_generate(o.s, (int32_t[]){5, 9}, 2, &options, &b));
+    assert_int_equal(a.n_ids, b.n_ids);
+    assert_memory_equal(a.ids, b.ids, a.n_ids * sizeof *a.ids);
+    pm_generated_free(&a);
+    pm_generated_free(&b);
+    close_session(&o);
+    o = open_path(d, test_reference("gpt2", NULL).s);
+    assert_int_equal(pm_session_set_decoder_start(o.s, 1), PM_ERR_USAGE);
+    close_session(&o);
+    pm_device_close(d);
+}
+
 static void expect_usage(opened *o, const int32_t *ids, size_t n, pm_generate_options options,
                          const char *word) {
     pm_generated g;
@@ -472,6 +581,10 @@ int main(void) {
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_reorder),
         cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_beam_meter),
+        cmocka_unit_test(test_no_numbers),
+        cmocka_unit_test(test_long_context),
+        cmocka_unit_test(test_decoder_start),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_out_of_memory),
     };

@@ -1,8 +1,13 @@
 /* The safetensors reader and writer, and the conversions: whole files, cut files, absurd headers. */
+#include "tests/support_memory.h"
 #include "tests/support_models.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "models/convert.h"
 #include "models/safetensors.h"
@@ -32,12 +37,15 @@ static const bad_header bad_headers[] = {
     {"{\"a\":", 0, {"header"}},
     {"{\"a\":1}", 0, {"tensor a", "not an object"}},
     {"{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, {"tensor a", "dtype is missing"}},
-    {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, {"tensor a", "F31"}},
+    {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,5]}}", 4, {"tensor a", "0 to 5"}},
     {"{\"a\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, {"tensor a", "dtype"}},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]}}", 4, {"tensor a", "shape"}},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, {"tensor a", "-1"}},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, {"tensor a", "not an integer"}},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, {"tensor a", "6 dims"}},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,2],\"data_offsets\":[0,4]}}",
+     4,
+     {"tensor a", "2 elements"}},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,-7],\"data_offsets\":[0,4]}}", 4, {"tensor a", "-7"}},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}",
      4,
      {"tensor a", "overflows"}},
@@ -84,6 +92,8 @@ static void test_odd_headers(void **state) {
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[0,7],\"data_offsets\":[4,4]}}",
         "{\"a\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[0,8]}}",
+        "{\"a\":{\"dtype\":\"F31\",\"shape\":[9],\"data_offsets\":[0,8]}}",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,2],\"data_offsets\":[0,8]}}",
         /* clang takes two literals side by side in a table for a forgotten comma */
         "{\"b\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[4,12]},\"a\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}",
     };
@@ -91,10 +101,10 @@ static void test_odd_headers(void **state) {
         pm_arena arena = {0};
         pm_safetensors f;
         assert_ok(parse(good[i], 12, &arena, &f));
-        if (i == 5) {
-            assert_int_equal(f.n_arrays, 2);
-            assert_string_equal(f.arrays[0].name, "a");
-            assert_int_equal(pm_safetensors_find(&f, "b")->dtype, PM_I64);
+        if (i + 1 == PM_COUNT(good)) {
+            assert_int_equal(f.n_entries, 2);
+            assert_string_equal(f.entries[0].array.name, "a");
+            assert_int_equal(pm_safetensors_find(&f, "b")->array.dtype, PM_I64);
             assert_null(pm_safetensors_find(&f, "c"));
         }
         pm_arena_free(&arena);
@@ -164,6 +174,87 @@ static void test_write_fails_whole(void **state) {
     assert_null(none);
 }
 
+/* ---- where files go ---- */
+
+static size_t n_files(const test_path *folder) {
+    size_t n = 0;
+    DIR *d = opendir(folder->s);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) n += e->d_name[0] != '.' || strlen(e->d_name) > 2;
+    closedir(d);
+    return n;
+}
+
+static void expect_file(const char *path, const char *text, mode_t mode) {
+    size_t n;
+    struct stat st;
+    char *data = (char *)test_read_file(path, &n);
+    assert_string_equal(data, text);
+    free(data);
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    assert_int_equal(st.st_mode & 0777, mode);
+}
+
+/* A file takes the umask's mode when it is new and keeps its own when it is not; links are written through, also one
+ * that points at nothing yet. */
+static void test_write_places(void **state) {
+    (void)state;
+    test_path folder = test_folder(), file = test_join(&folder, "a.safetensors"),
+              link = test_join(&folder, "b.safetensors"), loose = test_join(&folder, "x.safetensors"),
+              target = test_join(&folder, "config.json");
+    mode_t old = umask(027);
+    assert_ok(pm_file_write(file.s, "one", 3));
+    expect_file(file.s, "one", 0640);
+    assert_int_equal(chmod(file.s, 0604), 0);
+    assert_int_equal(symlink("a.safetensors", link.s), 0);
+    assert_ok(pm_file_write(link.s, "two", 3));
+    expect_file(file.s, "two", 0604);
+    assert_int_equal(symlink("config.json", loose.s), 0);
+    assert_ok(pm_file_write(loose.s, "three", 5));
+    expect_file(target.s, "three", 0640);
+    umask(old);
+    struct stat st;
+    assert_true(lstat(link.s, &st) == 0 && S_ISLNK(st.st_mode));
+    assert_true(lstat(loose.s, &st) == 0 && S_ISLNK(st.st_mode));
+    assert_int_equal(n_files(&folder), 4);
+}
+
+/* What is no file is written to as it stands, and a failure leaves nothing. */
+static void test_write_devices(void **state) {
+    (void)state;
+    test_path folder = test_folder(), pipe = test_join(&folder, "x.safetensors"),
+              link = test_join(&folder, "a.safetensors");
+    char text[8] = {0};
+    struct stat st;
+    assert_int_equal(mkfifo(pipe.s, 0600), 0);
+    int fd = open(pipe.s, O_RDWR);
+    assert_true(fd >= 0);
+    assert_ok(pm_file_write(pipe.s, "four", 4));
+    assert_int_equal(read(fd, text, sizeof text), 4);
+    assert_string_equal(text, "four");
+    close(fd);
+    assert_true(lstat(pipe.s, &st) == 0 && S_ISFIFO(st.st_mode));
+    assert_ok(pm_file_write("/dev/null", "five", 4));
+    assert_true(lstat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
+    assert_int_equal(pm_file_write(folder.s, "six", 3), PM_ERR_OTHER);
+    if (access("/dev/full", W_OK) == 0) assert_int_equal(pm_file_write("/dev/full", "six", 3), PM_ERR_OTHER);
+    assert_int_equal(symlink("none/b.safetensors", link.s), 0);
+    assert_int_equal(pm_file_write(link.s, "six", 3), PM_ERR_OTHER);
+    assert_int_equal(n_files(&folder), 2);
+}
+
+static pm_status write_x(void *user) {
+    return pm_file_write(user, "six", 3);
+}
+
+static void test_write_out_of_memory(void **state) {
+    (void)state;
+    test_path folder = test_folder(), path = test_join(&folder, "x.safetensors");
+    assert_true(test_every_allocation(write_x, path.s) >= 2);
+    assert_int_equal(n_files(&folder), 1);
+}
+
 static void test_bad_arrays(void **state) {
     (void)state;
     pm_tensors *set;
@@ -225,13 +316,11 @@ static void test_integers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_headers),
-        cmocka_unit_test(test_odd_headers),
-        cmocka_unit_test(test_cut_files),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_write_fails_whole),
-        cmocka_unit_test(test_bad_arrays),
-        cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_bad_headers),       cmocka_unit_test(test_odd_headers),
+        cmocka_unit_test(test_cut_files),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_write_fails_whole), cmocka_unit_test(test_write_places),
+        cmocka_unit_test(test_write_devices),     cmocka_unit_test(test_write_out_of_memory),
+        cmocka_unit_test(test_bad_arrays),        cmocka_unit_test(test_halves),
         cmocka_unit_test(test_integers),
     };
     return run_all_tests(tests);

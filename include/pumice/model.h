@@ -35,7 +35,8 @@ typedef struct pm_model_info {
     const char *model_type; /* config.json's: "gpt2", "llama", "bert", "transformer" */
     const char *task;       /* "generate", "translate", "features", "fill", "classify", "tag" */
     bool encoder_decoder, decoder, has_tokenizer;
-    int64_t vocab_size, max_positions, n_layers, n_heads, width;
+    int64_t vocab_size, max_positions, n_layers, n_heads, width; /* of an encoder-decoder's decoder */
+    int64_t source_vocab_size; /* of in.input_ids: an encoder-decoder's encoder; else vocab_size */
     uint64_t n_parameters, weight_bytes;
     int32_t bos_id, eos_id, pad_id, decoder_start_id; /* -1 when the model has none */
 } pm_model_info;
@@ -56,12 +57,18 @@ void pm_release(void *p);
 /* ---- sessions ---- */
 pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_session) PM_MUST_USE;
 void pm_session_close(pm_session *s); /* accepts NULL */
+/* The id that an encoder-decoder's decoder begins with, over config.json's. PM_ERR_USAGE: out of the vocabulary. */
+pm_status pm_session_set_decoder_start(pm_session *s, int32_t id) PM_MUST_USE;
 
 /* One forward pass on named tensors ("in.input_ids", "in.attention_mask", "in.token_type_ids", "in.decoder_input_ids"; others
  * ignored). want: comma-separated outputs, "" for all the model has, "final" for the last ones alone, or prefixes as
  * "logits,attentions". *out_set gets "out.logits", "out.hidden_states.0", ... freed with pm_tensors_free. */
 pm_status pm_session_run(pm_session *s, const pm_tensors *inputs, const char *want,
                          pm_tensors **out_set) PM_MUST_USE;
+
+/* The inputs of a forward pass on ids: in.input_ids and, for encoder-decoders, in.decoder_input_ids, which are what the
+ * greedy output of these ids feeds the decoder with. Freed with pm_tensors_free. */
+pm_status pm_session_inputs(pm_session *s, const int32_t *ids, size_t n, pm_tensors **out_inputs) PM_MUST_USE;
 
 /* ---- generation ---- */
 typedef struct pm_generate_options {
