@@ -134,11 +134,9 @@ static pm_tensor *fold_where(folder *f) {
     return pm_same_dims(chosen, f->old) ? chosen : NULL;
 }
 
-/* Not a copy of a state, which keeps a value that a later write changes. A copy for an output comes back by
- * itself. */
+/* A copy for an output comes back by itself. */
 static pm_tensor *fold_copy(folder *f) {
-    pm_tensor *x = f->in[0];
-    return f->old->op == PM_OP_COPY && pm_is_dense(x) && x->base->kind != PM_KIND_STATE ? x : NULL;
+    return f->old->op == PM_OP_COPY && pm_is_dense(f->in[0]) ? f->in[0] : NULL;
 }
 
 /* ---- views ---- */
@@ -206,15 +204,21 @@ static void find_particular(folder *f) {
     }
 }
 
+/* Whether readers of the old tensor may read this one. A result keeps its value and its order of elements; a state's
+ * memory changes with the next write to it. */
+static bool may_stand_in(const folder *f, const pm_tensor *made) {
+    if (pm_op_get(f->old->op)->flags & PM_OPF_VIEW) return true;
+    if (made->base->kind == PM_KIND_STATE) return false;
+    return !f->wants_dense[f->old->id] || (pm_is_dense(f->old) && pm_is_dense(made));
+}
+
 static void fold_all(folder *f) {
     const pm_graph *g = f->r.old;
     for (size_t i = 0; i < g->n_items && f->r.graph->status == PM_OK; i++) {
         f->old = g->items[i];
         for (int k = 0; k < f->old->n_in; k++) f->in[k] = pm_rebuilt(&f->r, f->old->in[k]);
         pm_tensor *made = fold_one(f);
-        if (made && f->wants_dense[i] && !(pm_op_get(f->old->op)->flags & PM_OPF_VIEW) && !pm_is_dense(made))
-            made = NULL;
-        if (made)
+        if (made && may_stand_in(f, made))
             f->r.map[i] = made;
         else
             (void)pm_rebuild_tensor(&f->r, f->old);

@@ -65,6 +65,18 @@ bool pm_fuse_swaps_last(const pm_tensor *t); /* a permute that swaps the two inn
 /* Whether x may still be read where the root stands: no later write to its state comes in between. */
 bool pm_fuse_readable(const pm_fuse *f, const pm_tensor *x, const pm_tensor *root);
 
+/* ---- heads (fuse_match.c) ---- */
+
+/* A tensor as [B,G,R,rows,cols], where R queries share the keys of each of G heads. Dims are aligned at the innermost,
+ * as broadcasting does it; beside scores of fewer than five dims, [B,H,T,S], R is 1. */
+typedef struct pm_five {
+    int64_t dims[PM_MAX_DIMS], strides[PM_MAX_DIMS];
+} pm_five;
+
+pm_five pm_fuse_five(const pm_tensor *x, int32_t scores_rank);
+/* The new tensor x, seen as `own`, broadcast to `full` and with G and R as one: [B,G*R,rows,cols]. NULL: too large. */
+pm_tensor *pm_fuse_four(pm_graph *g, pm_tensor *x, const pm_five *own, const int64_t *full);
+
 /* ---- making the new tensor (fuse_match.c) ---- */
 
 /* Whether the operation's shape rule takes these (new) inputs; fills *out_like with the dims it would have.
@@ -94,11 +106,12 @@ typedef struct pm_key_mask {
 
 #define PM_MAX_KEY_MASKS 4
 typedef struct pm_mask_form {
-    const pm_tensor *scores;                 /* [..., T, S] */
+    const pm_tensor *scores;                 /* the softmax [..., T, S] that the mask is for */
     bool has_causal, has_window, has_length; /* each means: key present where the affine form is below 0 */
     pm_affine causal, window, length;
     int n_keys;
     pm_key_mask keys[PM_MAX_KEY_MASKS];
+    int n_steps; /* tensors looked at: shared operands are looked at once a path, and graphs come from files */
 } pm_mask_form;
 
 /* Adds a predicate (BOOL, broadcasts to the scores) to the form. False: no mask that the kernels know. */

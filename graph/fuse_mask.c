@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define MAX_DEPTH 32
+#define MAX_STEPS 512                /* of one mask; real ones take less than 30 */
 #define LIMIT     (INT64_C(1) << 40) /* of coefficients: sums of integers of 32 bits stay far below */
 
 /* A tensor and which dims of the scores its own dims walk along; -1 where it has length 1. */
@@ -86,10 +87,10 @@ static bool combine(const pm_affine *a, const pm_affine *b, int64_t sign, pm_aff
     return out->origin < LIMIT && out->origin > -LIMIT;
 }
 
-static bool read_affine(const pm_mask_form *m, placed p, int depth, pm_affine *out) {
+static bool read_affine(pm_mask_form *m, placed p, int depth, pm_affine *out) {
     float value;
     p = behind_views(p);
-    if (p.t->dtype != PM_I32 || depth > MAX_DEPTH) return false;
+    if (p.t->dtype != PM_I32 || depth > MAX_DEPTH || ++m->n_steps > MAX_STEPS) return false;
     if (pm_is_const_scalar(p.t, &value)) return *out = (pm_affine){.origin = (int64_t)value}, true;
     if (p.t->op == PM_OP_IOTA) return read_iota(m, &p, out);
     if (p.t->op == PM_OP_ADD || p.t->op == PM_OP_SUB) {
@@ -105,7 +106,7 @@ static bool read_affine(const pm_mask_form *m, placed p, int depth, pm_affine *o
 /* ---- comparisons ---- */
 
 /* The form that is below 0 exactly where the comparison holds (or does not, with negate). */
-static bool read_comparison(const pm_mask_form *m, const placed *p, bool negate, pm_affine *out) {
+static bool read_comparison(pm_mask_form *m, const placed *p, bool negate, pm_affine *out) {
     pm_op op = p->t->op;
     pm_affine a, b;
     if (op != PM_OP_LT && op != PM_OP_LE && op != PM_OP_GT && op != PM_OP_GE) return false;
@@ -179,7 +180,7 @@ static bool enter_keys(pm_mask_form *m, placed p, bool negate) {
 static bool read_predicate(pm_mask_form *m, placed p, bool negate, int depth) {
     pm_affine d;
     p = behind_views(p);
-    if (depth > MAX_DEPTH) return false;
+    if (depth > MAX_DEPTH || ++m->n_steps > MAX_STEPS) return false;
     if (p.t->op == PM_OP_NOT) return read_predicate(m, operand(&p, 0), !negate, depth + 1);
     if (p.t->op == (negate ? PM_OP_OR : PM_OP_AND))
         return read_predicate(m, operand(&p, 0), negate, depth + 1) &&
@@ -194,6 +195,15 @@ bool pm_fuse_read_mask(pm_mask_form *m, const pm_tensor *cond, bool negate) {
 }
 
 /* ---- operands ---- */
+
+/* No write to a state comes between what the mask reads and the softmax. */
+static bool is_readable(const pm_fuse *f, const pm_mask_form *m) {
+    for (int i = 0; i < m->n_keys; i++)
+        if (!pm_fuse_readable(f, m->keys[i].mask, m->scores)) return false;
+    return pm_fuse_readable(f, m->causal.symbol, m->scores) &&
+           pm_fuse_readable(f, m->window.symbol, m->scores) &&
+           pm_fuse_readable(f, m->length.symbol, m->scores);
+}
 
 /* symbol + origin as a scalar, or as [B]; NULL stands for 0. */
 static pm_tensor *make_symbol(pm_fuse *f, const pm_tensor *symbol, int64_t origin) {
@@ -243,7 +253,7 @@ static pm_tensor *make_keys(pm_fuse *f, const pm_mask_form *m, int i) {
 bool pm_fuse_make_mask(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out_in) {
     pm_graph *g = f->r.graph;
     out_in[0] = out_in[1] = out_in[2] = NULL;
-    if (!make_position(f, m, attrs, &out_in[0])) return false;
+    if (!is_readable(f, m) || !make_position(f, m, attrs, &out_in[0])) return false;
     if (m->has_length) {
         if (!fits_i32(-m->length.origin)) return false;
         attrs->mask |= PM_MASK_LENGTH;

@@ -1,6 +1,7 @@
 /* What the patterns ask and how they answer (fuse.h). Owns no pattern. Depths are limited, since graphs come
  * from files. */
 #include "graph/fuse.h"
+#include "graph/ops.h"
 
 #include <math.h>
 #include <string.h>
@@ -102,12 +103,32 @@ bool pm_fuse_swaps_last(const pm_tensor *t) {
 
 bool pm_fuse_readable(const pm_fuse *f, const pm_tensor *x, const pm_tensor *root) {
     if (!x || x->base->kind != PM_KIND_STATE) return true;
-    while (pm_op_get(x->op)->flags & PM_OPF_VIEW) x = x->in[0];
-    for (uint32_t id = x->id + 1; id < root->id; id++) {
+    for (uint32_t id = x->version + 1; id < root->id; id++) {
         const pm_tensor *t = f->r.old->items[id];
         if (pm_op_get(t->op)->flags & PM_OPF_STATE && t->base == x->base) return false;
     }
     return true;
+}
+
+/* ---- heads ---- */
+
+pm_five pm_fuse_five(const pm_tensor *x, int32_t scores_rank) {
+    pm_five five = {.dims = {1, 1, 1, 1, 1}};
+    for (int32_t k = 0; k < x->rank; k++) {
+        int32_t from_end = x->rank - k;
+        int32_t to = PM_MAX_DIMS - from_end - (from_end > 2 && scores_rank < PM_MAX_DIMS);
+        five.dims[to] = x->dims[k];
+        five.strides[to] = x->strides[k];
+    }
+    return five;
+}
+
+pm_tensor *pm_fuse_four(pm_graph *g, pm_tensor *x, const pm_five *own, const int64_t *full) {
+    const int64_t four[4] = {full[0], full[1] * full[2], full[3], full[4]};
+    if (!x || pm_check_dims("fuse", 4, four) != PM_OK) return NULL;
+    if (memcmp(own->dims, full, sizeof own->dims) != 0)
+        x = pm_expand(g, pm_reshape(g, x, PM_MAX_DIMS, own->dims), PM_MAX_DIMS, full);
+    return x && x->rank == 4 && memcmp(x->dims, four, sizeof four) == 0 ? x : pm_reshape(g, x, 4, four);
 }
 
 /* ---- making ---- */

@@ -20,23 +20,26 @@ static const pm_tensor *rotated(const pm_fuse *f, const pm_tensor *t) {
     return is_half(f, low, x, 0) && is_half(f, high->in[0], x, half) && pm_same_dims(t, x) ? x : NULL;
 }
 
-/* [a,b,c,d,e] seen as [a,b*c,d,e]; others as they are. NULL: it would have to be copied. */
+/* x as [B,G*R,T,D]; NULL: it would have to be copied. A table that differs from head to head is refused by the shape
+ * rule. */
 static pm_tensor *as_heads(pm_graph *g, pm_tensor *x) {
-    if (!x || x->rank != 5) return x;
-    int64_t dims[4] = {x->dims[0], x->dims[1] * x->dims[2], x->dims[3], x->dims[4]};
-    pm_tensor *y = pm_reshape(g, x, 4, dims);
+    if (!x) return NULL;
+    const pm_five own = pm_fuse_five(x, PM_MAX_DIMS);
+    pm_tensor *y = pm_fuse_four(g, x, &own, own.dims);
     return y && y->base == x->base ? y : NULL;
 }
 
 /* Grouped heads [B,G,R,T,D] are turned as [B,G*R,T,D]. */
 static pm_tensor *make_rotary(pm_fuse *f, const pm_tensor *root, const pm_tensor *const *in) {
     pm_tensor *mapped[3], like;
-    if (root->rank != 5) return pm_fuse_op(f, root, PM_OP_ROTARY, 3, in, NULL);
+    if (root->rank != PM_MAX_DIMS) return pm_fuse_op(f, root, PM_OP_ROTARY, 3, in, NULL);
+    if (!pm_same_dims(in[0], root)) return NULL;
     for (int i = 0; i < 3; i++) {
+        if (!pm_fuse_readable(f, in[i], root)) return NULL;
         mapped[i] = as_heads(f->r.graph, pm_rebuilt(&f->r, in[i]));
-        if (!mapped[i] || !pm_fuse_readable(f, in[i], root)) return NULL;
+        if (!mapped[i]) return NULL;
     }
-    if (!pm_same_dims(in[0], root) || !pm_fuse_fits(PM_OP_ROTARY, 3, mapped, NULL, &like)) return NULL;
+    if (!pm_fuse_fits(PM_OP_ROTARY, 3, mapped, NULL, &like)) return NULL;
     pm_tensor *made = pm_rebuild_op(&f->r, root, PM_OP_ROTARY, 3, mapped, NULL);
     return pm_reshape(f->r.graph, made, root->rank, root->dims);
 }

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #define MAX_DEPTH 8
+#define MAX_STEPS 64 /* looked at for masked entries */
 
 typedef struct scores {
     const pm_tensor *x, *bias;
@@ -74,34 +75,57 @@ static const pm_tensor *peel_masks(const pm_fuse *f, scores *s, const pm_tensor 
     for (int depth = 0; depth < MAX_DEPTH && pm_fuse_single(f, z); depth++) {
         bool negate;
         const pm_tensor *x = read_where(z, &negate);
-        if (x) {
-            if (!pm_same_dims(x, z) || !pm_fuse_read_mask(&s->mask, z->in[0], negate)) return NULL;
-        } else if (z->op == PM_OP_ADD && (x = peel_add(s, z))) {
-        } else {
-            break;
-        }
+        if (x && (!pm_same_dims(x, z) || !pm_fuse_read_mask(&s->mask, z->in[0], negate))) return NULL;
+        if (!x && z->op == PM_OP_ADD) x = peel_add(s, z);
+        if (!x) return z;
         z = x;
     }
     return z;
 }
 
-/* The inner layers: cap * tanh(z / cap), then a scale. */
+/* Operations that hand on entries of their inputs, or sums and multiples of them. */
+static bool hands_on(const pm_tensor *t) {
+    static const bool rows[PM_N_OPS] = {
+        [PM_OP_COPY] = true,       [PM_OP_NEG] = true,         [PM_OP_ABS] = true,    [PM_OP_ADD] = true,
+        [PM_OP_SUB] = true,        [PM_OP_MUL] = true,         [PM_OP_DIV] = true,    [PM_OP_MAX] = true,
+        [PM_OP_MIN] = true,        [PM_OP_WHERE] = true,       [PM_OP_SUM] = true,    [PM_OP_MEAN] = true,
+        [PM_OP_REDUCE_MAX] = true, [PM_OP_CACHE_WRITE] = true, [PM_OP_GATHER] = true, [PM_OP_CONCAT] = true,
+    };
+    return rows[t->op] || pm_op_get(t->op)->flags & PM_OPF_VIEW;
+}
+
+/* Whether entries of t may be at or below PM_MASKED: those that somebody has put there. Products (but for what is added
+ * to them), norms and activations make none. */
+static bool may_hold_masked(const pm_tensor *t, int *n_steps) {
+    float value;
+    if (t->dtype != PM_F32) return false;
+    if (++*n_steps > MAX_STEPS) return true;
+    if (pm_fuse_const(t, &value)) return !(fabsf(value) < -PM_MASKED);
+    if (pm_op_get(t->op)->flags & PM_OPF_LEAF || t->op == PM_OP_LOG) return true;
+    int first = hands_on(t) ? 0 : t->op == PM_OP_MATMUL ? PM_MATMUL_BIAS : PM_MAX_IN;
+    for (int i = first; i < t->n_in; i++)
+        if (t->in[i] && may_hold_masked(t->in[i], n_steps)) return true;
+    return false;
+}
+
+/* The inner layers: cap * tanh(z / cap), then a scale. Softmax takes entries of x at or below PM_MASKED as absent,
+ * whatever scale and cap would make of them. So either x has none, or what is taken in leaves them there. */
 static const pm_tensor *peel_scales(const pm_fuse *f, scores *s, const pm_tensor *z) {
-    double cap, inner;
-    const pm_tensor *capped = pm_fuse_scaled(f, z, &cap), *x;
-    if (capped != z && capped->op == PM_OP_TANH && pm_fuse_single(f, capped) && cap > 0) {
-        x = pm_fuse_scaled(f, capped->in[0], &inner);
-        s->softcap = cap;
-        s->scale = inner * cap; /* cap * tanh(inner * x) */
-    } else {
-        x = pm_fuse_scaled(f, z, &s->scale);
-    }
+    double outer, inner = 1;
+    int n_steps = 0;
+    const pm_tensor *x = pm_fuse_scaled(f, z, &outer);
+    bool capped = x != z && x->op == PM_OP_TANH && pm_fuse_single(f, x) && outer > 0;
+    if (capped) x = pm_fuse_scaled(f, x->in[0], &inner);
+    if ((capped || outer < 1) && may_hold_masked(x, &n_steps)) return z;
+    s->softcap = capped ? outer : 0;
+    s->scale = inner * outer; /* cap * tanh(inner * x) */
     return x;
 }
 
 pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root) {
-    scores s = {.mask.scores = root};
-    if (root->n_in != 1 || root->attrs.scale != 0 || root->attrs.softcap != 0) return NULL;
+    scores s = {.mask.scores = root, .scale = 1};
+    if (root->n_in != 1 || !pm_attrs_equal(&root->attrs, &(pm_attrs){0}))
+        return NULL; /* it has a mask already */
     const pm_tensor *z = peel_masks(f, &s, root->in[0]);
     if (!z) return NULL;
     s.x = peel_scales(f, &s, z);

@@ -24,6 +24,7 @@ void pm_graph_destroy(pm_graph *g) {
     pm_arena_free(&g->arena);
     pm_free(g->items);
     pm_free(g->outputs);
+    pm_free(g->named);
     pm_free(g);
 }
 
@@ -85,6 +86,13 @@ static const char *intern(pm_graph *g, const char *text) {
     return last && strcmp(last, text) == 0 ? last : pm_arena_strdup(&g->arena, text);
 }
 
+/* A view shows what its input shows; a write makes a new version of its state. */
+static void set_version(pm_tensor *t) {
+    uint32_t flags = pm_op_get(t->op)->flags;
+    t->version = flags & PM_OPF_VIEW ? t->in[0]->version : t->id;
+    if (flags & PM_OPF_STATE || t->kind == PM_KIND_STATE) t->base->newest = t->id;
+}
+
 /* Copies *t to the graph. */
 static pm_tensor *append(pm_graph *g, const pm_tensor *t, const char *name) {
     void *items = g->items;
@@ -97,6 +105,7 @@ static pm_tensor *append(pm_graph *g, const pm_tensor *t, const char *name) {
     if (!copy->base) copy->base = copy;
     if (name && !(copy->name = intern(g, name))) return fail(g, PM_ERR_MEMORY);
     copy->id = (uint32_t)g->n_items;
+    set_version(copy);
     return g->items[g->n_items++] = copy;
 }
 
@@ -105,14 +114,26 @@ static pm_status check_inputs(const pm_graph *g, const pm_op_info *info, int n_i
         return pm_raise(PM_ERR_USAGE, "%s: %d inputs, %d to %d were expected", info->name, n_in, info->min_in,
                         info->max_in);
     for (int i = 0; i < n_in; i++) {
-        if (!in[i] && i < info->min_in)
+        if (!in[i] && (i < info->min_in || info->flags & PM_OPF_LIST))
             return pm_raise(PM_ERR_USAGE, "%s: input %d is missing, a tensor was expected", info->name, i);
         if (in[i] && (in[i]->id >= g->n_items || g->items[in[i]->id] != in[i]))
             return pm_raise(PM_ERR_USAGE,
                             "%s: input %d is a tensor of another graph, one of \"%s\" was expected",
                             info->name, i, g->name);
+        if (in[i] && in[i]->base->kind == PM_KIND_STATE && in[i]->version != in[i]->base->newest &&
+            !(info->flags & PM_OPF_VIEW))
+            return pm_raise(
+                PM_ERR_USAGE,
+                "%s: input %d shows version %%%u of state \"%s\", but %%%u has overwritten it, its result was expected",
+                info->name, i, in[i]->version, in[i]->base->name, in[i]->base->newest);
     }
     return PM_OK;
+}
+
+/* A dense copy in place of input i; a view of it can be said by strides. */
+static bool use_copy(pm_graph *g, pm_tensor *t, int i) {
+    t->in[i] = pm_add_op(g, PM_OP_COPY, 1, &t->in[i], NULL);
+    return t->in[i] && pm_set_storage(t);
 }
 
 pm_tensor *pm_add_op(pm_graph *g, pm_op op, int n_in, pm_tensor *const *in, const pm_attrs *attrs) {
@@ -121,7 +142,8 @@ pm_tensor *pm_add_op(pm_graph *g, pm_op op, int n_in, pm_tensor *const *in, cons
     if (!info || info->flags & PM_OPF_LEAF)
         return fail(g,
                     pm_raise(PM_ERR_USAGE, "operation %d: an operation with inputs was expected", (int)op));
-    while (n_in > info->min_in && n_in <= info->max_in && !in[n_in - 1]) n_in--;
+    while (n_in > info->min_in && n_in <= info->max_in && !in[n_in - 1] && !(info->flags & PM_OPF_LIST))
+        n_in--;
     pm_status s = check_inputs(g, info, n_in, in);
     if (s != PM_OK) return fail(g, s);
 
@@ -130,33 +152,26 @@ pm_tensor *pm_add_op(pm_graph *g, pm_op op, int n_in, pm_tensor *const *in, cons
     if (attrs) t.attrs = *attrs;
     s = info->infer(&t);
     if (s != PM_OK) return fail(g, s);
-    if (!pm_set_storage(&t)) {
-        t.in[0] = pm_add_op(g, PM_OP_COPY, 1, &t.in[0], NULL);
-        if (!t.in[0]) return NULL;
-        (void)pm_set_storage(&t); /* a dense tensor takes any shape */
-    }
+    if (!pm_set_storage(&t) && !use_copy(g, &t, 0)) return NULL;
+    /* What is written must not be read meanwhile. */
+    for (int i = 1; info->flags & PM_OPF_STATE && i < n_in; i++)
+        if (t.in[i]->base == t.base && !use_copy(g, &t, i)) return NULL;
     return append(g, &t, g->label);
 }
 
 pm_status pm_tensor_set_strides(pm_tensor *t, const int64_t *strides) {
     const pm_op_info *info = pm_op_get(t->op);
-    if (info->flags & (PM_OPF_LEAF | PM_OPF_VIEW | PM_OPF_STATE) ||
-        !pm_is_dense_in_some_order(t->rank, t->dims, strides))
-        return pm_raise(PM_ERR_USAGE, "%s: strides %s for %s, a dense order of its own storage was expected",
-                        info->name, pm_shape_of(t->rank, strides).s, pm_shape(t).s);
+    if (info->flags & (PM_OPF_LEAF | PM_OPF_VIEW | PM_OPF_STATE) || !pm_can_lie(t, strides))
+        return pm_raise(
+            PM_ERR_USAGE,
+            "%s: strides %s for %s, a dense order of its own storage that its kernel can write was "
+            "expected",
+            info->name, pm_shape_of(t->rank, strides).s, pm_shape(t).s);
     memcpy(t->strides, strides, (size_t)t->rank * sizeof strides[0]);
     return PM_OK;
 }
 
 /* ---- leaves ---- */
-
-static const struct {
-    pm_op op;
-    pm_kind kind;
-} leaf_kinds[] = {
-    {PM_OP_INPUT, PM_KIND_INPUT}, {PM_OP_WEIGHT, PM_KIND_WEIGHT}, {PM_OP_STATE, PM_KIND_STATE},
-    {PM_OP_PARAM, PM_KIND_PARAM}, {PM_OP_CONST, PM_KIND_CONST},   {PM_OP_IOTA, PM_KIND_CONST},
-};
 
 static bool has_name(const pm_tensor *leaf) {
     return leaf->kind != PM_KIND_CONST;
@@ -177,22 +192,50 @@ static pm_status check_leaf(const pm_tensor *t, const char *name, const void *da
     return PM_OK;
 }
 
-/* A name stands for one thing: the same leaf again gives the first one; weights and states share one store.
- */
-static pm_status find_leaf(const pm_graph *g, const pm_tensor *t, const char *name, pm_tensor **out_leaf) {
-    bool stored = t->kind == PM_KIND_WEIGHT || t->kind == PM_KIND_STATE;
-    for (size_t i = 0; i < g->n_items; i++) {
-        pm_tensor *x = g->items[i];
-        bool rival = stored && (x->kind == PM_KIND_WEIGHT || x->kind == PM_KIND_STATE);
-        if ((x->kind != t->kind && !rival) || strcmp(x->name, name) != 0) continue;
-        if (x->kind != t->kind || x->dtype != t->dtype || !pm_same_dims(x, t))
-            return pm_raise(PM_ERR_USAGE, "%s \"%s\": %s%s, but it was %s %s%s before",
-                            pm_op_get(t->op)->name, name, pm_dtype_name(t->dtype), pm_shape(t).s,
-                            pm_op_get(x->op)->name, pm_dtype_name(x->dtype), pm_shape(x).s);
-        *out_leaf = x;
-        return PM_OK;
+/* Weights and states share one store, and so their names; all others have names of their kind. */
+static pm_kind name_space(pm_kind kind) {
+    return kind == PM_KIND_STATE ? PM_KIND_WEIGHT : kind;
+}
+
+/* Where the leaf of this name stands or belongs. */
+static pm_tensor **slot_of(const pm_graph *g, pm_kind kind, const char *name) {
+    uint64_t hash = 14695981039346656037u + (uint64_t)name_space(kind);
+    for (const char *c = name; *c; c++) hash = (hash ^ (unsigned char)*c) * 1099511628211u; /* FNV-1a */
+    for (size_t at = (size_t)(hash ^ hash >> 32);; at++) {
+        pm_tensor **slot = &g->named[at & (g->n_slots - 1)];
+        if (!*slot || (name_space((*slot)->kind) == name_space(kind) && strcmp((*slot)->name, name) == 0))
+            return slot;
     }
+}
+
+/* Keeps half of the slots empty. */
+static pm_status make_room_for_name(pm_graph *g) {
+    const pm_graph was = *g;
+    if (g->n_slots / 2 > g->n_named) return PM_OK;
+    size_t n = g->n_slots ? 2 * g->n_slots : 64;
+    pm_tensor **named = pm_calloc(n, sizeof *named);
+    if (!named) return PM_ERR_MEMORY;
+    g->named = named;
+    g->n_slots = n;
+    for (size_t i = 0; i < was.n_slots; i++)
+        if (was.named[i]) *slot_of(g, was.named[i]->kind, was.named[i]->name) = was.named[i];
+    pm_free(was.named);
     return PM_OK;
+}
+
+/* A name stands for one thing: the same leaf again gives the first one. */
+static pm_tensor *add_named(pm_graph *g, const pm_tensor *t, const char *name) {
+    pm_status s = make_room_for_name(g);
+    if (s != PM_OK) return fail(g, s);
+    pm_tensor **slot = slot_of(g, t->kind, name), *x = *slot;
+    if (x && (x->kind != t->kind || x->dtype != t->dtype || !pm_same_dims(x, t)))
+        return fail(g, pm_raise(PM_ERR_USAGE, "%s \"%s\": %s%s, but it was %s %s%s before",
+                                pm_op_get(t->op)->name, name, pm_dtype_name(t->dtype), pm_shape(t).s,
+                                pm_op_get(x->op)->name, pm_dtype_name(x->dtype), pm_shape(x).s));
+    if (x) return x;
+    *slot = append(g, t, name);
+    g->n_named += *slot != NULL;
+    return *slot;
 }
 
 /* Bools are kept as 0 and 1, so that equal constants have equal bytes. */
@@ -208,24 +251,19 @@ static const void *copy_data(pm_graph *g, const pm_tensor *t, const void *data) 
 pm_tensor *pm_add_leaf(pm_graph *g, pm_op op, const char *name, pm_dtype type, int rank, const int64_t *dims,
                        const void *data) {
     if (g->status != PM_OK) return NULL;
-    size_t row = 0;
-    while (row < PM_COUNT(leaf_kinds) && leaf_kinds[row].op != op) row++;
-    if (row == PM_COUNT(leaf_kinds))
+    pm_tensor t = {.op = op, .dtype = type};
+    if (!pm_leaf_kind(op, &t.kind))
         return fail(g, pm_raise(PM_ERR_USAGE, "operation %d: a leaf was expected", (int)op));
-    pm_tensor t = {.op = op, .kind = leaf_kinds[row].kind, .dtype = type};
     pm_status s = pm_check_dims(name ? name : pm_op_get(op)->name, rank, dims);
     if (s != PM_OK) return fail(g, s);
     t.rank = rank;
     for (int k = 0; k < rank; k++) t.dims[k] = dims[k];
     s = check_leaf(&t, name, data);
     if (s != PM_OK) return fail(g, s);
-    pm_tensor *same = NULL;
-    s = has_name(&t) ? find_leaf(g, &t, name, &same) : PM_OK;
-    if (s != PM_OK) return fail(g, s);
-    if (same) return same;
     pm_dense_strides(t.rank, t.dims, t.strides);
+    if (has_name(&t)) return add_named(g, &t, name);
     if (op == PM_OP_CONST && !(t.data = copy_data(g, &t, data))) return fail(g, PM_ERR_MEMORY);
-    return append(g, &t, has_name(&t) ? name : g->label);
+    return append(g, &t, g->label);
 }
 
 /* ---- outputs ---- */

@@ -17,7 +17,8 @@ static pm_status fill_free_dim(const pm_tensor *x, pm_attrs *a) {
             return pm_raise(PM_ERR_USAGE,
                             "reshape: dim %d of %s is %" PRId64 ", 1 or more (or -1 once) was expected", k,
                             pm_shape_of(a->rank, a->dims).s, a->dims[k]);
-        if (!pm_mul_u64(known, (uint64_t)a->dims[k], &known)) known = UINT64_MAX / 2, k = a->rank;
+        if (known > PM_MAX_ELEMS) continue; /* too many already, as the comparison below finds */
+        known *= (uint64_t)a->dims[k] > PM_MAX_ELEMS ? PM_MAX_ELEMS + 1u : (uint64_t)a->dims[k];
     }
     if (free_dim >= 0 && (uint64_t)pm_elems(x) % known == 0)
         a->dims[free_dim] = (int64_t)((uint64_t)pm_elems(x) / known), known = (uint64_t)pm_elems(x);

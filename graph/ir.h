@@ -62,6 +62,8 @@ struct pm_tensor {
     int64_t offset;               /* elements, from the start of base's storage */
     pm_tensor *base;
     pm_tensor *in[PM_MAX_IN]; /* an absent optional input is NULL */
+    uint32_t version; /* id of the tensor whose result this one shows: itself, or what a view looks at */
+    uint32_t newest;  /* state only: id of the state or of the last write to it */
     pm_attrs attrs;
     const char *name; /* leaves: the checkpoint's or caller's name; others: NULL or a label for people */
     const void *data; /* const only: dense, owned by the graph */
@@ -79,6 +81,8 @@ struct pm_graph {
     pm_graph_output *outputs;
     size_t n_outputs, outputs_capacity;
     const char *label; /* copied to new tensors: the builder's place, as "layers.3.attn" */
+    pm_tensor **named; /* leaves by name: open addressing, a power of two of slots or none */
+    size_t n_named, n_slots;
     pm_status status;
     pm_arena arena;
 };
@@ -114,6 +118,7 @@ enum {
     PM_OPF_COMMUTES = 8,
     PM_OPF_STATE = 16, /* writes its first input in place; never merged or dropped */
     PM_OPF_FUSED = 32, /* made by the fuse pass, not by builders */
+    PM_OPF_LIST = 64,  /* inputs are a list: none of them is optional */
 };
 
 struct pm_dispatch;
@@ -143,7 +148,8 @@ pm_tensor *pm_add_leaf(pm_graph *g, pm_op op, const char *name, pm_dtype type, i
                        const void *data);
 
 /* Another order for the elements of a tensor that owns its storage (no leaf, view or state). Set it before the tensor is
- * used: views take their strides from it. PM_ERR_USAGE when the strides are not a dense order of its dims. */
+ * used: views take their strides from it. PM_ERR_USAGE when the strides are not a dense order of its dims, or one that
+ * the operation's kernel cannot write. */
 pm_status pm_tensor_set_strides(pm_tensor *t, const int64_t *strides) PM_MUST_USE;
 bool pm_can_be_output(
     const pm_tensor *t); /* dense, and in memory of the arena: pm_output copies all others */

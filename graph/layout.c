@@ -1,4 +1,4 @@
-/* The layout pass: drops copies that strides can serve.
+/* The layout pass: drops copies that strides can serve. A copy that lies in an order of its own stays.
  *   - A copy of what is dense already, in memory that nothing writes, is that tensor itself.
  *   - A copy of a view (permutes and reshapes) of a tensor that nothing else reads: the tensor is written in
  * the order that makes the view dense. So attention writes [B,H,T,D] as [B,T,H,D] lies, and the next matmul
@@ -9,21 +9,6 @@
 #include <string.h>
 
 #define MAX_VIEWS 16
-
-/* Which dims of an operation's result its kernel can write in another order. All others: none. */
-typedef enum order_rule { ORDER_FIXED, ORDER_KEEPS_LAST, ORDER_ANY } order_rule;
-
-static const order_rule rules[PM_N_OPS] = {
-    [PM_OP_MATMUL] = ORDER_KEEPS_LAST,    /* over n the stride is 1 */
-    [PM_OP_ATTENTION] = ORDER_KEEPS_LAST, /* over D the stride is 1 */
-    [PM_OP_SOFTMAX] = ORDER_ANY,          [PM_OP_LAYER_NORM] = ORDER_ANY, [PM_OP_RMS_NORM] = ORDER_ANY,
-    [PM_OP_ROTARY] = ORDER_ANY,           [PM_OP_COPY] = ORDER_ANY,
-};
-
-static order_rule rule_of(const pm_tensor *x) {
-    if (pm_op_get(x->op)->flags & PM_OPF_ELEMENTWISE) return ORDER_ANY;
-    return rules[x->op];
-}
 
 typedef struct layout {
     pm_rebuild r;
@@ -73,12 +58,6 @@ static int64_t row_major_of(const pm_tensor *view, int64_t address) {
     return at;
 }
 
-static bool rule_allows(const pm_tensor *x, const int64_t *strides) {
-    order_rule rule = rule_of(x);
-    if (rule == ORDER_FIXED || !pm_is_dense_in_some_order(x->rank, x->dims, strides)) return false;
-    return rule == ORDER_ANY || x->dims[x->rank - 1] == 1 || strides[x->rank - 1] == 1;
-}
-
 /* Whether the views, put over x with these strides, end dense. Works on copies of the tensors. */
 static bool ends_dense(const pm_tensor *x, const int64_t *strides, const pm_tensor *const *views, int n) {
     pm_tensor step[2] = {*x, *x};
@@ -102,7 +81,7 @@ static bool plan_order(layout *l, const pm_tensor *copy) {
         return false;
     for (int32_t k = 0; k < x->rank; k++)
         strides[k] = x->dims[k] == 1 ? pm_elems(x) : row_major_of(views[0], x->strides[k]);
-    if (!rule_allows(x, strides) || !ends_dense(x, strides, views, n)) return false;
+    if (!pm_can_lie(x, strides) || !ends_dense(x, strides, views, n)) return false;
     memcpy(l->strides[x->id], strides, sizeof strides);
     return true;
 }
@@ -112,7 +91,7 @@ static bool plan_order(layout *l, const pm_tensor *copy) {
 static void plan(layout *l) {
     for (size_t i = 0; i < l->old->n_items; i++) {
         const pm_tensor *t = l->old->items[i];
-        if (t->op == PM_OP_COPY) l->dropped[i] = is_needless(l->old, t) || plan_order(l, t);
+        if (t->op == PM_OP_COPY && pm_is_dense(t)) l->dropped[i] = is_needless(l->old, t) || plan_order(l, t);
     }
 }
 

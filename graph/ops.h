@@ -91,5 +91,11 @@ void pm_dense_strides(int32_t rank, const int64_t *dims, int64_t *out_strides);
 bool pm_set_storage(pm_tensor *t);
 /* Whether strides are a permutation of a dense order of dims (dims of 1 do not matter). */
 bool pm_is_dense_in_some_order(int32_t rank, const int64_t *dims, const int64_t *strides);
+/* Whether t's operation can write its result with these strides: a dense order that its kernel takes. */
+bool pm_can_lie(const pm_tensor *t, const int64_t *strides);
+
+/* ---- leaves (ops.c) ---- */
+
+bool pm_leaf_kind(pm_op op, pm_kind *out_kind); /* false: no leaf */
 
 #endif

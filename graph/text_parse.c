@@ -213,7 +213,7 @@ pm_status pm_graph_parse(const char *text, pm_graph **out_graph) {
         p.at++;
     }
     if (s == PM_OK && !p.g) s = pm_raise(PM_ERR_FILE, "nothing in it, graph \"name\" was expected");
-    if (s == PM_OK) s = pm_graph_verify(p.g); /* a state that is read after it was overwritten */
+    if (s == PM_OK) s = pm_graph_verify(p.g); /* our own mistakes: builders refuse what is wrong */
     if (s != PM_OK && s != PM_ERR_MEMORY)
         s = pm_raise(PM_ERR_FILE, "graph text, line %" PRIu64 ": %s", line, pm_error_text());
     pm_free(p.ids);

@@ -32,11 +32,8 @@ static pm_status check_order(const pm_graph *g, size_t index) {
 }
 
 static pm_status check_leaf(const pm_tensor *t) {
-    static const pm_kind kinds[] = {
-        [PM_OP_INPUT] = PM_KIND_INPUT, [PM_OP_WEIGHT] = PM_KIND_WEIGHT, [PM_OP_STATE] = PM_KIND_STATE,
-        [PM_OP_PARAM] = PM_KIND_PARAM, [PM_OP_CONST] = PM_KIND_CONST,   [PM_OP_IOTA] = PM_KIND_CONST,
-    };
-    if (t->kind != kinds[t->op]) return bad(t, "its kind is not its operation's");
+    pm_kind kind;
+    if (!pm_leaf_kind(t->op, &kind) || t->kind != kind) return bad(t, "its kind is not its operation's");
     if (t->dtype != PM_F32 && t->dtype != PM_I32 && t->dtype != PM_BOOL)
         return bad(t, "its type is not f32, i32 or bool");
     PM_TRY(pm_check_dims("graph verifier", t->rank, t->dims));
@@ -62,9 +59,11 @@ static pm_status check_rules(const pm_tensor *t) {
         if (t->base != again.base || t->offset != again.offset ||
             memcmp(t->strides, again.strides, (size_t)t->rank * sizeof t->strides[0]) != 0)
             return bad(t, "it does not lie in its input as its operation says");
-    } else if (t->base != t || t->offset != 0 || !pm_is_dense_in_some_order(t->rank, t->dims, t->strides)) {
-        return bad(t, "it is not dense in its own storage");
+    } else if (t->base != t || t->offset != 0 || !pm_can_lie(t, t->strides)) {
+        return bad(t, "it is not dense in its own storage, or in an order that its kernel cannot write");
     }
+    for (int i = 1; info->flags & PM_OPF_STATE && i < t->n_in; i++)
+        if (t->in[i]->base == t->base) return bad(t, "it writes over what it reads");
     return PM_OK;
 }
 

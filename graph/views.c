@@ -1,5 +1,5 @@
 /* Storage of tensors: which memory a tensor's elements lie in, and how far apart. Owns the stride rules of
- * views. Invariant: a view never reaches outside of the elements of its input. */
+ * views, and which orders kernels can write. Invariant: a view never reaches outside of the elements of its input. */
 #include "graph/ops.h"
 
 #include <string.h>
@@ -12,13 +12,17 @@ void pm_dense_strides(int32_t rank, const int64_t *dims, int64_t *out_strides) {
     }
 }
 
-bool pm_is_dense(const pm_tensor *t) {
+static bool is_row_major(int32_t rank, const int64_t *dims, const int64_t *strides) {
     int64_t step = 1;
-    for (int32_t k = t->rank - 1; k >= 0; k--) {
-        if (t->dims[k] != 1 && t->strides[k] != step) return false;
-        step *= t->dims[k];
+    for (int32_t k = rank - 1; k >= 0; k--) {
+        if (dims[k] != 1 && strides[k] != step) return false;
+        step *= dims[k];
     }
     return true;
+}
+
+bool pm_is_dense(const pm_tensor *t) {
+    return is_row_major(t->rank, t->dims, t->strides);
 }
 
 bool pm_is_dense_in_some_order(int32_t rank, const int64_t *dims, const int64_t *strides) {
@@ -35,6 +39,29 @@ bool pm_is_dense_in_some_order(int32_t rank, const int64_t *dims, const int64_t 
         step *= dims[next];
     }
     return true;
+}
+
+/* Orders other than row-major that an operation's kernel can write its result in. */
+typedef enum order_rule { ORDER_FIXED, ORDER_KEEPS_LAST, ORDER_ANY } order_rule;
+
+static order_rule rule_of(pm_op op) {
+    static const order_rule rules[PM_N_OPS] = {
+        [PM_OP_MATMUL] = ORDER_KEEPS_LAST,    /* over n the stride is 1 */
+        [PM_OP_ATTENTION] = ORDER_KEEPS_LAST, /* over D the stride is 1 */
+        [PM_OP_SOFTMAX] = ORDER_ANY,          [PM_OP_LAYER_NORM] = ORDER_ANY, [PM_OP_RMS_NORM] = ORDER_ANY,
+        [PM_OP_ROTARY] = ORDER_ANY,           [PM_OP_COPY] = ORDER_ANY,
+    };
+    return pm_op_get(op)->flags & PM_OPF_ELEMENTWISE ? ORDER_ANY : rules[op];
+}
+
+bool pm_can_lie(const pm_tensor *t, const int64_t *strides) {
+    int32_t last = t->rank - 1;
+    if (!pm_is_dense_in_some_order(t->rank, t->dims, strides)) return false;
+    switch (rule_of(t->op)) {
+    case ORDER_ANY: return true;
+    case ORDER_KEEPS_LAST: return last < 0 || t->dims[last] == 1 || strides[last] == 1;
+    default: return is_row_major(t->rank, t->dims, strides);
+    }
 }
 
 bool pm_has_one_stride(const pm_tensor *x, int64_t *out_stride) {

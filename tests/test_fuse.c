@@ -83,6 +83,23 @@ static void random_graphs_stay_valid(void **state) {
     }
 }
 
+/* Operands that are used twice at every level: 2^30 paths lead to the leaves. */
+static void shared_operands_take_no_time(void **state) {
+    (void)state;
+    pm_graph *g, *fused;
+    assert_ok(pm_graph_create("shared", &g));
+    pm_tensor *key = pm_iota(g, 4), *row = pm_reshape(g, pm_iota(g, 3), 2, (int64_t[]){3, 1});
+    for (int i = 0; i < 30; i++) key = pm_add(g, key, key);
+    pm_tensor *mask = pm_lt(g, pm_const_i32(g, 0), pm_const_i32(g, 1)); /* always: a mask of no form */
+    for (int i = 0; i < 30; i++) mask = pm_and(g, mask, mask);
+    mask = pm_and(g, mask, pm_le(g, key, row));
+    pm_tensor *x = pm_input(g, "x", PM_F32, 2, (int64_t[]){3, 4});
+    pm_output(g, "y", pm_softmax(g, pm_where(g, mask, x, pm_const_f32(g, PM_MASKED))));
+    assert_ok(pm_pass_fuse(g, &fused));
+    pm_graph_destroy(g);
+    pm_graph_destroy(fused);
+}
+
 static pm_status fuse_and_drop(void *user) {
     pm_graph *out = NULL;
     pm_status s = pm_pass_fuse(user, &out);
@@ -110,6 +127,7 @@ int main(void) {
         cmocka_unit_test(matmul),
         cmocka_unit_test(earlier_passes_hide_nothing),
         cmocka_unit_test(random_graphs_stay_valid),
+        cmocka_unit_test(shared_operands_take_no_time),
         cmocka_unit_test(memory_may_run_out),
     };
     return run_all_tests(tests);

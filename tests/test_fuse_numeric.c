@@ -9,9 +9,9 @@
 #define N_SEEDS   8
 #define TOLERANCE 1e-5
 
-static const char *const files[] = {"fuse_norm.txt",    "fuse_act.txt",       "fuse_rotary.txt",
-                                    "fuse_softmax.txt", "fuse_attention.txt", "fuse_matmul.txt",
-                                    "layout.txt"};
+static const char *const files[] = {
+    "fuse_norm.txt",      "fuse_act.txt",    "fuse_rotary.txt", "fuse_softmax.txt",
+    "fuse_attention.txt", "fuse_matmul.txt", "layout.txt",      "fold.txt"};
 
 typedef pm_status (*pass_fn)(const pm_graph *g, pm_graph **out);
 
@@ -50,6 +50,10 @@ static void matmul(void **state) {
 }
 static void layouts(void **state) {
     (void)state, check_file("layout.txt", pm_pass_layout);
+}
+
+static void folding(void **state) {
+    (void)state, check_file("fold.txt", pm_pass_fold);
 }
 
 static void all_passes(void **state) {
@@ -194,6 +198,7 @@ int main(void) {
         cmocka_unit_test(attention),
         cmocka_unit_test(matmul),
         cmocka_unit_test(layouts),
+        cmocka_unit_test(folding),
         cmocka_unit_test(all_passes),
         cmocka_unit_test(mutants_keep_their_meaning),
         cmocka_unit_test(random_graphs_keep_their_meaning),

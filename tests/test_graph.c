@@ -209,7 +209,7 @@ static void data(void **state) {
         {"concat(%0, %0) {axis=-1} f32[2,6]", NULL},
         {"concat(%0, %1) f32[6,3]", "parts f32[2,3] and f32[4,5]"},
         {"concat(%0, %20) f32[4,3]", "parts f32[2,3] and i32[2,3]"},
-        {"concat(%0, _, %0) f32[4,3]", "part 1 is missing"},
+        {"concat(%0, _, %0) f32[4,3]", "input 1 is missing"},
         {"concat(%17, %17) f32[4000000000]", "too many elements"},
         {"concat(%14, %14) f32[2]", "axis 0"},
         {"cache_write(%8, %7, %4) f32[2,3,9,8]", NULL},
@@ -378,19 +378,6 @@ static void outputs_are_dense_and_in_the_arena(void **state) {
     pm_graph_destroy(g);
 }
 
-static void leaves_by_name_are_one(void **state) {
-    (void)state;
-    pm_graph *g;
-    assert_ok(pm_graph_create("leaves", &g));
-    pm_tensor *w = pm_weight(g, "w", PM_F32, 1, (int64_t[]){3});
-    assert_ptr_equal(pm_weight(g, "w", PM_F32, 1, (int64_t[]){3}), w);
-    assert_ptr_not_equal(pm_input(g, "w", PM_F32, 1, (int64_t[]){3}), w);
-    assert_ptr_equal(pm_param(g, "p"), pm_param(g, "p"));
-    assert_null(pm_weight(g, "w", PM_I32, 1, (int64_t[]){3}));
-    assert_int_equal(pm_graph_status(g), PM_ERR_USAGE);
-    pm_graph_destroy(g);
-}
-
 static void labels_are_copied(void **state) {
     (void)state;
     pm_graph *g;
@@ -424,6 +411,21 @@ static void concat_of_many(void **state) {
     pm_graph_destroy(g);
 }
 
+/* A list has no optional parts, wherever they stand. */
+static void concat_misses_nothing(void **state) {
+    (void)state;
+    for (int n = 2; n <= 17; n++) {
+        pm_graph *g;
+        assert_ok(pm_graph_create("concat", &g));
+        pm_tensor *x = pm_input(g, "x", PM_F32, 2, (int64_t[]){2, 3}), *parts[17];
+        for (int i = 0; i < n; i++) parts[i] = i + 1 < n ? x : NULL;
+        assert_null(pm_concat(g, n, parts, 1));
+        assert_int_equal(pm_graph_status(g), PM_ERR_USAGE);
+        assert_non_null(strstr(pm_error_text(), "is missing"));
+        pm_graph_destroy(g);
+    }
+}
+
 static void layouts(void **state) {
     (void)state;
     pm_graph *g;
@@ -436,6 +438,10 @@ static void layouts(void **state) {
     assert_int_equal(pm_tensor_set_strides(y, (int64_t[]){1, 3, 1}), PM_ERR_USAGE);
     assert_int_equal(pm_tensor_set_strides(x, (int64_t[]){1, 2, 1}), PM_ERR_USAGE);
     assert_int_equal(pm_tensor_set_strides(v, (int64_t[]){1, 3, 1}), PM_ERR_USAGE);
+    pm_tensor *m = pm_matmul(g, x, x); /* [2,3,3] */
+    assert_ok(pm_tensor_set_strides(m, (int64_t[]){3, 6, 1}));
+    assert_int_equal(pm_tensor_set_strides(m, (int64_t[]){9, 1, 3}), PM_ERR_USAGE);
+    assert_int_equal(pm_tensor_set_strides(pm_sum(g, m, 2), (int64_t[]){1, 2, 1}), PM_ERR_USAGE);
     pm_graph_destroy(g);
 }
 
@@ -511,9 +517,9 @@ int main(void) {
         cmocka_unit_test(views_share_storage),
         cmocka_unit_test(reshape_copies_only_when_it_must),
         cmocka_unit_test(outputs_are_dense_and_in_the_arena),
-        cmocka_unit_test(leaves_by_name_are_one),
         cmocka_unit_test(labels_are_copied),
         cmocka_unit_test(concat_of_many),
+        cmocka_unit_test(concat_misses_nothing),
         cmocka_unit_test(layouts),
         cmocka_unit_test(scalars),
         cmocka_unit_test(costs),

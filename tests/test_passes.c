@@ -1,11 +1,12 @@
 /* Passes as text in, text out: folding, common subexpressions, dead code; what almost matches is left alone.
- * Also the verifier on broken graphs, and passes on random graphs. */
+ * Also passes on random graphs. */
 #include <math.h>
 
 #include "graph/fold_eval.h"
 #include "graph/ops.h"
 #include "graph/rebuild.h"
 #include "tests/support_memory.h"
+#include "tests/support_pass_cases.h"
 #include "tests/support_random_graph.h"
 
 typedef pm_status (*pass_fn)(const pm_graph *g, pm_graph **out);
@@ -268,6 +269,14 @@ static void copies_of_states_stay(void **state) {
           NULL);
 }
 
+static void check_fold_case(const test_pass_case *c, void *user) {
+    (void)user, test_pass_case_check(c, pm_pass_fold);
+}
+
+static void values_and_orders_stay(void **state) {
+    (void)state, test_each_pass_case("fold.txt", check_fold_case, NULL);
+}
+
 /* ---- cse ---- */
 
 static void repeats_are_merged(void **state) {
@@ -338,122 +347,6 @@ static void dead_code_goes(void **state) {
           X "%1 = weight \"b\" f32[3]\n%2 = layer_norm(%0, _, %1) {eps=1e-5} f32[2,3] strides[1,2] @\"l\"\n"
             "%3 = permute(%2) {axes=[1,0]} f32[3,2]\noutput \"y\" %3\n",
           NULL);
-}
-
-/* ---- the verifier ---- */
-
-typedef void (*breaker)(pm_graph *g);
-static void break_order(pm_graph *g) {
-    pm_tensor *t = g->items[2];
-    g->items[2] = g->items[3];
-    g->items[3] = t;
-    g->items[2]->id = 2;
-    g->items[3]->id = 3;
-}
-static void break_id(pm_graph *g) {
-    g->items[3]->id = 2;
-}
-static void break_dims(pm_graph *g) {
-    g->items[2]->dims[0] = 1;
-}
-static void break_type(pm_graph *g) {
-    g->items[2]->dtype = PM_I32;
-}
-static void break_attrs(pm_graph *g) {
-    g->items[3]->attrs.axis = -2;
-}
-static void break_offset(pm_graph *g) {
-    g->items[3]->offset = 1;
-}
-static void break_strides(pm_graph *g) {
-    g->items[2]->strides[0] = 4;
-}
-static void break_base(pm_graph *g) {
-    g->items[3]->base = g->items[3];
-}
-static void break_arity(pm_graph *g) {
-    g->items[2]->n_in = 1;
-}
-static void break_input(pm_graph *g) {
-    g->items[2]->in[1] = NULL;
-}
-static void break_kind(pm_graph *g) {
-    g->items[1]->kind = PM_KIND_CONST;
-}
-static void break_leaf(pm_graph *g) {
-    g->items[1]->strides[0] = 7;
-}
-static void break_name(pm_graph *g) {
-    g->items[1]->name = NULL;
-}
-static void break_data(pm_graph *g) {
-    g->items[1]->data = g;
-}
-static void break_output(pm_graph *g) {
-    g->outputs[0].tensor = g->items[0];
-}
-static void break_output_name(pm_graph *g) {
-    g->outputs[1].name = g->outputs[0].name;
-}
-static void break_status(pm_graph *g) {
-    g->status = PM_ERR_USAGE;
-}
-
-static void verifier_finds(void **state) {
-    (void)state;
-    const struct {
-        breaker fn;
-        const char *error;
-    } cases[] = {
-        {break_order, "%2 (slice): an input stands later"},
-        {break_id, "its id is not its place"},
-        {break_dims, "%2 (add): its shape is not what its inputs give"},
-        {break_type, "%2 (add): its shape is not what its inputs give"},
-        {break_attrs, "not in canonical form"},
-        {break_offset, "%3 (slice): it does not lie in its input"},
-        {break_strides, "%2 (add): it is not dense"},
-        {break_base, "%3 (slice): it does not lie in its input"},
-        {break_arity, "its number of inputs"},
-        {break_input, "an input is missing"},
-        {break_kind, "its kind is not"},
-        {break_leaf, "%1 (weight): a leaf is not dense"},
-        {break_name, "a leaf has no name"},
-        {break_data, "data without a constant"},
-        {break_output, "%0 (input): an output is not a dense part"},
-        {break_output_name, "output \"y\" stands twice"},
-        {break_status, "was not built without errors"},
-    };
-    for (size_t i = 0; i < PM_COUNT(cases); i++) {
-        pm_graph *g = parse("graph \"g\"\n" X "%1 = weight \"w\" f32[3]\n%2 = add(%0, %1) f32[2,3]\n"
-                            "%3 = slice(%2) {axis=0, length=1} f32[1,3]\noutput \"y\" %2\noutput \"z\" %3\n");
-        assert_ok(pm_graph_verify(g));
-        cases[i].fn(g);
-        assert_int_equal(pm_graph_verify(g), PM_ERR_OTHER);
-        if (!strstr(pm_error_text(), cases[i].error))
-            fail_msg("case %zu: the error is \"%s\", \"%s\" was expected", i, pm_error_text(),
-                     cases[i].error);
-        pm_graph_destroy(g);
-    }
-}
-
-static void verifier_orders_states(void **state) {
-    (void)state;
-    for (int i = 0; i < 4; i++) {
-        pm_graph *g;
-        assert_ok(pm_graph_create("states", &g));
-        pm_tensor *s0 = pm_state(g, "s", PM_F32, 4, (int64_t[]){1, 1, 4, 2}), *p = pm_param(g, "p");
-        pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){1, 1, 1, 2}), *view = pm_slice(g, s0, 2, 0, 2);
-        pm_tensor *before = pm_exp(g, view);
-        pm_tensor *s1 = pm_cache_write(g, s0, x, p);
-        pm_tensor *read = i == 1 ? view : i == 2 ? s0 : s1; /* 0: what is right */
-        if (i == 3)
-            (void)pm_cache_write(g, s0, x, p); /* two writes of one version */
-        else
-            (void)pm_add(g, pm_exp(g, read), pm_slice(g, before, 2, 0, 1));
-        assert_ok(pm_graph_status(g));
-        assert_int_equal(pm_graph_verify(g), i == 0 ? PM_OK : PM_ERR_OTHER);
-        pm_graph_destroy(g);
-    }
 }
 
 /* ---- all together ---- */
@@ -570,11 +463,10 @@ int main(void) {
         cmocka_unit_test(views_are_joined),
         cmocka_unit_test(views_that_differ_stay),
         cmocka_unit_test(copies_of_states_stay),
+        cmocka_unit_test(values_and_orders_stay),
         cmocka_unit_test(repeats_are_merged),
         cmocka_unit_test(what_differs_is_not_merged),
         cmocka_unit_test(dead_code_goes),
-        cmocka_unit_test(verifier_finds),
-        cmocka_unit_test(verifier_orders_states),
         cmocka_unit_test(random_graphs_stay_valid),
         cmocka_unit_test(simplify_settles),
         cmocka_unit_test(optimize_verifies),

@@ -180,6 +180,9 @@ static void malformed_text(void **state) {
         {HEAD "%2 = exp(%0)", "a type was expected"},
         {HEAD "%2 = exp(%0) f32[2,3] strides[1]", "strides: 1 of them, 2 were expected"},
         {HEAD "%2 = exp(%0) f32[2,3] strides[1,1]", "a dense order"},
+        {HEAD "%2 = matmul(%0, %0) f32[2,2] strides[1,2]", "line 3: matmul: strides [1,2] for [2,2]"},
+        {HEAD "%2 = input \"i\" i32[2,2]\n%3 = gather(%0, %2) f32[2,2,3] strides[3,6,1]",
+         "line 4: gather: strides [3,6,1]"},
         {HEAD "%2 = permute(%0) {axes=[1,0]} f32[3,2] strides[1,3]", "a dense order of its own storage"},
         {HEAD "%2 = exp(%0) f32[2,3] nonsense", "the end of the line"},
         {HEAD "%2 = sum(%0) {axle=1} f32[2,1]", "\"axle\": an attribute's name"},
@@ -208,7 +211,7 @@ static void malformed_text(void **state) {
         {HEAD "output \"y\" %0\noutput \"y\" %0", "line 4: output \"y\": stands twice"},
         {HEAD "%1 = state \"s\" f32[1,1,4,2]\n%2 = input \"k\" f32[1,1,1,2]\n%3 = param \"p\" i32[]\n"
               "%4 = cache_write(%1, %2, %3) f32[1,1,4,2]\n%5 = exp(%1) f32[1,1,4,2]\n",
-         "%5 (exp): reads version %1 of state \"s\", but %4 has overwritten it"},
+         "exp: input 0 shows version %1 of state \"s\", but %4 has overwritten it"},
     };
     for (size_t i = 0; i < PM_COUNT(cases); i++) {
         pm_graph *g = (pm_graph *)&g;
