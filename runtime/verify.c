@@ -81,7 +81,7 @@ static bool writes_words(const pm_dispatch *d) {
 }
 
 /* Error over bound of one word; more than 1 is out. An exact word (bound 0) must have the same bits; a float may be a
- * zero of the other sign. */
+ * zero of the other sign. NaN is NaN, whatever its bits; a bound of FLT_MAX lets any finite number pass. */
 static double word_ratio(uint32_t got, uint32_t want, float bound, bool is_float, double *out_error) {
     float g, w;
     memcpy(&g, &got, sizeof g);
@@ -89,6 +89,7 @@ static double word_ratio(uint32_t got, uint32_t want, float bound, bool is_float
     *out_error = 0;
     if (got == want) return 0;
     *out_error = fabs((double)g - (double)w);
+    if (is_float && isnan(g) && isnan(w)) return 0;
     if (bound == 0) return is_float && g == 0 && w == 0 ? 0 : INFINITY;
     if (!isfinite(g) || !isfinite(w) || !isfinite(bound)) return INFINITY;
     return *out_error / (double)bound;

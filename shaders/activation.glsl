@@ -1,6 +1,8 @@
 // Element functions: activations (PM_ACT_*) and the functions of the unary and binary kernels (PM_FN_*).
 // Built from +, *, /, exp, log, sqrt and inversesqrt alone, whose errors the Vulkan specification bounds. Its tanh may be off
-// by far more than rounding, and there is no erf. Nothing here relies on infinities or NaN, which a device may lose.
+// by far more than rounding, and there is no erf. Nothing finite here relies on infinities or NaN, which a device may lose; where
+// it keeps them, a limit at infinity and NaN come out as in the reference: branches for large arguments are taken on `>=`,
+// which NaN never is, and a factor that grows is cut where the other has vanished, since inf * 0 is NaN.
 #ifndef PM_ACTIVATION_GLSL
 #define PM_ACTIVATION_GLSL
 #include "common.params.h"
@@ -15,17 +17,17 @@ float act_sigmoid(float x) {
 // |error| < 2^-21. Near 0 an odd polynomial (minimax, relative error 5e-9), since 1 - 2 / (exp(2x) + 1) cancels there.
 float act_tanh(float x) {
     float a = abs(x);
-    if (a < 0.625) {
-        float u = x * x;
-        float r = -0.00570498267;
-        r = r * u + 0.0206390843;
-        r = r * u - 0.0537397154;
-        r = r * u + 0.133314416;
-        r = r * u - 0.333332807;
-        return x + x * (u * r);
+    if (a >= 0.625) {
+        float big = 1.0 - 2.0 / (exp(2.0 * min(a, 10.0)) + 1.0);
+        return x >= 0.0 ? big : -big;
     }
-    float big = 1.0 - 2.0 / (exp(2.0 * min(a, 10.0)) + 1.0);
-    return x >= 0.0 ? big : -big;
+    float u = x * x;
+    float r = -0.00570498267;
+    r = r * u + 0.0206390843;
+    r = r * u - 0.0537397154;
+    r = r * u + 0.133314416;
+    r = r * u - 0.333332807;
+    return x + x * (u * r);
 }
 
 // erf(x) for |x| <= 1: x P(x^2), minimax, relative error 4e-8.
@@ -56,18 +58,22 @@ float erfc_far(float z) {
 // |error| < 2^-21.
 float act_erf(float x) {
     float a = abs(x);
-    if (a < 1.0) return erf_near(x);
-    float big = 1.0 - erfc_far(min(a, 10.0));
-    return x >= 0.0 ? big : -big;
+    if (a >= 1.0) {
+        float big = 1.0 - erfc_far(min(a, 10.0));
+        return x >= 0.0 ? big : -big;
+    }
+    return erf_near(x);
 }
 
 // x * 0.5 * (1 + erf(x / sqrt(2))). Far below 0 through erfc, so that the small result keeps its digits.
 float act_gelu(float x) {
     float z = x * 0.707106781;
-    if (abs(z) < 1.0) return x * (0.5 + 0.5 * erf_near(z));
-    float tail = 0.5 * erfc_far(min(abs(z), 10.0));
-    if (x >= 0.0) return x - x * tail;
-    return x < -14.0 ? 0.0 : x * tail;
+    if (abs(z) >= 1.0) {
+        float tail = 0.5 * erfc_far(min(abs(z), 10.0));
+        if (x >= 0.0) return x - min(x, 20.0) * tail;
+        return x < -14.0 ? 0.0 : x * tail;
+    }
+    return x * (0.5 + 0.5 * erf_near(z));
 }
 
 // 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3), which keeps the digits of small results.
@@ -77,7 +83,7 @@ float act_gelu_tanh(float x) {
     return x < -10.0 ? 0.0 : x * s;
 }
 
-float act_silu(float x) { return x * act_sigmoid(x); }
+float act_silu(float x) { return x < -110.0 ? 0.0 : x * act_sigmoid(x); }
 
 float activate(uint act, float x) {
     switch (act) {

@@ -72,7 +72,10 @@ void main() {
             uint d = lane + i * LOCAL_X;
             float total = 0.0;
             if (d < D)
-                for (uint j = 0; j < n; j++) total += weight[j] * v[v_head + (s0 + j) * p.v_stride[2] + d];
+                for (uint j = 0; j < n; j++) {
+                    float w = weight[j], value = v[v_head + (s0 + j) * p.v_stride[2] + d];
+                    total += w != 0.0 ? w * value : 0.0; // what v holds for an absent key may be infinite
+                }
             acc[i] = acc[i] * shrink + total;
         } // the barriers in the next group_max keep the next block from overwriting weight too early
     }

@@ -6,6 +6,8 @@
 // Invocation (r, c) of 8 x 8 owns rows r, r + 8, r + 16, r + 24: their scores for keys c + 8j, and then their sums for dims
 // c + 8j of each chunk of 32 dims. Scores q . k and sums p . v are both products of tiles in shared memory. The running maximum
 // of a row is the same in all its invocations; each keeps the running sum of its own keys until the end.
+// A key that one row sees and another does not has weight 0 in the other's sum, and 0 * inf is NaN: values that are not finite
+// count as 0 in the tiles, and are added to the results of the rows that see them in the end, where there are any.
 // Loops over a tile are kept from unrolling: drivers hoist the loads of all steps, and then spill (Adreno, Apple).
 #include "activation.glsl"
 #include "attention.params.h"
@@ -21,7 +23,7 @@ layout(std430, set = 0, binding = 3) readonly buffer Position { int position[]; 
 layout(std430, set = 0, binding = 4) readonly buffer Lengths { int lengths[]; };
 layout(std430, set = 0, binding = 5) readonly buffer KeyMask { uint key_mask[]; };
 layout(std430, set = 0, binding = 6) readonly buffer Bias { float bias[]; };
-layout(std430, set = 0, binding = 7) writeonly buffer Y { float y[]; };
+layout(std430, set = 0, binding = 7) buffer Y { float y[]; };
 #include "mask.glsl"
 
 const uint TILE = 32, ROW = TILE + 1, N_LOCAL = 64; // a word of padding spreads a column over the banks
@@ -30,6 +32,7 @@ shared float tile_q[TILE * ROW];  // [d][query]
 shared float tile_kv[TILE * ROW]; // [d][key], then [key][d] of v
 shared float tile_p[TILE * ROW];  // [query][key]
 shared float row_parts[TILE * 8]; // [query][c]: what the invocations of a row exchange
+shared uint has_infinite;         // 1 from the first tile on that met an infinity or NaN
 
 #define EACH_ROW(f) f(0) f(1) f(2) f(3)
 #define PARTS(join, at)                                                                              \
@@ -37,22 +40,26 @@ shared float row_parts[TILE * 8]; // [query][c]: what the invocations of a row e
          join(join(row_parts[at + 4], row_parts[at + 5]), join(row_parts[at + 6], row_parts[at + 7])))
 float add(float a, float b) { return a + b; }
 
-void load_qk(uint lane, uint q_head, uint t0, uint k_head, uint s0, uint d0) {
+void load_qk(uint lane, uint q_head, uint t0, uint k_head, uint s0, uint end, uint d0) {
     [[dont_unroll]] for (uint e = lane; e < TILE * TILE; e += N_LOCAL) {
         uint d = e % TILE, row = e / TILE;
         float from_q = 0.0, from_k = 0.0;
         if (d0 + d < D && t0 + row < p.n_queries) from_q = q[q_head + (t0 + row) * p.q_stride[2] + d0 + d];
-        if (d0 + d < D && s0 + row < p.n_keys) from_k = k[k_head + (s0 + row) * p.k_stride[2] + d0 + d];
+        if (d0 + d < D && s0 + row < end) from_k = k[k_head + (s0 + row) * p.k_stride[2] + d0 + d];
         tile_q[d * ROW + row] = from_q;
         tile_kv[d * ROW + row] = from_k;
     }
 }
 
-void load_v(uint lane, uint v_head, uint s0, uint d0) {
+// By its bits, since a device may lose NaN in comparisons.
+bool is_finite(float x) { return (floatBitsToUint(x) & 0x7f800000u) != 0x7f800000u; }
+
+void load_v(uint lane, uint v_head, uint s0, uint end, uint d0) {
     [[dont_unroll]] for (uint e = lane; e < TILE * TILE; e += N_LOCAL) {
         uint d = e % TILE, key = e / TILE;
         float from_v = 0.0;
-        if (d0 + d < D && s0 + key < p.n_keys) from_v = v[v_head + (s0 + key) * p.v_stride[2] + d0 + d];
+        if (d0 + d < D && s0 + key < end) from_v = v[v_head + (s0 + key) * p.v_stride[2] + d0 + d];
+        if (!is_finite(from_v)) from_v = 0.0, atomicOr(has_infinite, 1u);
         tile_kv[key * ROW + d] = from_v;
     }
 }
@@ -81,6 +88,30 @@ void store(uint b, uint h, uint t, uint d, float v) {
         y[p.y_offset + b * p.y_stride[0] + h * p.y_stride[1] + t * p.y_stride[2] + d] = v;
 }
 
+// To row t of y, dims c, c + 8, ...: what is not finite in the values of the keys that the row sees. Slow, and rare.
+void add_infinite(uint b, uint h, uint t, uint c) {
+    if (t >= p.n_queries) return;
+    uvec2 range;
+    key_range(b, t, p.n_keys, range.x, range.y);
+    uint q_row = p.q_offset + b * p.q_stride[0] + h * p.q_stride[1] + t * p.q_stride[2];
+    uint k_head = p.k_offset + b * p.k_stride[0] + h / GROUP * p.k_stride[1];
+    uint v_head = p.v_offset + b * p.v_stride[0] + h / GROUP * p.v_stride[1];
+    uint y_row = p.y_offset + b * p.y_stride[0] + h * p.y_stride[1] + t * p.y_stride[2];
+    uint bias_row = p.bias_offset + b * p.bias_stride[0] + h * p.bias_stride[1] + t * p.bias_stride[2];
+    for (uint s = range.x; s < min(range.y, p.n_keys); s++) {
+        bool found = false;
+        [[dont_unroll]] for (uint d = c; d < D; d += 8) found = found || !is_finite(v[v_head + s * p.v_stride[2] + d]);
+        if (!found) continue;
+        float dot_qk = 0.0;
+        [[dont_unroll]] for (uint d = 0; d < D; d++) dot_qk += q[q_row + d] * k[k_head + s * p.k_stride[2] + d];
+        if (score(b, s, range, bias_row, dot_qk) <= NONE) continue;
+        [[dont_unroll]] for (uint d = c; d < D; d += 8) {
+            float value = v[v_head + s * p.v_stride[2] + d];
+            if (!is_finite(value)) y[y_row + d] += value; // stored by this invocation
+        }
+    }
+}
+
 void main() {
     uint t0 = gl_WorkGroupID.x * TILE, h = gl_WorkGroupID.y, b = gl_WorkGroupID.z, g = h / GROUP;
     uint lane = gl_LocalInvocationID.x, r = lane / 8u, c = lane % 8u;
@@ -90,6 +121,8 @@ void main() {
     uint first, end, ignored; // keys that any of the queries sees: both ends grow with t
     key_range(b, t0, p.n_keys, first, ignored);
     key_range(b, min(t0 + TILE, p.n_queries) - 1u, p.n_keys, ignored, end);
+    end = min(end, p.n_keys); // a window may begin past the keys
+    if (lane == 0u) has_infinite = 0u; // barriers follow before it is used
 
     vec4 acc[16]; // [chunk][row], dims c + 8j
     acc[0] = acc[1] = acc[2] = acc[3] = acc[4] = acc[5] = acc[6] = acc[7] = vec4(0);
@@ -100,7 +133,7 @@ void main() {
         z[0] = z[1] = z[2] = z[3] = vec4(0);
         for (uint d0 = 0; d0 < D; d0 += TILE) {
             vec4 part0 = vec4(0), part1 = vec4(0), part2 = vec4(0), part3 = vec4(0);
-            load_qk(lane, q_head, t0, k_head, s0, d0);
+            load_qk(lane, q_head, t0, k_head, s0, end, d0);
             barrier();
             uint at_q = r, at_k = c;
             [[dont_unroll]] for (uint d = 0; d < TILE; d++, at_q += ROW, at_k += ROW) {
@@ -132,7 +165,7 @@ void main() {
         EACH_ROW(WEIGH_ROW)
 
 #define ADD_CHUNK(n) if (n < N_CHUNKS) {                                                                           \
-        load_v(lane, v_head, s0, n * TILE);                                                                        \
+        load_v(lane, v_head, s0, end, n * TILE);                                                                   \
         vec4 part0 = vec4(0), part1 = vec4(0), part2 = vec4(0), part3 = vec4(0);                                   \
         barrier();                                                                                                 \
         uint at_p = r * ROW, at_v = c;                                                                             \
@@ -168,4 +201,6 @@ void main() {
     }
 #define STORE_ROW(i) STORE(0, i) STORE(1, i) STORE(2, i) STORE(3, i)
     EACH_ROW(STORE_ROW)
+    if (has_infinite != 0u)
+        [[dont_unroll]] for (uint i = 0; i < 4; i++) add_infinite(b, h, t0 + r + 8 * i, c);
 }

@@ -15,6 +15,10 @@ layout(std430, set = 0, binding = 1) readonly buffer Gamma { float gamma[]; };
 layout(std430, set = 0, binding = 2) readonly buffer Beta { float beta[]; };
 layout(std430, set = 0, binding = 3) writeonly buffer Y { float y[]; };
 
+#define COLUMN(c) x[from + (c) * p.x_col_stride]
+#define SQUARE(c) square(COLUMN(c) - mean)
+float square(float d) { return d * d; }
+
 void main() {
     uint row = folded_group();
     if (row >= p.n_rows) return;
@@ -24,19 +28,14 @@ void main() {
     uint to = p.y_offset + strided(at, p.y_stride);
     uint lane = gl_LocalInvocationID.x;
 
-    float sum = 0.0;
-    for (uint c = lane; c < p.n_cols; c += LOCAL_X) sum += x[from + c * p.x_col_stride];
+    float sum, squares;
+    SUM_TERMS(sum, p.n_cols, COLUMN)
     float mean = group_sum(sum) / float(p.n_cols);
-
-    float squares = 0.0;
-    for (uint c = lane; c < p.n_cols; c += LOCAL_X) {
-        float d = x[from + c * p.x_col_stride] - mean;
-        squares += d * d;
-    }
+    SUM_TERMS(squares, p.n_cols, SQUARE)
     float scale = inversesqrt(group_sum(squares) / float(p.n_cols) + p.eps);
 
     for (uint c = lane; c < p.n_cols; c += LOCAL_X) {
-        float v = (x[from + c * p.x_col_stride] - mean) * scale;
+        float v = (COLUMN(c) - mean) * scale;
         if (HAS_GAMMA != 0) v *= gamma[p.gamma_offset + c];
         if (HAS_BETA != 0) v += beta[p.beta_offset + c];
         y[to + c * p.y_col_stride] = v;

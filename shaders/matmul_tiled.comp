@@ -6,7 +6,7 @@
 // invocations load; (BM / ROWS) * (BN / COLS) of them, at most all, compute ROWS x COLS elements each: 8 x 8 when SUMS_8X8
 // is defined, else 4 x 4. One computes rows r, r + STEP_M, ... and columns c, c + STEP_N, ... of the tile, so that
 // neighbours read and write neighbouring columns. The sums are unrolled by hand: some drivers keep an array that a loop
-// indexes in memory. A tile's sums are added up apart and then joined: chains of BK and K / BK roundings, not one of K.
+// indexes in memory. Sums of some steps are added up apart and then joined: two chains of about sqrt(K) roundings, not one of K.
 // Groups: x over n, y over m, z over batches. y may be the range of residual: no restrict there.
 #include "activation.glsl"
 #include "matmul.params.h"
@@ -108,18 +108,19 @@ void main() {
     uint start_a = p.a_offset + batch_offset(batch, p.a_batch);
     uint start_b = p.b_offset + batch_offset(batch, p.b_batch);
 
-    vec4 low[ROWS], part_low[ROWS]; // sums of columns 0 .. 3: so far, and of one tile
+    vec4 low[ROWS], part_low[ROWS]; // sums of columns 0 .. 3: so far, and of the last steps
 #ifdef SUMS_8X8
     vec4 high[ROWS], part_high[ROWS]; // and of columns 4 .. 7
 #endif
     EACH_ROW(CLEAR)
+    EACH_ROW(START)
+    uint n_apart = max(uint(sqrt(float(p.k))) / BK, 1u), n_steps = 0; // steps that are added up apart
     for (uint k0 = 0; k0 < p.k; k0 += BK) {
         load_a(lane, start_a, m0, k0);
         load_b(lane, start_b, n0, k0);
         barrier();
         uint at_a = r, at_b = c;
         if (r < STEP_M) {
-            EACH_ROW(START)
             // Drivers that unroll this hoist the loads of all steps, and then spill (Adreno) or run fewer waves (AMD).
             [[dont_unroll]] for (uint k = 0; k < BK; k++, at_a += A_ROW, at_b += B_ROW) {
                 vec4 b_low = B4(0);
@@ -129,11 +130,17 @@ void main() {
                 float v;
                 EACH_ROW(ADD)
             }
+        }
+        n_steps++;
+        if (n_steps == n_apart) {
             EACH_ROW(JOIN)
+            EACH_ROW(START)
+            n_steps = 0;
         }
         barrier();
     }
     if (r >= STEP_M) return;
+    EACH_ROW(JOIN)
     m0 += r;
     n0 += c;
     EACH_ROW(STORE)

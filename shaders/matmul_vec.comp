@@ -51,9 +51,10 @@ void main() {
         if (n >= p.n) return;
         from_b += n * p.b_n;
         float sum = 0.0;
-        for (uint k0 = 0; k0 < p.k; k0 += 16) { // in parts, so that roundings do not pile up over all of k
+        uint n_apart = max(uint(sqrt(float(p.k))), 16u); // in parts, so that roundings do not pile up over all of k
+        for (uint k0 = 0; k0 < p.k; k0 += n_apart) {
             float part = 0.0;
-            for (uint k = k0; k < min(k0 + 16, p.k); k++) part += a[from_a + k * p.a_k] * b[from_b + k * p.b_k];
+            for (uint k = k0; k < min(k0 + n_apart, p.k); k++) part += a[from_a + k * p.a_k] * b[from_b + k * p.b_k];
             sum += part;
         }
         finish(batch, m, n, sum);
@@ -76,9 +77,9 @@ void main() {
         barrier();
         if (lane < 4 * N_EIGHTS) {
             uint at = lane / N_EIGHTS * COLUMN + lane % N_EIGHTS;
-            float eight = partial[at];
-            for (uint i = 1; i < 8; i++) eight += partial[at + i * N_EIGHTS];
-            eights[lane] = eight;
+            eights[lane] = ((partial[at] + partial[at + N_EIGHTS]) + (partial[at + 2 * N_EIGHTS] + partial[at + 3 * N_EIGHTS])) +
+                           ((partial[at + 4 * N_EIGHTS] + partial[at + 5 * N_EIGHTS]) +
+                            (partial[at + 6 * N_EIGHTS] + partial[at + 7 * N_EIGHTS]));
         }
         barrier();
         if (lane < 4u && n + lane < p.n) {

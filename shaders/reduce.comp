@@ -12,6 +12,8 @@ layout(push_constant) uniform Push { pm_reduce_params p; };
 layout(std430, set = 0, binding = 0) readonly restrict buffer X { float x[]; };
 layout(std430, set = 0, binding = 1) writeonly restrict buffer Y { float y[]; };
 
+#define COLUMN(c) x[start + (c) * p.x_col_stride]
+
 void main() {
     uint row = folded_group();
     if (row >= p.n_rows) return;
@@ -22,11 +24,11 @@ void main() {
     float result;
     if (FN == PM_FN_REDUCE_MAX) {
         float largest = x[start]; // no sentinel: a row may hold any finite value
-        for (uint c = lane; c < p.n_cols; c += LOCAL_X) largest = max(largest, x[start + c * p.x_col_stride]);
+        for (uint c = lane; c < p.n_cols; c += LOCAL_X) largest = max(largest, COLUMN(c));
         result = group_max(largest);
     } else {
-        float sum = 0.0;
-        for (uint c = lane; c < p.n_cols; c += LOCAL_X) sum += x[start + c * p.x_col_stride];
+        float sum;
+        SUM_TERMS(sum, p.n_cols, COLUMN)
         result = group_sum(sum);
         if (FN == PM_FN_MEAN) result /= float(p.n_cols);
     }

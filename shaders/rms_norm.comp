@@ -12,6 +12,10 @@ layout(std430, set = 0, binding = 0) readonly buffer X { float x[]; };
 layout(std430, set = 0, binding = 1) readonly buffer Gamma { float gamma[]; };
 layout(std430, set = 0, binding = 2) writeonly buffer Y { float y[]; };
 
+#define COLUMN(c) x[from + (c) * p.x_col_stride]
+#define SQUARE(c) square(COLUMN(c))
+float square(float v) { return v * v; }
+
 void main() {
     uint row = folded_group();
     if (row >= p.n_rows) return;
@@ -21,15 +25,12 @@ void main() {
     uint to = p.y_offset + strided(at, p.y_stride);
     uint lane = gl_LocalInvocationID.x;
 
-    float squares = 0.0;
-    for (uint c = lane; c < p.n_cols; c += LOCAL_X) {
-        float v = x[from + c * p.x_col_stride];
-        squares += v * v;
-    }
+    float squares;
+    SUM_TERMS(squares, p.n_cols, SQUARE)
     float scale = inversesqrt(group_sum(squares) / float(p.n_cols) + p.eps);
 
     for (uint c = lane; c < p.n_cols; c += LOCAL_X) {
-        float v = x[from + c * p.x_col_stride] * scale;
+        float v = COLUMN(c) * scale;
         if (HAS_GAMMA != 0) v *= gamma[p.gamma_offset + c];
         y[to + c * p.y_col_stride] = v;
     }

@@ -1,6 +1,7 @@
 /* Kernels over rows of n_cols elements; rows are counted by the four outer dims (row = ((i0*d1+i1)*d2+i2)*d3+i3).
  * reduce:     y[row] = fn over x[row, :]                                       bindings: x, y
  * argmax:     y[row] = lowest index of the largest x[row, :], I32              bindings: x, y
+ *             NaN is never the largest; a row of NaN gives 0
  * layer_norm: y = (x - mean) / sqrt(var + eps) * gamma[c] + beta[c]            bindings: x, gamma, beta, y
  * rms_norm:   y = x / sqrt(mean(x^2) + eps) * gamma[c]                         bindings: x, gamma, y
  * An absent gamma or beta is bound to x's range and not read. gamma and beta have stride 1. */

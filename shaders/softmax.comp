@@ -17,6 +17,8 @@ layout(std430, set = 0, binding = 4) readonly buffer Bias { float bias[]; };
 layout(std430, set = 0, binding = 5) buffer Y { float y[]; };
 #include "mask.glsl"
 
+const uint PART = 16 * LOCAL_X; // keys of which an invocation adds its share in one chain
+
 // z[s] of the row whose x and bias start at the given elements; NONE when key s is absent.
 float score(uint b, uint s, uint x_row, uint bias_row) {
     if (!key_allowed(b, s)) return NONE;
@@ -43,17 +45,21 @@ void main() {
     for (uint s = first + lane; s < end; s += LOCAL_X) largest = max(largest, score(b, s, x_row, bias_row));
     largest = group_max(largest);
 
-    float sum = 0.0;
-    for (uint s = lane; s < p.dims[4]; s += LOCAL_X) {
-        float e = 0.0;
-        if (s >= first && s < end) {
-            float z = score(b, s, x_row, bias_row);
-            if (z > NONE) e = exp(z - largest);
+    float sum = 0.0, lost = 0.0;
+    for (uint part_start = lane; part_start < p.dims[4]; part_start += PART) {
+        float part = 0.0;
+        for (uint s = part_start; s < min(part_start + PART, p.dims[4]); s += LOCAL_X) {
+            float e = 0.0;
+            if (s >= first && s < end) {
+                float z = score(b, s, x_row, bias_row);
+                if (z > NONE) e = exp(z - largest);
+            }
+            y[y_row + s * p.y_stride[4]] = e;
+            part += e;
         }
-        y[y_row + s * p.y_stride[4]] = e;
-        sum += e;
+        sum = add_part(sum, part, lost);
     }
-    sum = group_sum(sum);
+    sum = group_sum(add_lost(sum, lost));
     if (sum == 0.0) return; // no key: the zeros are written
     for (uint s = lane; s < p.dims[4]; s += LOCAL_X) y[y_row + s * p.y_stride[4]] /= sum; // its own elements: no barrier
 }

@@ -1,6 +1,6 @@
 /* softmax: y[...,t,s] = exp(z - max) / sum over the present s of z = softcap(scale * x[...,t,s]) + bias[...,t,s].
  * dims[3] is t, dims[4] is s, dims[0] is b of length and key_mask. Absent keys give 0; a row of absent keys gives 0.
- * Entries z <= PM_MASKED_F32 are absent too. softcap(z) = softcap * tanh(z / softcap) when softcap is not 0.
+ * Entries z <= PM_MASKED_F32 are absent too, and so are entries that are NaN: they give 0. softcap(z) = softcap * tanh(z / softcap) when softcap is not 0.
  * bindings: x, position, length, key_mask, bias, y; an absent operand is bound to x's range and not read. */
 #ifndef PM_SOFTMAX_PARAMS_H
 #define PM_SOFTMAX_PARAMS_H

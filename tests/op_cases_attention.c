@@ -61,6 +61,16 @@ static pm_tensor *attention_joined(pm_graph *g, const test_op_case *c) {
     return attend(g, c, in[0], in[1], in[2]);
 }
 
+/* The last 8 rows of v hold NaN and infinities. */
+static pm_tensor *attention_poisoned(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){BATCH, s[3], s[0], s[2]});
+    pm_tensor *k = pm_input(g, "k", PM_F32, 4, (int64_t[]){BATCH, s[4], s[1], s[2]});
+    pm_tensor *parts[] = {pm_input(g, "v", PM_F32, 4, (int64_t[]){BATCH, s[4], s[1] - 8, s[2]}),
+                          pm_input(g, "poison", PM_F32, 4, (int64_t[]){BATCH, s[4], 8, s[2]})};
+    return attend(g, c, q, k, pm_concat(g, 2, parts, 2));
+}
+
 /* k and v are states of which the first S rows are used */
 static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size, rows = s[1] + 11;
@@ -88,6 +98,14 @@ static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
     {                                                                                                        \
         .name = "attention " text, .build = attention, .attrs = {.scale = 0.25f, .mask = bits},              \
         .size = dims, .hints = {                                                                             \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define POISONED(text, bits, dims, ...)                                                                      \
+    {                                                                                                        \
+        .name = "attention of infinite values, " text, .build = attention_poisoned,                          \
+        .attrs = {.scale = 0.25f, .mask = bits}, .size = dims, .hints = {                                    \
+            {"poison", TEST_NONFINITE, -4, 4},                                                               \
             __VA_ARGS__                                                                                      \
         }                                                                                                    \
     }
@@ -143,6 +161,10 @@ static const test_op_case cases[] = {
      .attrs = {.scale = 0.25f},
      .size = {5, 33, 16, 2, 2},
      .hints = {{"v", TEST_WIDE, 1e-6, 1e6}}},
+    {.name = "attention S of many loops",
+     .build = attention,
+     .attrs = {.scale = 0.2f},
+     .size = {17, 5440, 128, 1, 1}},
     {.name = "attention very long S",
      .build = attention,
      .attrs = {.scale = 1e-3f},
@@ -183,6 +205,23 @@ static const test_op_case cases[] = {
     MASKED("bias masks", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES), {"bias", TEST_SPECIAL, -4, 4}),
     MASKED("bias masks rows", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES),
            {"bias", TEST_UNIFORM, -3e38, -2e30}),
+    POISONED("causal", CAUSAL, DIMS(40, 40, 33, 2, 1)),
+    POISONED("causal, few queries", CAUSAL | POSITION, DIMS(9, 40, 16, 2, 2), AT(25)),
+    POISONED("length", PM_MASK_LENGTH, DIMS(17, 40, 16, 2, 2), LENGTH(32, 32)),
+    POISONED("length T 1", PM_MASK_LENGTH, DIMS(1, 40, 16, 2, 2), LENGTH(33, 33)),
+    POISONED("keys", PM_MASK_KEYS, DIMS(17, 40, 16, 2, 2), KEYS),
+    POISONED("keys T 1", PM_MASK_KEYS, DIMS(1, 40, 16, 2, 2), KEYS),
+    POISONED("bias", PM_MASK_BIAS, DIMS(33, 40, 16, 2, 2, BIAS_SCORES), {"bias", TEST_SPECIAL, -4, 4}),
+    {.name = "attention of NaN scores",
+     .build = attention,
+     .attrs = {.scale = 0.25f, .mask = PM_MASK_BIAS},
+     .size = {5, 40, 16, 2, 2, BIAS_SCORES},
+     .hints = {{"bias", TEST_NAN, -4, 4}}},
+    {.name = "attention of tiny values",
+     .build = attention,
+     .attrs = {.scale = 0.25f},
+     .size = {5, 40, 16, 2, 2},
+     .hints = {{"v", TEST_WIDE, 1e-42, 1e-37}}},
     {.name = "attention all masks",
      .build = attention,
      .size = {9, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS},

@@ -188,6 +188,16 @@ static pm_tensor *where_causal(pm_graph *g, const test_op_case *c) {
             WHOLES                                                                                           \
         }                                                                                                    \
     }
+/* On both sides of the smallest normal number, 1.2e-38: what a device may flush to zero. */
+#define TINY(leaf)                                                                                           \
+    { leaf, TEST_WIDE, 1e-42, 1e-37 }
+#define TINIES(text, id)                                                                                     \
+    {                                                                                                        \
+        .name = "binary " text " of tiny", .build = binary, .op = PM_OP_##id, .size = {67}, .hints = {       \
+            TINY("a"),                                                                                       \
+            TINY("b")                                                                                        \
+        }                                                                                                    \
+    }
 #define INTS(text, id)                                                                                       \
     {                                                                                                        \
         .name = "binary " text " i32", .build = binary_i32, .op = PM_OP_##id, .size = {17, 5}, .hints = {    \
@@ -273,6 +283,24 @@ static const test_op_case cases[] = {
     UNARY("strided result", _strided_result, TANH, 17, 33),
     UNARY("in place", _chain, TANH, 9, 31),
 
+    ONE("neg of tiny", NEG, TINY("x")),
+    ONE("abs of tiny", ABS, TINY("x")),
+    ONE("relu of tiny", RELU, TINY("x")),
+    ONE("exp of tiny", EXP, TINY("x")),
+    ONE("log of tiny", LOG, {"x", TEST_UNIFORM, 1e-45, 1e-38}),
+    ONE("sqrt of tiny", SQRT, {"x", TEST_UNIFORM, 1e-45, 1e-38}),
+    ONE("rsqrt of tiny", RSQRT, {"x", TEST_UNIFORM, 1e-45, 1e-38}),
+    ONE("gelu of tiny", GELU, TINY("x")),
+    ONE("tanh of tiny", TANH, TINY("x")),
+    ONE("neg, not finite", NEG, X(NONFINITE, -4, 4)),
+    ONE("exp of -infinity", EXP, X(UNIFORM, -1e39, -1e39)),
+    ONE("tanh, not finite", TANH, X(NONFINITE, -4, 4)),
+    ONE("erf, not finite", ERF, X(NONFINITE, -4, 4)),
+    ONE("sigmoid, not finite", SIGMOID, X(NONFINITE, -4, 4)),
+    ONE("gelu, not finite", GELU, X(NONFINITE, -4, 4)),
+    ONE("gelu_tanh, not finite", GELU_TANH, X(NONFINITE, -4, 4)),
+    ONE("silu, not finite", SILU, X(NONFINITE, -4, 4)),
+
     FLOATS("add", ADD),
     FLOATS("sub", SUB),
     FLOATS("mul", MUL),
@@ -292,6 +320,36 @@ static const test_op_case cases[] = {
     TIES("ge", GE),
     TIES("eq", EQ),
     TIES("ne", NE),
+    TINIES("add", ADD),
+    TINIES("sub", SUB),
+    TINIES("max", MAX),
+    TINIES("min", MIN),
+    TINIES("lt", LT),
+    TINIES("le", LE),
+    TINIES("gt", GT),
+    TINIES("ge", GE),
+    TINIES("eq", EQ),
+    TINIES("ne", NE),
+    {.name = "binary mul of tiny",
+     .build = binary,
+     .op = PM_OP_MUL,
+     .size = {67},
+     .hints = {TINY("a"), {"b", TEST_WIDE, 1, 1e30}}},
+    {.name = "binary div of tiny",
+     .build = binary,
+     .op = PM_OP_DIV,
+     .size = {67},
+     .hints = {TINY("a"), {"b", TEST_WIDE, 1e-30, 1}}},
+    {.name = "binary div by tiny",
+     .build = binary,
+     .op = PM_OP_DIV,
+     .size = {67},
+     .hints = {{"a", TEST_WIDE, 1e-30, 1}, TINY("b")}},
+    {.name = "binary div by huge",
+     .build = binary,
+     .op = PM_OP_DIV,
+     .size = {67},
+     .hints = {{"a", TEST_WIDE, 1, 1e38}, {"b", TEST_UNIFORM, 1e38, 3e38}}},
     INTS("add", ADD),
     INTS("sub", SUB),
     INTS("mul", MUL),

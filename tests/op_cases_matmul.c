@@ -197,6 +197,7 @@ static const test_op_case cases[] = {
     MM("127x129x65 nn", nn, 127, 129, 65),
     MM("large nt", nt, 150, 200, 130),
     MM("large nn", nn, 130, 190, 257),
+    MM("k of many loops", nt, 33, 33, 20500), /* one driver leaves loops that long: pitfalls.md */
     MM("long k", nt, 7, 9, 4099),
     MM("long k M 1", nt, 1, 9, 4099),
     MM("long k M 1 nn", nn, 1, 9, 4099),
@@ -256,6 +257,12 @@ static const test_op_case cases[] = {
     FILLED("large numbers", nt, 17, 33, 65, UNIFORM, 1e15, 2e15),
     FILLED("small numbers", nn, 17, 33, 65, UNIFORM, 1e-15, 2e-15),
     FILLED("whole numbers", nt, 17, 33, 65, WHOLE, -8, 8),
+    FILLED("equal products", nt, 33, 33, 4096, UNIFORM, 0.3, 0.3),
+    FILLED("equal products, few columns", nt, 5, 3, 16384, UNIFORM, 0.3, 0.3),
+    FILLED("equal products M 1", nt, 1, 5, 16384, UNIFORM, 0.3, 0.3),
+    FILLED("equal products M 1 nn", nn, 1, 5, 16384, UNIFORM, 0.3, 0.3),
+    FILLED("tiny numbers", nt, 17, 33, 65, WIDE, 1e-21, 1e-18),
+    FILLED("tiny times huge", nt, 9, 17, 33, WIDE, 1e-41, 1e10),
     FILLED("zeros", nt, 17, 33, 65, UNIFORM, 0, 0),
 };
 

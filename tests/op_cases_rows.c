@@ -1,4 +1,6 @@
 /* Cases of the kernels reduce, argmax, layer_norm and rms_norm. Sizes stand for dims unless a builder says otherwise. */
+#include <math.h>
+
 #include "tests/support_ops.h"
 
 static pm_tensor *input_x(pm_graph *g, const test_op_case *c) {
@@ -45,6 +47,13 @@ static pm_tensor *rows_expanded(pm_graph *g, const test_op_case *c) {
     return add_op(g, c, 1, &x);
 }
 
+/* a few elements that are not finite, and the rest */
+static pm_tensor *argmax_with_nan(pm_graph *g, const test_op_case *c) {
+    pm_tensor *parts[] = {pm_input(g, "nan", PM_F32, 2, (int64_t[]){c->size[0], 3}), input_x(g, c)};
+    pm_tensor *x = pm_concat(g, 2, parts, 1);
+    return add_op(g, c, 1, &x);
+}
+
 /* ---- norms: size[4] says which of gamma (1) and beta (2) there are ---- */
 
 static pm_tensor *norm_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
@@ -87,6 +96,13 @@ static pm_tensor *norm_chain(pm_graph *g, const test_op_case *c) {
     {                                                                                                        \
         .name = "reduce " text, .build = rows##how, .op = PM_OP_##id, .attrs = {.axis = ax}, .size = {       \
             __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+#define EQUAL(text, id, x, ...)                                                                              \
+    {                                                                                                        \
+        .name = "reduce " text " of equal elements", .build = rows, .op = PM_OP_##id, .attrs = {.axis = 1},  \
+        .size = {__VA_ARGS__}, .hints = {                                                                    \
+            {"x", TEST_UNIFORM, x, x}                                                                        \
         }                                                                                                    \
     }
 #define WIDE(text, id)                                                                                       \
@@ -143,6 +159,28 @@ static const test_op_case cases[] = {
     WIDE("mean", MEAN),
     WIDE("reduce_max", REDUCE_MAX),
 
+    EQUAL("sum", SUM, 0.1, 2, 65536),
+    EQUAL("sum of more", SUM, 0.7, 1, 1 << 20),
+    EQUAL("mean", MEAN, 0.1, 2, 16384),
+    {.name = "reduce sum biased",
+     .build = rows,
+     .op = PM_OP_SUM,
+     .attrs = {.axis = 1},
+     .size = {2, 65533},
+     .hints = {{"x", TEST_UNIFORM, 1, 1.1}}},
+    {.name = "reduce sum of tiny",
+     .build = rows,
+     .op = PM_OP_SUM,
+     .attrs = {.axis = 1},
+     .size = {3, 99},
+     .hints = {{"x", TEST_WIDE, 1e-42, 1e-37}}},
+    {.name = "reduce max of tiny",
+     .build = rows,
+     .op = PM_OP_REDUCE_MAX,
+     .attrs = {.axis = 1},
+     .size = {3, 99},
+     .hints = {{"x", TEST_UNIFORM, -1e-39, 1e-39}}},
+
     ARG("one", , 1),
     ARG("rank 1", , 65),
     ARG("15", , 3, 15),
@@ -169,6 +207,32 @@ static const test_op_case cases[] = {
      .size = {9, 77},
      .hints = {{"x", TEST_UNIFORM, -3.4e38, -3e38}}},
 
+    {.name = "argmax of tiny",
+     .build = rows,
+     .op = PM_OP_ARGMAX,
+     .size = {5, 99},
+     .hints = {{"x", TEST_UNIFORM, 0, 1e-39}}},
+    {.name = "argmax of negative tiny",
+     .build = rows,
+     .op = PM_OP_ARGMAX,
+     .size = {5, 99},
+     .hints = {{"x", TEST_UNIFORM, -1e-39, -1e-40}}},
+    {.name = "argmax, not finite",
+     .build = rows,
+     .op = PM_OP_ARGMAX,
+     .size = {65, 5},
+     .hints = {{"x", TEST_NONFINITE, -4, 4}}},
+    {.name = "argmax, long rows with NaN",
+     .build = argmax_with_nan,
+     .op = PM_OP_ARGMAX,
+     .size = {9, 130},
+     .hints = {{"nan", TEST_NONFINITE, -4, 4}}},
+    {.name = "argmax, rows of NaN",
+     .build = rows,
+     .op = PM_OP_ARGMAX,
+     .size = {2, 130},
+     .hints = {{"x", TEST_UNIFORM, NAN, NAN}}},
+
     NORM("layer_norm", , LAYER_NORM, 3, 5, 77, 0, 0),
     NORM("layer_norm 1 column", , LAYER_NORM, 3, 5, 1, 0, 0),
     NORM("layer_norm 63", , LAYER_NORM, 3, 3, 63, 0, 0),
@@ -189,6 +253,9 @@ static const test_op_case cases[] = {
     NORM("layer_norm constant rows", , LAYER_NORM, 3, 5, 64, 0, 0, {"x", TEST_UNIFORM, 0.5, 0.5}),
     NORM("layer_norm wide", , LAYER_NORM, 3, 5, 200, 0, 0, {"x", TEST_WIDE, 1e-4, 1e4}),
 
+    NORM("layer_norm of equal elements", , LAYER_NORM, 0, 2, 4096, 0, 0, {"x", TEST_UNIFORM, 0.1, 0.1}),
+    NORM("layer_norm of long rows", , LAYER_NORM, 0, 2, 40000, 0, 0, {"x", TEST_UNIFORM, 100, 101}),
+
     NORM("rms_norm", , RMS_NORM, 1, 5, 77, 0, 0),
     NORM("rms_norm 1 column", , RMS_NORM, 1, 5, 1, 0, 0),
     NORM("rms_norm 63", , RMS_NORM, 1, 3, 63, 0, 0),
@@ -201,6 +268,7 @@ static const test_op_case cases[] = {
     NORM("rms_norm reversed", _reversed, RMS_NORM, 1, 65, 3, 5, 0),
     NORM("rms_norm sliced", _sliced, RMS_NORM, 1, 9, 131, 0, 0),
     NORM("rms_norm strided result", _strided_result, RMS_NORM, 1, 17, 33, 0, 0),
+    NORM("rms_norm of equal elements", , RMS_NORM, 0, 2, 65536, 0, 0, {"x", TEST_UNIFORM, 0.3, 0.3}),
     NORM("rms_norm zeros", , RMS_NORM, 1, 5, 64, 0, 0, {"x", TEST_UNIFORM, 0, 0}),
     NORM("rms_norm tiny", , RMS_NORM, 1, 5, 64, 0, 0, {"x", TEST_UNIFORM, -1e-6, 1e-6}),
     NORM("rms_norm wide", , RMS_NORM, 1, 5, 200, 0, 0, {"x", TEST_WIDE, 1e-4, 1e4}),

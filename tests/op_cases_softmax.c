@@ -61,6 +61,13 @@ static pm_tensor *softmax_chain(pm_graph *g, const test_op_case *c) {
     return pm_neg(g, softmax_of(g, c, x));
 }
 
+/* One score is above all others, which are equal: a long sum of equal terms. */
+static pm_tensor *softmax_peaked(pm_graph *g, const test_op_case *c) {
+    pm_tensor *parts[] = {pm_input(g, "peak", PM_F32, 2, (int64_t[]){c->size[0], 1}),
+                          pm_input(g, "x", PM_F32, 2, c->size)};
+    return softmax_of(g, c, pm_concat(g, 2, parts, 1));
+}
+
 #define PLAIN(text, how, ...)                                                                                \
     {                                                                                                        \
         .name = "softmax " text, .build = softmax##how, .size = { __VA_ARGS__ }                              \
@@ -117,6 +124,11 @@ static const test_op_case cases[] = {
     FILLED("far from 0", X(UNIFORM, 5000, 5001), 9, 77),
     FILLED("very negative", X(UNIFORM, -9.9e29, -9e29), 9, 77),
     FILLED("equal", X(UNIFORM, 2, 2), 3, 100),
+    FILLED("with NaN", X(NAN, -4, 4), 9, 77),
+    {.name = "softmax of long rows of equal elements",
+     .build = softmax_peaked,
+     .size = {1, 150000},
+     .hints = {{"peak", TEST_UNIFORM, 0, 0}, X(UNIFORM, -0.1, -0.1)}},
     FILLED("masked entries", X(SPECIAL, -4, 4), 9, 77),
     FILLED("masked rows", X(SPECIAL, -3e38, -1e30), 9, 77),
     {.name = "softmax scale",
@@ -167,6 +179,7 @@ static const test_op_case cases[] = {
     MASKED("bias of all heads", , PM_MASK_BIAS, DIMS(2, 3, 5, 33, 0, BIAS_HEADS)),
     MASKED("bias rank 5", , PM_MASK_BIAS, DIMS(2, 3, 2, 5, 17)),
     MASKED("bias masks", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_SPECIAL, -4, 4}),
+    MASKED("bias is NaN", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_NAN, -4, 4}),
     MASKED("bias masks rows", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_UNIFORM, -3e38, -2e30}),
     {.name = "softmax all masks",
      .build = softmax,

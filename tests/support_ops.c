@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "runtime/cpu/cpu_kernel.h"
+#include "runtime/cpu/reference.h"
 
 /* ---- the table ---- */
 
@@ -56,6 +56,8 @@ static float hard_value(test_rng *r, const test_hint *h, float before) {
     float x = uniform_value(r, h);
     bool has_zero = h->lo <= 0 && h->hi >= 0;
     if (h->values == TEST_SPECIAL && test_below(r, 4) == 0) return test_below(r, 2) ? PM_MASKED : -3e38f;
+    if ((h->values == TEST_NONFINITE || h->values == TEST_NAN) && test_below(r, 4) == 0)
+        return test_below(r, 2) ? NAN : h->values == TEST_NAN || test_below(r, 2) ? -INFINITY : INFINITY;
     switch (test_below(r, 40)) {
     case 0: return has_zero ? 0.0f : x;
     case 1: return has_zero && h->lo < 0 ? -0.0f : x;
@@ -226,8 +228,9 @@ static double word_value(uint32_t word, pm_dtype type) {
 }
 
 static double error_ratio(double got, double want, double bound) {
-    if (!isfinite(bound)) return INFINITY; /* would allow anything */
-    if (got == want) return 0;
+    if (!isfinite(want)) return got == want || (isnan(got) && isnan(want)) ? 0 : INFINITY;
+    if (!isfinite(bound)) return INFINITY; /* would allow anything by mistake */
+    if (got == want || bound == PM_ANY) return 0;
     double error = fabs(got - want);
     return bound > 0 && error < INFINITY ? error / bound : INFINITY;
 }

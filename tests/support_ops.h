@@ -31,6 +31,8 @@ typedef enum test_values {
     TEST_WHOLE,   /* whole numbers lo .. hi: ties */
     TEST_RAMP,    /* lo, lo + 1, ... hi, lo, ... */
     TEST_SPECIAL, /* F32: as TEST_HARD, but one in four is PM_MASKED or below it */
+    TEST_NONFINITE, /* F32: as TEST_HARD, but one in four is NaN or an infinity */
+    TEST_NAN,       /* F32: as TEST_HARD, but one in four is NaN or -infinity */
 } test_values;
 
 typedef struct test_hint {
@@ -69,7 +71,7 @@ typedef struct test_op_result {
 } test_op_result;
 
 /* Compiles the case for ex's caps, runs it whole and then dispatch by dispatch. Fails, in `out`, when an
- * element is out of its bound or the bound is not finite, when a word that the dispatch should not write has
+ * element is out of its bound or the bound is not finite (an element that should be NaN or infinite must be that), when a word that the dispatch should not write has
  * changed, or when the whole run gave other bits than the steps. The status is of calls that should not fail.
  * The executor's store is left as it was. */
 pm_status test_run_op_case(pm_executor *ex, const test_op_case *c, test_op_result *out) PM_MUST_USE;

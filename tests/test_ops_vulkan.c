@@ -81,6 +81,7 @@ static void set_attention(pm_dispatch *d, const way *w) {
 static const way *current_way;
 
 static void set_way(pm_dispatch *d) {
+    if (pm_executor_caps(executor)->max_loops && d->cost > 1 << 24) return; /* long sums: as selected */
     if (d->kernel == PM_KERNEL_MATMUL) set_matmul(d, current_way);
     if (d->kernel == PM_KERNEL_ATTENTION) set_attention(d, current_way);
 }

@@ -18,9 +18,10 @@ float pm_fast_unary_fn(uint32_t fn, float x) {
     case PM_FN_ERF: return erff(x);
     case PM_FN_SIGMOID: return 1.0f / (1.0f + expf(-x));
     case PM_FN_RELU: return x > 0 ? x : 0;
-    case PM_FN_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
-    case PM_FN_GELU_TANH: return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case PM_FN_SILU: return x / (1.0f + expf(-x));
+    case PM_FN_GELU: return x < -20 ? 0 : 0.5f * x * (1.0f + erff(x * 0.70710678f)); /* not -inf * 0 */
+    case PM_FN_GELU_TANH:
+        return x < -20 ? 0 : 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case PM_FN_SILU: return x < -110 ? 0 : x / (1.0f + expf(-x));
     default: assert(0 && "a function of floats"); return x;
     }
 }
@@ -99,7 +100,7 @@ static void binary_row(uint32_t fn, uint64_t n, const float *a, const float *b, 
     case PM_FN_SUB: EACH(l - r);
     case PM_FN_MUL: EACH(l * r);
     case PM_FN_DIV: EACH(l / r);
-    case PM_FN_GLU_SILU: EACH(l / (1.0f + expf(-l)) * r);
+    case PM_FN_GLU_SILU: EACH(pm_fast_unary_fn(PM_FN_SILU, l) * r);
     case PM_FN_GLU_GELU: EACH(pm_fast_unary_fn(PM_FN_GELU, l) * r);
     case PM_FN_GLU_GELU_TANH: EACH(pm_fast_unary_fn(PM_FN_GELU_TANH, l) * r);
     default: assert(0 && "a row of is_fast");

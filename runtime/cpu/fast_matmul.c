@@ -6,9 +6,16 @@
 
 enum { TILE_M = 32, TILE_N = 32, ROWS = 2, COLS = 4, WIDE = 32 };
 
-/* Long sums are made in parts of PART terms a lane, joined after: the error of one chain grows with its length, and the bound
- * (PM_DOT) does not. */
-enum { PART = 64 };
+/* Long sums are made in parts, joined after. The error of one chain grows with its length; with parts of about the root of
+ * n terms neither theirs nor that of joining them grows faster than the bound, pm_dot_factor. */
+static uint64_t part_of(uint64_t n, uint64_t least) {
+    uint64_t part = (uint64_t)(1.5 * sqrt((double)n)); /* longer than the other chain: joining costs time */
+    return part > least ? part : least;
+}
+enum {
+    LEAST_PART = 16,
+    LEAST_LANES_PART = 48
+}; /* terms of a chain; and of each of PM_LANES, whose sums must be joined */
 
 typedef struct tile {
     const pm_matmul_params *p;
@@ -54,12 +61,13 @@ PM_CLONES static void add_dots(const float *const *a, const float *const *b, uin
 }
 
 static void dots(const float *const *a, const float *const *b, uint64_t n, float *out) {
+    uint64_t part = part_of(n / PM_LANES, LEAST_LANES_PART) * PM_LANES;
     for (int i = 0; i < ROWS * COLS; i++) out[i] = 0;
-    for (uint64_t at = 0; at < n; at += PART * PM_LANES) {
+    for (uint64_t at = 0; at < n; at += part) {
         const float *pa[ROWS], *pb[COLS];
         for (int r = 0; r < ROWS; r++) pa[r] = a[r] + at;
         for (int k = 0; k < COLS; k++) pb[k] = b[k] + at;
-        add_dots(pa, pb, n - at < PART * PM_LANES ? n - at : PART * PM_LANES, out);
+        add_dots(pa, pb, n - at < part ? n - at : part, out);
     }
 }
 
@@ -69,8 +77,8 @@ PM_CLONES static float part_dot(const float *a, const float *b, uint64_t n) {
 
 static float one_dot(const float *a, const float *b, uint64_t n) {
     float sum = 0;
-    for (uint64_t at = 0; at < n; at += PART * PM_LANES)
-        sum += part_dot(a + at, b + at, n - at < PART * PM_LANES ? n - at : PART * PM_LANES);
+    uint64_t part = part_of(n / PM_LANES, LEAST_LANES_PART) * PM_LANES;
+    for (uint64_t at = 0; at < n; at += part) sum += part_dot(a + at, b + at, n - at < part ? n - at : part);
     return sum;
 }
 
@@ -112,12 +120,13 @@ PM_CLONES static void add_columns(const pm_matmul_params *p, const float *a, con
 }
 
 static void by_columns(const tile *t) {
+    uint64_t part = part_of(t->p->k, LEAST_PART);
     for (uint64_t m = t->m0; m < t->m1; m++)
         for (uint64_t n = t->n0; n < t->n1; n += WIDE) {
             float sum[WIDE] = {0};
             uint64_t width = t->n1 - n < WIDE ? t->n1 - n : WIDE;
-            for (uint64_t k = 0; k < t->p->k; k += PART)
-                add_columns(t->p, t->a + m * t->p->a_m, t->b + n, k, t->p->k - k < PART ? t->p->k : k + PART,
+            for (uint64_t k = 0; k < t->p->k; k += part)
+                add_columns(t->p, t->a + m * t->p->a_m, t->b + n, k, t->p->k - k < part ? t->p->k : k + part,
                             width, sum);
             for (uint64_t j = 0; j < width; j++) store(t, m, n + j, sum[j]);
         }

@@ -55,24 +55,29 @@ void pm_fast_softmax(const pm_call *c, uint64_t first, uint64_t last) {
 
 /* ---- norms ---- */
 
-PM_CLONES static float sum_of(const float *x, uint64_t n) {
-    float acc[PM_LANES] = {0};
-    uint64_t i = 0;
-    for (; i + PM_LANES <= n; i += PM_LANES)
-        for (uint64_t j = 0; j < PM_LANES; j++) acc[j] += x[i + j];
-    float sum = pm_lanes_sum(acc);
-    for (; i < n; i++) sum += x[i];
+/* In doubles: the bound of a sum (PM_DOT) does not grow with its length, as the error of a chain of floats does. */
+static double sum_of_lanes(const double *acc) {
+    double sum = 0;
+    for (int j = 0; j < PM_LANES; j++) sum += acc[j];
     return sum;
 }
 
-PM_CLONES static float sum_of_squares(const float *x, float mean, uint64_t n) {
-    float acc[PM_LANES] = {0};
+PM_CLONES static double sum_of(const float *x, uint64_t n) {
+    double acc[PM_LANES] = {0};
     uint64_t i = 0;
     for (; i + PM_LANES <= n; i += PM_LANES)
-        for (uint64_t j = 0; j < PM_LANES; j++) acc[j] += (x[i + j] - mean) * (x[i + j] - mean);
-    float sum = pm_lanes_sum(acc);
-    for (; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
-    return sum;
+        for (uint64_t j = 0; j < PM_LANES; j++) acc[j] += (double)x[i + j];
+    for (; i < n; i++) acc[0] += (double)x[i];
+    return sum_of_lanes(acc);
+}
+
+PM_CLONES static double sum_of_squares(const float *x, float mean, uint64_t n) {
+    double acc[PM_LANES] = {0};
+    uint64_t i = 0;
+    for (; i + PM_LANES <= n; i += PM_LANES)
+        for (uint64_t j = 0; j < PM_LANES; j++) acc[j] += (double)((x[i + j] - mean) * (x[i + j] - mean));
+    for (; i < n; i++) acc[0] += (double)((x[i] - mean) * (x[i] - mean));
+    return sum_of_lanes(acc);
 }
 
 static void norm_row(const pm_call *c, const pm_norm_params *p, uint64_t row, bool centred) {
@@ -81,8 +86,9 @@ static void norm_row(const pm_call *c, const pm_norm_params *p, uint64_t row, bo
     const float *beta =
         centred && c->spec[PM_SPEC_HAS_BETA] ? (const float *)c->in[2] + p->beta_offset : NULL;
     float *y = (float *)c->out + p->y_offset + pm_strided(row, p->dims, p->y_stride, 4);
-    float n = (float)p->n_cols, mean = centred ? sum_of(x, p->n_cols) / n : 0;
-    float r = 1.0f / sqrtf(sum_of_squares(x, mean, p->n_cols) / n + p->eps);
+    double n = (double)p->n_cols;
+    float mean = centred ? (float)(sum_of(x, p->n_cols) / n) : 0;
+    float r = (float)(1 / sqrt(sum_of_squares(x, mean, p->n_cols) / n + (double)p->eps));
     for (uint64_t i = 0; i < p->n_cols; i++) {
         float v = (x[i] - mean) * r;
         if (gamma) v *= gamma[i];

@@ -3,7 +3,8 @@
  * Errors follow the precision that the Vulkan specification asks of fp32 ("Precision and Operation of SPIR-V Instructions"):
  * add, subtract, multiply correctly rounded; divide 2.5 ULP; exp 3 + 2|x| ULP; log 3 ULP, or 2^-21 absolute in [0.5, 2];
  * inversesqrt 2 ULP; sqrt as 1 / inversesqrt. tanh and erf are formulas of shaders/activation.glsl: tanh within 2^-20
- * relative, erf within 2^-20 absolute. */
+ * relative, erf within 2^-20 absolute. What a function gives for an operand below the smallest normal number may be what it
+ * gives for 0. */
 #include "runtime/cpu/reference.h"
 
 #include <assert.h>
@@ -31,18 +32,24 @@ static pm_valued sigmoid_value(double x) {
     return (pm_valued){y, y * PM_ULP * ((1 - y) * (3 + 2 * fabs(x)) + 4) + PM_TINY};
 }
 
+/* |x|, but far below 0, where the result is 0, it does not grow on. */
+static double reach(double x) {
+    return x < -20 ? 20 : fabs(x);
+}
+
 static pm_valued gelu_value(double x) {
-    double y = 0.5 * x * (1 + erf(x * 0.70710678118654752440));
-    return (pm_valued){y, 0.5 * fabs(x) * (FORMULA_ERROR + 2 * PM_U) + 4 * PM_U * fabs(y) + PM_TINY};
+    double y = x < -50 ? 0 : 0.5 * x * (1 + erf(x * 0.70710678118654752440)); /* not -inf * 0 */
+    return (pm_valued){y, 0.5 * reach(x) * (FORMULA_ERROR + 2 * PM_U) + 4 * PM_U * fabs(y) + PM_TINY};
 }
 
 /* The argument carries four roundings; |a| (1 - tanh(a)^2) stays below 0.45. */
 static pm_valued gelu_tanh_value(double x) {
-    double y = 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
-    return (pm_valued){y, 0.5 * fabs(x) * (FORMULA_ERROR + 6 * PM_U) + 4 * PM_U * fabs(y) + PM_TINY};
+    double y = x < -50 ? 0 : 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    return (pm_valued){y, 0.5 * reach(x) * (FORMULA_ERROR + 6 * PM_U) + 4 * PM_U * fabs(y) + PM_TINY};
 }
 
 static pm_valued silu_value(double x) {
+    if (x < -1000) return (pm_valued){0, PM_TINY}; /* not -inf * 0 */
     pm_valued s = sigmoid_value(x);
     return (pm_valued){x * s.y, fabs(x) * s.error + 2 * PM_U * fabs(x * s.y) + PM_TINY};
 }
@@ -53,12 +60,17 @@ static pm_valued log_value(double x) {
     return (pm_valued){y, error + PM_TINY};
 }
 
-pm_valued pm_unary_value(uint32_t fn, double x) {
+/* Of an operand that is moved or compared and not computed with. */
+static pm_valued exact_value(double y) {
+    return (pm_valued){y, y != 0 && pm_is_tiny(y) ? PM_TINY : 0};
+}
+
+static pm_valued unary_value(uint32_t fn, double x) {
     double y;
     switch (fn) {
     case PM_FN_COPY: return (pm_valued){x, 0};
-    case PM_FN_NEG: return (pm_valued){-x, 0};
-    case PM_FN_ABS: return (pm_valued){fabs(x), 0};
+    case PM_FN_NEG: return exact_value(-x);
+    case PM_FN_ABS: return exact_value(fabs(x));
     case PM_FN_EXP: y = exp(x); return (pm_valued){y, (3 + 2 * fabs(x)) * PM_ULP * y + PM_TINY};
     case PM_FN_LOG: return log_value(x);
     case PM_FN_SQRT: y = sqrt(x); return (pm_valued){y, 5 * PM_ULP * y + PM_TINY};
@@ -66,12 +78,26 @@ pm_valued pm_unary_value(uint32_t fn, double x) {
     case PM_FN_TANH: y = tanh(x); return (pm_valued){y, FORMULA_ERROR * fabs(y) + PM_TINY};
     case PM_FN_ERF: return (pm_valued){erf(x), FORMULA_ERROR};
     case PM_FN_SIGMOID: return sigmoid_value(x);
-    case PM_FN_RELU: return (pm_valued){x > 0 ? x : 0, 0};
+    case PM_FN_RELU: return exact_value(x > 0 ? x : 0);
     case PM_FN_GELU: return gelu_value(x);
     case PM_FN_GELU_TANH: return gelu_tanh_value(x);
     case PM_FN_SILU: return silu_value(x);
     default: assert(0 && "a function of floats"); return (pm_valued){0, 0};
     }
+}
+
+pm_valued pm_or_flushed(pm_valued exact, pm_valued flushed) {
+    if (!isfinite(exact.y)) return exact;
+    double error = fabs(flushed.y - exact.y) + flushed.error;
+    if (!isfinite(error)) error = PM_ANY;
+    return (pm_valued){exact.y, error > exact.error ? error : exact.error};
+}
+
+pm_valued pm_unary_value(uint32_t fn, double x) {
+    pm_valued v = unary_value(fn, x);
+    if (isinf(x) && isfinite(v.y))
+        v.error = unary_value(fn, copysign(1000, x)).error; /* a limit: not inf * 0 */
+    return fn != PM_FN_COPY && x != 0 && pm_is_tiny(x) ? pm_or_flushed(v, unary_value(fn, pm_flush(x))) : v;
 }
 
 static const struct {
@@ -94,7 +120,7 @@ double pm_act_slope(uint32_t act) {
 /* softcap * tanh(z / softcap) has slope at most 1: the argument's error stays, tanh's own comes on top. */
 pm_valued pm_score_value(double score, double score_error, float scale, float softcap, double bias) {
     double z = score * (double)scale;
-    double error = score_error * fabs((double)scale) + 2 * PM_U * fabs(z);
+    double error = (score_error + PM_TINY) * fabs((double)scale) + 2 * PM_U * fabs(z);
     if (softcap != 0) {
         double t = tanh(z / (double)softcap);
         z = t * (double)softcap;

@@ -3,16 +3,33 @@
 #ifndef PM_REFERENCE_H
 #define PM_REFERENCE_H
 
+#include <float.h>
 #include <math.h>
 
 #include "runtime/cpu/cpu_kernel.h"
 
-/* Unit roundoff of fp32, and the smallest normal number: a device may flush what is smaller to zero. */
+/* Unit roundoff of fp32, and the smallest normal number: a device may flush what is smaller to zero, operands as well as
+ * results. A bound allows the result of flushed operands, too. */
 #define PM_U    5.9604644775390625e-08
 #define PM_TINY 1.1754943508222875e-38
 #define PM_ULP  (2 * PM_U) /* one unit in the last place is at most this, relative */
-/* A dot product or sum of n terms may be off by PM_DOT * u * (sum of magnitudes): DESIGN's c. */
+/* The bound of a result that Vulkan leaves open, as that of a division by a number that may be flushed to 0. */
+#define PM_ANY ((double)FLT_MAX)
+
+/* A sum of n terms may be off by PM_DOT * u * (sum of magnitudes), however large n is. */
 #define PM_DOT 4.0
+/* A dot product of n terms by pm_dot_factor(n) * u * (sum of magnitudes). A chain of m equal terms may lose m u / 4. The kernels
+ * of products have no registers for more than two chains: about sqrt(n) parts of about sqrt(n) terms, or 64 chains of n / 64. */
+static inline double pm_dot_factor(uint64_t n) {
+    return fmax(PM_DOT, fmax(0.5 * sqrt((double)n), (double)n / 256));
+}
+
+static inline bool pm_is_tiny(double x) {
+    return fabs(x) < PM_TINY;
+}
+static inline double pm_flush(double x) {
+    return pm_is_tiny(x) ? copysign(0, x) : x;
+}
 
 /* Offset of element `index` (counted row-major over dims) of a strided operand. */
 static inline uint64_t pm_strided(uint64_t index, const uint32_t *dims, const uint32_t *strides, int n) {
@@ -28,6 +45,8 @@ static inline uint64_t pm_strided(uint64_t index, const uint32_t *dims, const ui
 typedef struct pm_valued {
     double y, error;
 } pm_valued;
+/* `exact` where a device that flushes operands may also give the value `flushed`. */
+pm_valued pm_or_flushed(pm_valued exact, pm_valued flushed);
 pm_valued pm_unary_value(uint32_t fn, double x); /* PM_FN_NEG .. PM_FN_SILU */
 pm_valued pm_act_value(uint32_t act, double x);  /* PM_ACT_* */
 double pm_act_slope(uint32_t act); /* the largest slope anywhere: how much an argument's error can grow */

@@ -90,31 +90,42 @@ static const uint32_t gate_act[] = {
     [PM_FN_GLU_SIGMOID - PM_FN_GLU_SILU] = PM_ACT_SIGMOID,
 };
 
-static uint32_t float_word(uint32_t fn, double a, double b, double *out_error) {
+static bool is_comparison(uint32_t fn) {
+    return fn >= PM_FN_LT && fn <= PM_FN_NE;
+}
+
+static pm_valued float_value(uint32_t fn, double a, double b) {
     pm_valued v = {0, 0};
     switch (fn) {
     case PM_FN_ADD: v.y = a + b; break;
     case PM_FN_SUB: v.y = a - b; break;
     case PM_FN_MUL: v.y = a * b; break;
-    case PM_FN_DIV:
+    case PM_FN_DIV: /* by more than 2^126, Vulkan leaves it open: 1 / b may be flushed */
         v.y = a / b;
-        v.error = 2.5 * PM_ULP * fabs(v.y);
+        v.error = (fabs(b) > 8.507059173023462e37 ? 1 : 2.5 * PM_ULP) * fabs(v.y);
         break;
-    case PM_FN_MAX: *out_error = 0; return as_word((float)(a > b ? a : b));
-    case PM_FN_MIN: *out_error = 0; return as_word((float)(a < b ? a : b));
-    case PM_FN_LT: *out_error = 0; return a < b;
-    case PM_FN_LE: *out_error = 0; return a <= b;
-    case PM_FN_GT: *out_error = 0; return a > b;
-    case PM_FN_GE: *out_error = 0; return a >= b;
-    case PM_FN_EQ: *out_error = 0; return a == b;
-    case PM_FN_NE: *out_error = 0; return a != b;
+    case PM_FN_MAX: return (pm_valued){a > b ? a : b, 0};
+    case PM_FN_MIN: return (pm_valued){a < b ? a : b, 0};
+    case PM_FN_LT: return (pm_valued){a < b, 0};
+    case PM_FN_LE: return (pm_valued){a <= b, 0};
+    case PM_FN_GT: return (pm_valued){a > b, 0};
+    case PM_FN_GE: return (pm_valued){a >= b, 0};
+    case PM_FN_EQ: return (pm_valued){a == b, 0};
+    case PM_FN_NE: return (pm_valued){a != b, 0};
     default: /* gates: act(a) * b */
         v = pm_act_value(gate_act[fn - PM_FN_GLU_SILU], a);
         v.error = v.error * fabs(b);
         v.y *= b;
     }
-    *out_error = v.error + PM_ULP * fabs(v.y) + PM_TINY; /* the last operation's rounding */
-    return as_word((float)v.y);
+    v.error += PM_ULP * fabs(v.y) + PM_TINY; /* the last operation's rounding */
+    return v;
+}
+
+static uint32_t float_word(uint32_t fn, double a, double b, double *out_error) {
+    pm_valued v = float_value(fn, a, b);
+    if (pm_is_tiny(a) || pm_is_tiny(b)) v = pm_or_flushed(v, float_value(fn, pm_flush(a), pm_flush(b)));
+    *out_error = v.error;
+    return is_comparison(fn) ? v.y != 0 : as_word((float)v.y);
 }
 
 void pm_reference_binary(const pm_call *c, uint64_t first, uint64_t last) {

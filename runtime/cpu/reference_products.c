@@ -9,7 +9,28 @@ uint64_t pm_reference_matmul_items(const pm_call *c) {
     return (uint64_t)p->batch[0] * p->batch[1] * p->batch[2] * p->m * p->n;
 }
 
-/* error of act(scale * dot + bias) + residual: 4u |scale| sum|a||b|, two roundings before the activation, the activation's
+/* A dot product, the sum of its terms' magnitudes, and what of it a device may flush to zero. */
+typedef struct dotted {
+    double sum, magnitude, flushed;
+} dotted;
+
+static inline dotted dot_of(const float *a, uint64_t a_stride, const float *b, uint64_t b_stride,
+                            uint64_t n) {
+    dotted d = {0, 0, (double)n * PM_TINY};
+    for (uint64_t k = 0; k < n; k++) {
+        double l = (double)a[k * a_stride], r = (double)b[k * b_stride], product = l * r;
+        d.sum += product;
+        d.magnitude += fabs(product);
+        if (pm_is_tiny(l) || pm_is_tiny(r)) d.flushed += fabs(product);
+    }
+    return d;
+}
+
+static double dot_error(const dotted *d, uint64_t n) {
+    return pm_dot_factor(n) * PM_U * d->magnitude + d->flushed;
+}
+
+/* error of act(scale * dot + bias) + residual: |scale| times the dot's, two roundings before the activation, the activation's
  * slope and own error, and the output's rounding */
 void pm_reference_matmul(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_matmul_params *p = c->params;
@@ -20,14 +41,9 @@ void pm_reference_matmul(const pm_call *c, uint64_t first, uint64_t last) {
             (const float *)c->in[0] + p->a_offset + pm_strided(batch, p->batch, p->a_batch, 3) + m * p->a_m;
         const float *b =
             (const float *)c->in[1] + p->b_offset + pm_strided(batch, p->batch, p->b_batch, 3) + n * p->b_n;
-        double dot = 0, magnitude = 0;
-        for (uint64_t k = 0; k < p->k; k++) {
-            double product = (double)a[k * p->a_k] * (double)b[k * p->b_k];
-            dot += product;
-            magnitude += fabs(product);
-        }
-        double v = dot * (double)p->scale,
-               error = PM_DOT * PM_U * magnitude * fabs((double)p->scale) + PM_U * fabs(v);
+        dotted dot = dot_of(a, p->a_k, b, p->b_k, p->k);
+        double v = dot.sum * (double)p->scale,
+               error = dot_error(&dot, p->k) * fabs((double)p->scale) + PM_U * fabs(v);
         if (c->spec[PM_SPEC_HAS_BIAS]) {
             v += (double)((const float *)c->in[2])[p->bias_offset + n];
             error += PM_U * fabs(v);
@@ -84,14 +100,8 @@ static query find_query(const pm_call *c, uint64_t index, uint64_t *out_y) {
 
 static bool score_key(const query *q, int64_t s, pm_valued *out) {
     if (q->key_mask && !q->key_mask[s]) return false;
-    double dot = 0, magnitude = 0;
-    const float *k = q->k + (uint64_t)s * q->p->k_stride[2];
-    for (uint32_t j = 0; j < q->head_size; j++) {
-        double product = (double)q->q[j] * (double)k[j];
-        dot += product;
-        magnitude += fabs(product);
-    }
-    *out = pm_score_value(dot, PM_DOT * PM_U * magnitude, q->p->scale, q->p->softcap,
+    dotted dot = dot_of(q->q, 1, q->k + (uint64_t)s * q->p->k_stride[2], 1, q->head_size);
+    *out = pm_score_value(dot.sum, dot_error(&dot, q->head_size), q->p->scale, q->p->softcap,
                           q->bias ? (double)q->bias[s] : 0);
     return out->y > PM_MASKED_F32;
 }
@@ -99,10 +109,12 @@ static bool score_key(const query *q, int64_t s, pm_valued *out) {
 enum { COLUMNS = 128 }; /* of a head's values at a time; any head size */
 
 /* y = sum p v for n columns from `first`: each share p has the relative error of its exponential and of the sum;
- * the products add as a dot does. */
+ * the products add as a dot does. Flushed: each v, each product (n keys' at most, and of a sum that is 1 or more), the sum. */
 static void attend_columns(const pm_call *c, const query *q, pm_valued most, uint32_t first, uint32_t n,
                            uint64_t y_at) {
     double y[COLUMNS] = {0}, error[COLUMNS] = {0}, magnitude[COLUMNS] = {0}, sum = 0, sum_error = 0;
+    double n_keys = (double)(q->keys.end - q->keys.first);
+    double factor = pm_dot_factor((uint64_t)(q->keys.end - q->keys.first)) * PM_U;
     for (int64_t s = q->keys.first; s < q->keys.end; s++) {
         pm_valued z;
         if (!score_key(q, s, &z)) continue;
@@ -121,10 +133,10 @@ static void attend_columns(const pm_call *c, const query *q, pm_valued most, uin
         double out = sum > 0 ? y[j] / sum : 0;
         ((float *)c->out)[y_at + j] = (float)out;
         if (c->bound)
-            c->bound[y_at + j] =
-                sum > 0 ? (float)((error[j] + magnitude[j] * (sum_error / sum + PM_DOT * PM_U)) / sum +
-                                  6 * PM_U * fabs(out) + PM_TINY)
-                        : 0;
+            c->bound[y_at + j] = sum > 0
+                                     ? (float)((error[j] + magnitude[j] * (sum_error / sum + factor)) / sum +
+                                               6 * PM_U * fabs(out) + PM_TINY * (3 + n_keys / sum))
+                                     : 0;
     }
 }
 
