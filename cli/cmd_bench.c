@@ -44,6 +44,12 @@ static pm_status median_ms(pm_status (*run)(void *), void *arg, int64_t n_runs, 
 }
 
 /* One line: milliseconds on each device, then the ratio to the first (above 1: faster than it). */
+enum {
+    NAME_WIDTH = 28,
+    MODEL_WIDTH = 20,
+    OP_WIDTH = MODEL_WIDTH + 17
+}; /* of the table's columns, as print_row fills them */
+
 static void print_row(const bench *b, const char *name, const double *ms, double work, const char *unit) {
     if (b->json) {
         json_t *times = json_array();
@@ -53,11 +59,12 @@ static void print_row(const bench *b, const char *name, const double *ms, double
         json_array_append_new(b->json, json_pack("{ss so}", "name", name, "times", times));
         return;
     }
-    printf("%-28s", name);
+    printf("%-*s", NAME_WIDTH, name);
     for (size_t i = 0; i < b->n_devices; i++) {
-        printf("  %10.3f ms", ms[i]);
-        if (work > 0) printf(" %8.2f %s", work / ms[i] / 1e6, unit);
-        if (i) printf("  x%.2f", ms[0] / ms[i]);
+        char rate[32] = "", ratio[32] = "";
+        if (work > 0) snprintf(rate, sizeof rate, " %8.2f %-7s", work / ms[i] / 1e6, unit);
+        if (i) snprintf(ratio, sizeof ratio, " x%.2f", ms[0] / ms[i]);
+        printf("  %10.3f ms%s%-7s", ms[i], rate, ratio);
     }
     printf("\n");
 }
@@ -232,8 +239,10 @@ int cmd_bench(int argc, char **argv) {
             code = cli_library_error(s);
     }
     if (!code && !json) {
-        printf("%-28s", "median of runs");
-        for (size_t i = 0; i < b.n_devices; i++) printf("  %s", pm_device_name(b.devices[i]));
+        int width = ops ? OP_WIDTH : MODEL_WIDTH;
+        printf("%-*s", NAME_WIDTH, "median of runs; x: speed");
+        for (size_t i = 0; i < b.n_devices; i++)
+            printf("  %-*.*s", width, i + 1 < b.n_devices ? width : 256, pm_device_name(b.devices[i]));
         printf("\n");
     }
     for (size_t i = 0; i < n_bench_cases && ops && !code; i++)
