@@ -44,9 +44,10 @@ typedef struct pm_caps {
     uint64_t memory_bytes;      /* of the largest device-local heap */
     uint32_t binding_alignment; /* bytes: minStorageBufferOffsetAlignment, at least 16 */
     uint64_t submit_cost;       /* multiply-adds that one submission may hold; 0: no limit */
-    uint32_t max_loops;         /* iterations of all loops that an invocation may do; 0: no limit */
-    float timestamp_ns;         /* nanoseconds of one timestamp tick */
-    uint32_t quirks;            /* PM_QUIRK_* bits */
+    uint32_t max_loops; /* iterations of all loops that an invocation may do; 0: no limit. Rows of select.c
+                                   without `loops` are taken to do few, whatever the sizes */
+    float timestamp_ns; /* nanoseconds of one timestamp tick */
+    uint32_t quirks;    /* PM_QUIRK_* bits */
 } pm_caps;
 
 /* The least that any Vulkan device must have for the baseline kernels; the CPU executors use the same. */

@@ -1,6 +1,7 @@
 /* See hazards.h. Ranges are taken as bound, as Vulkan's synchronization validation takes them. They begin
  * where the device's alignment wants it, up to an alignment too early, but no two tensors share such a piece.
- * So only parts of a concat along an inner axis wait for no reason: their slices lie between each other. */
+ * So only parts of one result, of a concat along an inner axis or of a product cut by columns, wait for
+ * no reason: their slices lie between each other. */
 #include "graph/hazards.h"
 
 typedef struct pm_touch {

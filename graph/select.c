@@ -84,6 +84,25 @@ static void by_rows(const pm_caps *caps, pm_dispatch *d) {
     fold_groups(caps, d, row_count(d));
 }
 
+/* Columns of a row, of which each invocation takes every 64th: softmax thrice, with parts; norms thrice, in eights. */
+static uint64_t row_loops(const pm_dispatch *d) {
+    uint64_t n;
+    if (d->kernel == PM_KERNEL_SOFTMAX) {
+        pm_softmax_params p;
+        memcpy(&p, d->params, sizeof p);
+        n = p.dims[4];
+    } else if (d->kernel == PM_KERNEL_REDUCE || d->kernel == PM_KERNEL_ARGMAX) {
+        pm_reduce_params p;
+        memcpy(&p, d->params, sizeof p);
+        n = p.n_cols;
+    } else {
+        pm_norm_params p;
+        memcpy(&p, d->params, sizeof p);
+        n = p.n_cols;
+    }
+    return 3 * (n / 64) + n / 256 + 64;
+}
+
 /* ---- matmul ---- */
 
 static pm_matmul_params matmul_params(const pm_dispatch *d) {
@@ -194,11 +213,12 @@ static void attention_online(const pm_caps *caps, pm_dispatch *d) {
     set_groups(d, p.n_queries, p.n_heads, p.n_batch);
 }
 
-/* A block of keys: tiles of 32 along the head's size, each loaded and multiplied, for scores and for values. */
+/* A block of keys: tiles of 32 along the head's size, each loaded and multiplied, for scores and for values; and the
+ * values again where some are not finite. */
 static uint64_t attention_tiled_loops(const pm_dispatch *d) {
     pm_attention_params p;
     memcpy(&p, d->params, sizeof p);
-    return (uint64_t)ceil_div(p.n_keys, 32) * (104ull * ceil_div(d->spec[PM_SPEC_HEAD_SIZE], 32) + 8);
+    return (uint64_t)ceil_div(p.n_keys, 32) * (236ull * ceil_div(d->spec[PM_SPEC_HEAD_SIZE], 32) + 8);
 }
 
 /* A block of keys: a product over the head's size, then all keys for each of an invocation's values. */
@@ -216,11 +236,11 @@ static const row rows[] = {
     {PM_VARIANT_UNARY_F32, NULL, by_elements, NULL},
     {PM_VARIANT_BINARY_F32, NULL, by_elements, NULL},
     {PM_VARIANT_WHERE_F32, NULL, by_elements, NULL},
-    {PM_VARIANT_REDUCE_F32, NULL, by_rows, NULL},
-    {PM_VARIANT_ARGMAX_F32, NULL, by_rows, NULL},
-    {PM_VARIANT_SOFTMAX_F32, NULL, by_rows, NULL},
-    {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows, NULL},
-    {PM_VARIANT_RMS_NORM_F32, NULL, by_rows, NULL},
+    {PM_VARIANT_REDUCE_F32, NULL, by_rows, row_loops},
+    {PM_VARIANT_ARGMAX_F32, NULL, by_rows, row_loops},
+    {PM_VARIANT_SOFTMAX_F32, NULL, by_rows, row_loops},
+    {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows, row_loops},
+    {PM_VARIANT_RMS_NORM_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_MATMUL_F32_F32_VEC, has_few_rows, matmul_vec, matmul_vec_loops},
     {PM_VARIANT_MATMUL_F32_F32_TILED8, fills_large_tiles, matmul_tiled8, matmul_tiled_loops},
     {PM_VARIANT_MATMUL_F32_F32_TILED, NULL, matmul_tiled, matmul_tiled_loops},
@@ -261,14 +281,18 @@ static bool describe_limit(const pm_caps *caps, const row *r, const pm_dispatch 
 }
 
 pm_status pm_select(const pm_caps *caps, pm_dispatch *d) {
-    char first[256] = "", other[256]; /* the first reason speaks of the variant that was meant for it */
+    char why[256] = "too little shared memory";
+    bool tried = false; /* the first reason counts: it speaks of the variant that was meant for it */
     for (size_t i = 0; i < PM_COUNT(rows); i++) {
         const row *r = &rows[i];
         if (pm_variant_get(r->variant)->kernel != d->kernel || (r->fits && !r->fits(caps, d))) continue;
         d->variant = r->variant;
         memset(d->spec, 0, PM_SPEC_OP * sizeof d->spec[0]);
         r->configure(caps, d);
-        if (!describe_limit(caps, r, d, *first ? other : first, sizeof first)) return PM_OK;
+        char limit[sizeof why];
+        if (!describe_limit(caps, r, d, limit, sizeof limit)) return PM_OK;
+        if (!tried) memcpy(why, limit, sizeof why);
+        tried = true;
     }
-    return refuse(caps, d, *first ? first : "too little shared memory");
+    return refuse(caps, d, why);
 }

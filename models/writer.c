@@ -61,11 +61,17 @@ static int open_file(pm_writer *w) {
     struct stat st;
     int error = resolve(w, &st);
     if (error) return error;
-    bool straight = st.st_mode && !S_ISREG(st.st_mode);
-    if (S_ISREG(st.st_mode) && access(w->target, W_OK) != 0) return errno;
-    int fd = straight ? open(w->target, O_WRONLY | O_CLOEXEC) : open_temporary(w);
+    bool is_file = S_ISREG(st.st_mode);
+    if (is_file && access(w->target, W_OK) != 0) return errno;
+    int fd = -1;
+    bool straight =
+        st.st_mode && (!is_file || st.st_nlink > 1); /* its other names shall see the new contents */
+    if (!straight) fd = open_temporary(w);
+    if (fd < 0 &&
+        (straight || (is_file && (errno == EACCES || errno == EPERM)))) /* a folder that takes no new file */
+        fd = open(w->target, O_WRONLY | O_CLOEXEC | (is_file ? O_TRUNC : 0));
     if (fd < 0) return errno;
-    if (S_ISREG(st.st_mode))
+    if (w->temporary && is_file)
         (void)!fchmod(fd, st.st_mode & 0777); /* as writing into the old file would leave it */
     w->file = fdopen(fd, "wb");
     if (w->file) return 0;

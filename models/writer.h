@@ -1,5 +1,5 @@
 /* One file being written, whole or not at all. Links are followed; what exists and is no regular file (a device, a
- * pipe) is written to as it stands; anything else comes into being beside its place and is renamed over it, so that
+ * pipe), has other names, or lies in a folder that takes no new file is written to as it stands; anything else comes into being beside its place and is renamed over it, so that
  * a failure leaves what was there. Knows no format. */
 #ifndef PM_WRITER_H
 #define PM_WRITER_H

@@ -95,6 +95,10 @@ static double word_ratio(uint32_t got, uint32_t want, float bound, bool is_float
     return *out_error / (double)bound;
 }
 
+static bool is_not_finite(uint32_t word) {
+    return (word & 0x7f800000u) == 0x7f800000u;
+}
+
 static void compare(const comparison *c, pm_verify_row *row) {
     bool is_float = !writes_words(c->d);
     row->worst_ratio = -1;
@@ -103,6 +107,7 @@ static void compare(const comparison *c, pm_verify_row *row) {
         float bound = written ? c->bound[i] : 0;
         double error, ratio = word_ratio(c->got[i], c->want[i], bound, is_float, &error);
         row->n_elements += written;
+        row->n_not_finite += written && is_float && is_not_finite(c->want[i]);
         row->n_out += !(ratio <= 1);
         if (ratio <= row->worst_ratio) continue;
         row->worst_ratio = ratio;
@@ -114,6 +119,7 @@ static void compare(const comparison *c, pm_verify_row *row) {
     /* reports are printed and written as JSON: no infinities */
     if (!isfinite(row->worst_ratio)) row->worst_ratio = 1e30;
     if (!isfinite(row->worst_error)) row->worst_error = 1e30;
+    if (!isfinite(row->bound)) row->bound = 1e30;
 }
 
 static bool writes_integers(const pm_dispatch *d) {

@@ -1,5 +1,5 @@
 /* Verification of a program: each dispatch on a device against the reference kernel on the same inputs, within computed
- * bounds; then two whole runs compared bit for bit. Knows no model. */
+ * bounds; then its dispatches one by one and two replays of the whole, compared bit for bit. Knows no model. */
 #ifndef PM_VERIFY_INTERNAL_H
 #define PM_VERIFY_INTERNAL_H
 

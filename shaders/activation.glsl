@@ -1,8 +1,8 @@
 // Element functions: activations (PM_ACT_*) and the functions of the unary and binary kernels (PM_FN_*).
 // Built from +, *, /, exp, log, sqrt and inversesqrt alone, whose errors the Vulkan specification bounds. Its tanh may be off
-// by far more than rounding, and there is no erf. Nothing finite here relies on infinities or NaN, which a device may lose; where
-// it keeps them, a limit at infinity and NaN come out as in the reference: branches for large arguments are taken on `>=`,
-// which NaN never is, and a factor that grows is cut where the other has vanished, since inf * 0 is NaN.
+// by far more than rounding, and there is no erf. No finite result relies on infinities or NaN, which a device may lose. Where it
+// keeps them, limits at infinity and NaN come out as in the reference: branches for large arguments are taken on `>=`, which
+// NaN never is, and a factor that grows is cut where the other has vanished, since inf * 0 is NaN.
 #ifndef PM_ACTIVATION_GLSL
 #define PM_ACTIVATION_GLSL
 #include "common.params.h"

@@ -7,7 +7,7 @@
 // c + 8j of each chunk of 32 dims. Scores q . k and sums p . v are both products of tiles in shared memory. The running maximum
 // of a row is the same in all its invocations; each keeps the running sum of its own keys until the end.
 // A key that one row sees and another does not has weight 0 in the other's sum, and 0 * inf is NaN: values that are not finite
-// count as 0 in the tiles, and are added to the results of the rows that see them in the end, where there are any.
+// count as 0 in the tile, and are added to the rows that see them apart, where there are any.
 // Loops over a tile are kept from unrolling: drivers hoist the loads of all steps, and then spill (Adreno, Apple).
 #include "activation.glsl"
 #include "attention.params.h"
@@ -23,7 +23,7 @@ layout(std430, set = 0, binding = 3) readonly buffer Position { int position[]; 
 layout(std430, set = 0, binding = 4) readonly buffer Lengths { int lengths[]; };
 layout(std430, set = 0, binding = 5) readonly buffer KeyMask { uint key_mask[]; };
 layout(std430, set = 0, binding = 6) readonly buffer Bias { float bias[]; };
-layout(std430, set = 0, binding = 7) buffer Y { float y[]; };
+layout(std430, set = 0, binding = 7) writeonly buffer Y { float y[]; };
 #include "mask.glsl"
 
 const uint TILE = 32, ROW = TILE + 1, N_LOCAL = 64; // a word of padding spreads a column over the banks
@@ -88,28 +88,14 @@ void store(uint b, uint h, uint t, uint d, float v) {
         y[p.y_offset + b * p.y_stride[0] + h * p.y_stride[1] + t * p.y_stride[2] + d] = v;
 }
 
-// To row t of y, dims c, c + 8, ...: what is not finite in the values of the keys that the row sees. Slow, and rare.
-void add_infinite(uint b, uint h, uint t, uint c) {
-    if (t >= p.n_queries) return;
-    uvec2 range;
-    key_range(b, t, p.n_keys, range.x, range.y);
-    uint q_row = p.q_offset + b * p.q_stride[0] + h * p.q_stride[1] + t * p.q_stride[2];
-    uint k_head = p.k_offset + b * p.k_stride[0] + h / GROUP * p.k_stride[1];
-    uint v_head = p.v_offset + b * p.v_stride[0] + h / GROUP * p.v_stride[1];
-    uint y_row = p.y_offset + b * p.y_stride[0] + h * p.y_stride[1] + t * p.y_stride[2];
-    uint bias_row = p.bias_offset + b * p.bias_stride[0] + h * p.bias_stride[1] + t * p.bias_stride[2];
-    for (uint s = range.x; s < min(range.y, p.n_keys); s++) {
-        bool found = false;
-        [[dont_unroll]] for (uint d = c; d < D; d += 8) found = found || !is_finite(v[v_head + s * p.v_stride[2] + d]);
-        if (!found) continue;
-        float dot_qk = 0.0;
-        [[dont_unroll]] for (uint d = 0; d < D; d++) dot_qk += q[q_row + d] * k[k_head + s * p.k_stride[2] + d];
-        if (score(b, s, range, bias_row, dot_qk) <= NONE) continue;
-        [[dont_unroll]] for (uint d = c; d < D; d += 8) {
-            float value = v[v_head + s * p.v_stride[2] + d];
-            if (!is_finite(value)) y[y_row + d] += value; // stored by this invocation
-        }
+// The values at dims d, d + 8, d + 16, d + 24 of key s that are not finite; 0 for the others.
+vec4 infinite_values(uint v_row, uint d) {
+    vec4 found = vec4(0);
+    for (uint j = 0; j < 4; j++) {
+        float value = d + 8 * j < D ? v[v_row + d + 8 * j] : 0.0;
+        if (!is_finite(value)) found[j] = value;
     }
+    return found;
 }
 
 void main() {
@@ -176,6 +162,14 @@ void main() {
             part2 += tile_p[at_p + 16 * ROW] * values;                                                             \
             part3 += tile_p[at_p + 24 * ROW] * values;                                                             \
         }                                                                                                          \
+        if (has_infinite != 0u) /* rare: those values again, to the rows that see them */                          \
+            [[dont_unroll]] for (uint key = 0; key < min(TILE, end - s0); key++) {                                 \
+                vec4 values = infinite_values(v_head + (s0 + key) * p.v_stride[2], n * TILE + c);                  \
+                if (tile_p[r * ROW + key] != 0.0) part0 += values;                                                 \
+                if (tile_p[(r + 8) * ROW + key] != 0.0) part1 += values;                                           \
+                if (tile_p[(r + 16) * ROW + key] != 0.0) part2 += values;                                          \
+                if (tile_p[(r + 24) * ROW + key] != 0.0) part3 += values;                                          \
+            }                                                                                                      \
         acc[4 * n] = acc[4 * n] * shrink.x + part0;                                                                \
         acc[4 * n + 1] = acc[4 * n + 1] * shrink.y + part1;                                                        \
         acc[4 * n + 2] = acc[4 * n + 2] * shrink.z + part2;                                                        \
@@ -201,6 +195,4 @@ void main() {
     }
 #define STORE_ROW(i) STORE(0, i) STORE(1, i) STORE(2, i) STORE(3, i)
     EACH_ROW(STORE_ROW)
-    if (has_infinite != 0u)
-        [[dont_unroll]] for (uint i = 0; i < 4; i++) add_infinite(b, h, t0 + r + 8 * i, c);
 }

@@ -12,6 +12,7 @@ extern "C" {
 typedef struct pm_verify_row {
     const char *program, *label, *kernel, *variant; /* owned by the report */
     uint64_t n_elements, n_out;                     /* compared; out of bounds */
+    uint64_t n_not_finite;                          /* infinities and NaN of the reference itself */
     double worst_error;                             /* absolute, where error / bound is largest */
     double bound;                                   /* there */
     double worst_ratio;                             /* error / bound; at most 1 is within */
@@ -21,9 +22,9 @@ typedef struct pm_verify_row {
 typedef struct pm_verify_report {
     pm_verify_row *rows;
     size_t n_rows, rows_capacity;
-    int64_t first_out;       /* row of the first dispatch out of bounds, -1 when all are within */
-    bool bit_equal;          /* two runs of each program gave the same bits */
-    const char *bit_unequal; /* "program: output" of the first that did not, or NULL */
+    int64_t first_out; /* row of the first dispatch out of bounds, -1 when all are within */
+    bool bit_equal;    /* two replays of each program, and its dispatches one by one, gave the same bits */
+    const char *bit_unequal; /* a sentence on the first that did not, or NULL */
     void *arena;             /* owns the strings */
 } pm_verify_report;
 void pm_verify_report_free(pm_verify_report *r);

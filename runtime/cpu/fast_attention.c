@@ -60,6 +60,7 @@ static void add_block(const query *q, int64_t s, int64_t n, running *r) {
     for (int64_t i = 0; i < n; i++) {
         if (!(z[i] > (float)PM_MASKED_F32)) continue; /* NaN is absent, too */
         float e = expf(z[i] - r->most);
+        if (e == 0) continue; /* 0 * inf */
         sum += e;
         add_scaled(y, q->v + (uint64_t)(s + i) * q->p->v_stride[2], e, q->head_size);
     }

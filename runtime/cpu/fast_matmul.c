@@ -9,6 +9,7 @@ enum { TILE_M = 32, TILE_N = 32, ROWS = 2, COLS = 4, WIDE = 32 };
 /* Long sums are made in parts, joined after. The error of one chain grows with its length; with parts of about the root of
  * n terms neither theirs nor that of joining them grows faster than the bound, pm_dot_factor. */
 static uint64_t part_of(uint64_t n, uint64_t least) {
+    if (n * 9 <= least * least * 4) return least;      /* without the root */
     uint64_t part = (uint64_t)(1.5 * sqrt((double)n)); /* longer than the other chain: joining costs time */
     return part > least ? part : least;
 }

@@ -118,7 +118,9 @@ static void attend_columns(const pm_call *c, const query *q, pm_valued most, uin
     for (int64_t s = q->keys.first; s < q->keys.end; s++) {
         pm_valued z;
         if (!score_key(q, s, &z)) continue;
-        double e = exp(z.y - most.y), relative = pm_exp_relative(z.y - most.y, z.error, most.error);
+        double e = exp(z.y - most.y);
+        if ((float)e == 0) continue; /* as if absent, whatever v holds */
+        double relative = pm_exp_relative(z.y - most.y, z.error, most.error);
         const float *v = q->v + (uint64_t)s * q->p->v_stride[2] + first;
         sum += e;
         sum_error += e * relative;
