@@ -135,6 +135,8 @@ int cli_open(const char *model, const char *device, const pm_device_options *opt
     pm_status s = pm_model_open(model, &out->model);
     if (s == PM_OK) s = pm_device_open(device, options, &out->device);
     if (s == PM_OK) s = pm_session_open(out->model, out->device, &out->session);
+    if (s == PM_OK && pm_device_note(out->device)[0])
+        fprintf(stderr, "pumice: note: %s\n", pm_device_note(out->device));
     if (s == PM_OK) return PM_OK;
     int code = cli_library_error(s);
     cli_close(out);

@@ -10,11 +10,11 @@ int cmd_dump(int argc, char **argv) {
     bool json = false;
     const cli_flag flags[] = {
         {"--stage", CLI_STRING, &stage, "S", "built, fused, planned or program", 0, 0},
-        {"--format", CLI_STRING, &format, "F", "text, json or dot", 0, 0},
+        {"--format", CLI_STRING, &format, "F", "text, json, dot, svg or html", 0, 0},
         {"--output|-o", CLI_STRING, &path, "FILE", "where to write; - is stdout", 0, 0},
         {"--which", CLI_STRING, &which, "W", "forward, encode, prefill or decode", 0, 0},
         {"--want", CLI_STRING, &want, "LIST",
-         "outputs of the forward pass: final, logits,attentions, or \"\" for all", 0, 0},
+         "outputs of the forward pass: final (the default), logits,attentions, or \"\" for all", 0, 0},
         {"--batch", CLI_INT, &batch, "B", "sequences", 1, 65536},
         {"--length", CLI_INT, &length, "T", "tokens", 1, 1e7},
         {"--target-length", CLI_INT, &target, "T", "decoder tokens of an encoder-decoder", 1, 1e7},

@@ -126,6 +126,16 @@ static int prompt_ids(const generation *g, const pm_model *m, const char *text, 
     return *out ? PM_OK : cli_error(PM_ERR_MEMORY, "out of memory: %zu ids", *n);
 }
 
+/* Fewer ids than were asked for, with no end of text among them. */
+static void note_early_end(const pm_generate_options *o, const cli_place *p, const pm_generated *r) {
+    pm_model_info info;
+    pm_model_get_info(p->model, &info);
+    size_t n_new = r->n_ids - r->n_prompt;
+    if (r->n_ids > (size_t)info.max_positions && n_new < (size_t)o->max_new)
+        fprintf(stderr, "pumice: note: %zu new ids, not %d: the model has %" PRId64 " positions\n", n_new,
+                (int)o->max_new, info.max_positions);
+}
+
 int cmd_generate(int argc, char **argv) {
     generation g = {.device = "auto", .early = "false", .beams = 1, .start = -1, .length_penalty = -1e10};
     const cli_flag flags[] = {
@@ -184,6 +194,7 @@ int cmd_generate(int argc, char **argv) {
     if (!code) code = prompt_ids(&g, place.model, n_words == 2 ? words[1] : NULL, &ids, &n);
     if (!code) {
         pm_status s = pm_generate(place.session, ids, n, &options, &result);
+        if (s == PM_OK) note_early_end(&options, &place, &result);
         code = s == PM_OK ? print_result(&g, &place, &result) : cli_library_error(s);
     }
     pm_generated_free(&result);

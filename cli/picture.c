@@ -81,6 +81,7 @@ void picture_measure(const picture_choice *c, picture_layout *o) {
     o->left = 12 + letter * (double)widest(a->query_labels, a->n_queries);
     o->top = 26 + letter * (double)widest(a->key_labels, a->n_keys);
     o->panel_w = o->left + o->cell * (double)a->n_keys + 12;
+    if (o->panel_w < o->left + 120) o->panel_w = o->left + 120; /* room for "layer 31, head 31" */
     o->panel_h = o->top + o->cell * (double)a->n_queries + 12;
     double title = 24 + 7.6 * (double)picture_label_width(c->title);
     o->width = o->panel_w * (double)o->n_heads + 12;

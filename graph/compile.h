@@ -42,5 +42,10 @@ pm_status pm_select(const pm_caps *caps, pm_dispatch *d) PM_MUST_USE;
 pm_status pm_plan_print(const pm_graph *g, const pm_graph_plan *p, const char *format,
                         char **out_text) PM_MUST_USE;
 pm_status pm_program_print(const pm_program *p, const char *format, char **out_text) PM_MUST_USE;
+/* Pictures (dump_svg.c, dump_flow.c). Graphviz's of the plan is the graph with each tensor's place (dump_dot.c). */
+pm_status pm_plan_print_svg(const pm_graph *g, const pm_graph_plan *p, char **out_text) PM_MUST_USE;
+pm_status pm_plan_print_dot(const pm_graph *g, const pm_graph_plan *p, char **out_text) PM_MUST_USE;
+pm_status pm_program_print_svg(const pm_program *p, char **out_text) PM_MUST_USE;
+pm_status pm_program_print_dot(const pm_program *p, char **out_text) PM_MUST_USE;
 
 #endif

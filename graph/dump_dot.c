@@ -1,9 +1,11 @@
-/* A graph as a picture for Graphviz: operations are boxes, edges carry shapes, layers are frames. The frame
+/* A graph, or its plan, as a picture for Graphviz: operations are boxes, edges carry shapes, layers are frames. The frame
  * of an operation comes from its label: all up to its first number, as "layers.3" of "layers.3.attn". A leaf
  * stands in the frame of its first reader. */
-#include "graph/ops.h"
-
+#include <inttypes.h>
 #include <string.h>
+
+#include "graph/compile.h"
+#include "graph/ops.h"
 
 /* Length of the label's part that names a layer; 0: none. */
 static size_t layer_length(const char *label) {
@@ -31,7 +33,7 @@ static const char *style_of(const pm_tensor *x) {
 }
 
 /* What stands in the box: operation and attributes, or a leaf's name, or a constant's value. */
-static pm_status add_caption(pm_text *t, const pm_tensor *x) {
+static pm_status add_caption(pm_text *t, const pm_tensor *x, const pm_graph_plan *p) {
     pm_text caption = {0};
     float value;
     if (x->kind != PM_KIND_TEMP && x->kind != PM_KIND_CONST)
@@ -41,13 +43,17 @@ static pm_status add_caption(pm_text *t, const pm_tensor *x) {
     else
         pm_text_add(&caption, "%s", pm_op_get(x->op)->name);
     pm_attrs_print(&caption, &x->attrs);
+    if (p && p->interval_of[x->id] >= 0) {
+        const pm_place *at = &p->result.places[p->interval_of[x->id]];
+        pm_text_add(&caption, "\n%u:%" PRIu64 "+%" PRIu64, at->block, at->offset, pm_storage_bytes(x));
+    }
     if (caption.data) pm_text_add_json(t, caption.data);
     pm_status s = pm_text_status(&caption);
     pm_text_free(&caption);
     return s;
 }
 
-static pm_status add_node(pm_text *t, const pm_tensor *x, const char *label) {
+static pm_status add_node(pm_text *t, const pm_tensor *x, const char *label, const pm_graph_plan *p) {
     size_t n = layer_length(label);
     if (n) { /* Graphviz joins subgraphs of one name */
         pm_text_add(t, "  subgraph \"cluster_%.*s\" { label=\"%.*s\"; ", (int)n, label, (int)n, label);
@@ -55,7 +61,7 @@ static pm_status add_node(pm_text *t, const pm_tensor *x, const char *label) {
         pm_text_add(t, "  ");
     }
     pm_text_add(t, "n%u [label=", x->id);
-    PM_TRY(add_caption(t, x));
+    PM_TRY(add_caption(t, x, p));
     pm_text_add(t, ", %s];%s\n", style_of(x), n ? " }" : "");
     for (int i = 0; i < x->n_in; i++)
         if (x->in[i])
@@ -84,13 +90,13 @@ static bool is_plain(const char *label) {
     return !label || !label[strcspn(label, "\"\\\n")];
 }
 
-static pm_status add_graph(pm_text *t, const pm_graph *g, const char *const *labels) {
+static pm_status add_graph(pm_text *t, const pm_graph *g, const char *const *labels, const pm_graph_plan *p) {
     pm_text_add(t, "digraph ");
     pm_text_add_json(t, g->name);
     pm_text_add(t, " {\n  rankdir=TB; fontname=\"Helvetica\"; node [fontname=\"Helvetica\", fontsize=10];\n"
                    "  edge [fontname=\"Helvetica\", fontsize=8]; graph [style=rounded, color=gray];\n");
     for (size_t i = 0; i < g->n_items; i++)
-        PM_TRY(add_node(t, g->items[i], is_plain(labels[i]) ? labels[i] : NULL));
+        PM_TRY(add_node(t, g->items[i], is_plain(labels[i]) ? labels[i] : NULL, p));
     for (size_t i = 0; i < g->n_outputs; i++) {
         const pm_tensor *x = g->outputs[i].tensor;
         pm_text_add(t, "  o%zu [label=", i);
@@ -103,15 +109,19 @@ static pm_status add_graph(pm_text *t, const pm_graph *g, const char *const *lab
     return pm_text_status(t);
 }
 
-pm_status pm_graph_print_dot(const pm_graph *g, char **out_text) {
+pm_status pm_plan_print_dot(const pm_graph *g, const pm_graph_plan *p, char **out_text) {
     pm_text t = {0};
     const char **labels = frame_labels(g);
     *out_text = NULL;
-    pm_status s = labels ? add_graph(&t, g, labels) : PM_ERR_MEMORY;
+    pm_status s = labels ? add_graph(&t, g, labels, p) : PM_ERR_MEMORY;
     if (s == PM_OK)
         *out_text = t.data;
     else
         pm_text_free(&t);
     pm_free(labels);
     return s;
+}
+
+pm_status pm_graph_print_dot(const pm_graph *g, char **out_text) {
+    return pm_plan_print_dot(g, NULL, out_text);
 }

@@ -181,5 +181,6 @@ pm_status pm_simplify(const pm_graph *g,
 /* ---- pictures (dump_*.c) ---- */
 pm_status pm_graph_print_json(const pm_graph *g, char **out_text) PM_MUST_USE;
 pm_status pm_graph_print_dot(const pm_graph *g, char **out_text) PM_MUST_USE;
+pm_status pm_graph_print_svg(const pm_graph *g, char **out_text) PM_MUST_USE;
 
 #endif

@@ -33,6 +33,10 @@ const char *pm_device_name(const pm_device *d) {
     return pm_executor_name(d->executor);
 }
 
+const char *pm_device_note(const pm_device *d) {
+    return pm_executor_note(d->executor);
+}
+
 bool pm_device_is_software(const pm_device *d) {
     const pm_caps *caps = pm_executor_caps(d->executor);
     return !caps->vulkan || caps->type == PM_DEVICE_CPU || caps->type == PM_DEVICE_SOFTWARE_GPU;

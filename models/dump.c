@@ -5,7 +5,7 @@
 
 typedef enum dump_stage { STAGE_BUILT, STAGE_FUSED, STAGE_PLANNED, STAGE_PROGRAM } dump_stage;
 static const char *const stages[] = {"built", "fused", "planned", "program"};
-static const char *const formats[] = {"text", "json", "dot"};
+static const char *const formats[] = {"text", "json", "dot", "svg", "html"};
 static const char *const graphs[] = {"forward", "prefill", "decode", "encode"};
 
 static pm_status find(const char *what, const char *text, const char *const *texts, size_t n) {
@@ -45,22 +45,78 @@ static pm_status choose_graph(const pm_model *m, const pm_dump_options *o, pm_bu
     return PM_OK;
 }
 
-static pm_status print_graph(const pm_graph *g, const char *format, char **out_text) {
-    if (strcmp(format, "json") == 0) return pm_graph_print_json(g, out_text);
-    if (strcmp(format, "dot") == 0) return pm_graph_print_dot(g, out_text);
-    return pm_graph_print(g, out_text);
+/* What the stages of one graph are printed from; what a stage does not need is NULL. */
+typedef struct dumped {
+    dump_stage stage;
+    const pm_graph *g;
+    const pm_graph_plan *plan;
+    const pm_program *program;
+} dumped;
+
+static pm_status print_stage(const dumped *d, const char *format, char **out_text) {
+    bool dot = !strcmp(format, "dot"), svg = !strcmp(format, "svg");
+    switch (d->stage) {
+    case STAGE_PLANNED:
+        if (dot) return pm_plan_print_dot(d->g, d->plan, out_text);
+        return svg ? pm_plan_print_svg(d->g, d->plan, out_text)
+                   : pm_plan_print(d->g, d->plan, format, out_text);
+    case STAGE_PROGRAM:
+        if (dot) return pm_program_print_dot(d->program, out_text);
+        return svg ? pm_program_print_svg(d->program, out_text)
+                   : pm_program_print(d->program, format, out_text);
+    default: break;
+    }
+    if (dot) return pm_graph_print_dot(d->g, out_text);
+    if (svg) return pm_graph_print_svg(d->g, out_text);
+    return strcmp(format, "json") ? pm_graph_print(d->g, out_text) : pm_graph_print_json(d->g, out_text);
 }
 
-static pm_status print_compiled(const pm_graph *g, const pm_dump_options *o, const char *format,
-                                char **out_text) {
+static void add_escaped(pm_text *t, const char *s) {
+    for (; *s; s++) {
+        const char *entity = *s == '<' ? "&lt;" : *s == '>' ? "&gt;" : *s == '&' ? "&amp;" : NULL;
+        if (entity)
+            pm_text_add(t, "%s", entity);
+        else
+            pm_text_add_bytes(t, s, 1);
+    }
+}
+
+/* One page: the picture, and the text below it. */
+static pm_status print_page(const dumped *d, char **out_text) {
+    char *svg = NULL, *text = NULL;
+    pm_text t = {0};
+    pm_status s = print_stage(d, "svg", &svg);
+    if (s == PM_OK) s = print_stage(d, "text", &text);
+    if (s == PM_OK) {
+        pm_text_add(&t,
+                    "<!doctype html>\n<html><head><meta charset=\"utf-8\"><title>%s</title></head>\n<body>\n",
+                    stages[d->stage]);
+        pm_text_add_bytes(&t, svg, strlen(svg));
+        pm_text_add(&t, "<pre>");
+        add_escaped(&t, text);
+        pm_text_add(&t, "</pre>\n</body></html>\n");
+        s = pm_text_status(&t);
+    }
+    pm_release(svg);
+    pm_release(text);
+    if (s == PM_OK)
+        *out_text = t.data;
+    else
+        pm_text_free(&t);
+    return s;
+}
+
+static pm_status print_any(const dumped *d, const char *format, char **out_text) {
+    return strcmp(format, "html") ? print_stage(d, format, out_text) : print_page(d, out_text);
+}
+
+static pm_status print_compiled(const pm_graph *g, const pm_dump_options *o, dump_stage stage,
+                                const char *format, char **out_text) {
     pm_compile_options co = {.caps = o->device ? pm_executor_caps(o->device->executor) : NULL};
     pm_compiled c = {0};
     pm_status s = pm_compile_stages(g, &co, &c);
-    if (s == PM_OK && strcmp(o->stage, stages[STAGE_FUSED]) == 0) s = print_graph(c.fused, format, out_text);
-    if (s == PM_OK && strcmp(o->stage, stages[STAGE_PLANNED]) == 0)
-        s = pm_plan_print(c.fused, &c.plan, format, out_text);
-    if (s == PM_OK && strcmp(o->stage, stages[STAGE_PROGRAM]) == 0)
-        s = pm_program_print(c.program, format, out_text);
+    const dumped d = {stage, c.fused, &c.plan, c.program};
+    if (s == PM_OK) s = print_any(&d, format, out_text);
     pm_compiled_free(&c);
     return s;
 }
@@ -74,9 +130,10 @@ pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options, char 
     PM_TRY(find("format", format, formats, PM_COUNT(formats)));
     PM_TRY(choose_graph(m, options, &o));
     PM_TRY(pm_model_build(m, &o, &g));
-    pm_status s = strcmp(options->stage, stages[STAGE_BUILT]) == 0
-                      ? print_graph(g, format, out_text)
-                      : print_compiled(g, options, format, out_text);
+    dump_stage stage = STAGE_BUILT;
+    while (strcmp(options->stage, stages[stage]) != 0) stage++;
+    pm_status s = stage == STAGE_BUILT ? print_any(&(dumped){.stage = stage, .g = g}, format, out_text)
+                                       : print_compiled(g, options, stage, format, out_text);
     pm_graph_destroy(g);
     return s;
 }

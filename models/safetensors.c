@@ -75,11 +75,15 @@ static pm_status read_offsets(const entry_context *c, const json_t *offsets, uin
                         c->name);
     for (size_t i = 0; i < 2; i++) {
         const json_t *v = json_array_get(offsets, i);
-        if (!json_is_integer(v) || json_integer_value(v) < 0)
-            return pm_raise(PM_ERR_FILE,
-                            "%s: tensor %s: data_offsets[%zu] is %" JSON_INTEGER_FORMAT
-                            ", an integer of 0 or more was expected",
-                            c->label, c->name, i, json_integer_value(v));
+        if (!json_is_integer(v) || json_integer_value(v) < 0) {
+            char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+            pm_status s =
+                pm_raise(PM_ERR_FILE,
+                         "%s: tensor %s: data_offsets[%zu] is %.40s, an integer of 0 or more was expected",
+                         c->label, c->name, i, text ? text : "something else");
+            free(text);
+            return s;
+        }
         out[i] = (uint64_t)json_integer_value(v);
     }
     if (out[0] > out[1] || out[1] > c->data_bytes)

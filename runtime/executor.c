@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- choosing ---- */
@@ -65,6 +66,8 @@ int pm_choose_device(const pm_caps *caps, size_t n, const char *spec) {
 
 /* ---- listing and opening ---- */
 
+enum { N_PLAIN = 2 }; /* "cpu" and "reference", behind the Vulkan devices of every list */
+
 static pm_status list_vulkan(pm_caps **out_caps, size_t *out_n, const char **out_note) {
 #ifdef PM_WITH_VULKAN
     return pm_vulkan_list(out_caps, out_n, out_note);
@@ -96,7 +99,7 @@ pm_status pm_executor_list(pm_caps **out_caps, size_t *out_n, const char **out_n
     pm_caps *vulkan = NULL;
     size_t n = 0;
     PM_TRY(list_vulkan(&vulkan, &n, out_note));
-    pm_caps *caps = pm_realloc_array(vulkan, n + 2, sizeof *caps);
+    pm_caps *caps = pm_realloc_array(vulkan, n + N_PLAIN, sizeof *caps);
     if (!caps) {
         pm_free(vulkan);
         return PM_ERR_MEMORY;
@@ -104,7 +107,7 @@ pm_status pm_executor_list(pm_caps **out_caps, size_t *out_n, const char **out_n
     pm_cpu_caps(false, &caps[n]);
     pm_cpu_caps(true, &caps[n + 1]);
     *out_caps = caps;
-    *out_n = n + 2;
+    *out_n = n + N_PLAIN;
     return PM_OK;
 }
 
@@ -144,8 +147,17 @@ pm_status pm_executor_open(const char *device, const pm_executor_options *option
                         out); /* Vulkan devices come first, in the order of pm_vulkan_list */
     else
         s = pm_cpu_open(false, options, out);
+    if (s == PM_OK && !caps[chosen].vulkan)
+        (void)snprintf((*out)->note, sizeof(*out)->note, "running on the CPU: %.400s",
+                       *note         ? note
+                       : n > N_PLAIN ? "there is no GPU, and a software driver is taken only when it is named"
+                                     : "there is no GPU");
     pm_free(caps);
     return s;
+}
+
+const char *pm_executor_note(const pm_executor *ex) {
+    return ex->note;
 }
 
 /* ---- an open executor ---- */

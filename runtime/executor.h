@@ -39,6 +39,7 @@ pm_status pm_executor_open(const char *device, const pm_executor_options *option
                            pm_executor **out) PM_MUST_USE;
 void pm_executor_close(pm_executor *ex); /* accepts NULL; unload programs first */
 const pm_caps *pm_executor_caps(const pm_executor *ex);
+const char *pm_executor_note(const pm_executor *ex); /* why "auto" took the CPU, or "" */
 const char *pm_executor_name(const pm_executor *ex); /* "reference", "cpu", or the Vulkan device's name */
 
 /* Devices that could be opened, "cpu" and "reference" last. *out_caps is pm_alloc'd. note: why there is no Vulkan, or "". */
@@ -104,6 +105,7 @@ struct pm_executor { /* first member of each implementation's struct */
     pm_executor_options options;
     pm_executor_stats stats;
     pm_text messages;
+    char note[512]; /* see pm_executor_note */
 };
 struct pm_loaded { /* likewise */
     pm_executor *executor;

@@ -81,6 +81,15 @@ expect "output to /dev/stdout" 0 digraph -- bash -c '"$0" dump numbers-en-zh --f
 mkfifo "$tmp/pipe"
 expect "inputs from a pipe" 3 'not a regular file' -- timeout 20 "$pumice" run "$data/gpt2" --inputs "$tmp/pipe" --outputs "$tmp/o" --device cpu
 
+for stage in built fused planned program; do
+    for format in svg html dot; do
+        expect "dump $stage as $format" 0 - -- "$pumice" dump numbers-en-zh --stage $stage --format $format -o "$tmp/d.$format"
+    done
+    grep -q '</svg>' "$tmp/d.svg" && grep -q '</html>' "$tmp/d.html" && grep -q '^}' "$tmp/d.dot" || { echo "FAILED: pictures of $stage"; failures=$((failures + 1)); }
+done
+expect "no driver, said so" 0 'note: running on the CPU' -- env VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent "$pumice" translate numbers-en-zh "half past three"
+expect "positions run out" 0 'note: .*64 positions' -- "$pumice" generate "$data/gpt2" --ids 5 -n 1000 --ignore-eos --print ids --device cpu
+
 long=$(for i in $(seq 60); do printf 'twenty '; done)
 expect "a long title"       0 - -- "$pumice" attend numbers-en-zh "$long" --layer 0 --head 0 --map encoder -o "$tmp/a.json" --device cpu
 grep -q "$long" "$tmp/a.json" || { echo "FAILED: the title is cut"; failures=$((failures + 1)); }

@@ -31,6 +31,7 @@ pm_status pm_device_open(const char *spec, const pm_device_options *options,
                          pm_device **out_device) PM_MUST_USE;
 void pm_device_close(pm_device *d); /* close models' sessions first; accepts NULL */
 const char *pm_device_name(const pm_device *d);
+const char *pm_device_note(const pm_device *d);     /* why "auto" took the CPU, or "" */
 bool pm_device_is_software(const pm_device *d);     /* a CPU executor or a software Vulkan driver */
 const char *pm_device_messages(const pm_device *d); /* validation messages so far, "" when none */
 
