@@ -213,12 +213,11 @@ static void attention_online(const pm_caps *caps, pm_dispatch *d) {
     set_groups(d, p.n_queries, p.n_heads, p.n_batch);
 }
 
-/* A block of keys: tiles of 32 along the head's size, each loaded and multiplied, for scores and for values; and the
- * values again where some are not finite. */
+/* A block of keys: tiles of 32 along the head's size, each loaded and multiplied, for scores and for values. */
 static uint64_t attention_tiled_loops(const pm_dispatch *d) {
     pm_attention_params p;
     memcpy(&p, d->params, sizeof p);
-    return (uint64_t)ceil_div(p.n_keys, 32) * (236ull * ceil_div(d->spec[PM_SPEC_HEAD_SIZE], 32) + 8);
+    return (uint64_t)ceil_div(p.n_keys, 32) * (104ull * ceil_div(d->spec[PM_SPEC_HEAD_SIZE], 32) + 8);
 }
 
 /* A block of keys: a product over the head's size, then all keys for each of an invocation's values. */

@@ -2,8 +2,8 @@
  * softcap(scale * q[b,h,t,:].k[b,g,s,:]) + bias[b,h,t,s], g = h / group. Never stores T x S.
  * q[B,H,T,D] k[B,G,S,D] v[B,G,S,D] y[B,H,T,D], each with strides for its first three dims and 1 for D.
  * bindings: q, k, v, position, length, key_mask, bias, y; an absent operand is bound to q's range and not read.
- * Masks as in softmax.params.h: a key whose score is NaN is absent, too. What k and v hold for an absent key does not matter,
- * not even if it is infinite or NaN; nor does it where a key's weight, exp(score - largest), is 0 in fp32. A row with no key present gives 0. */
+ * Masks as in softmax.params.h: a key whose score is NaN is absent, too. What k and v hold for an absent key does not
+ * matter if it is finite; a shader may multiply infinite values by 0. A row with no key present gives 0. */
 #ifndef PM_ATTENTION_PARAMS_H
 #define PM_ATTENTION_PARAMS_H
 #include "common.params.h"

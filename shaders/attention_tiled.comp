@@ -6,8 +6,8 @@
 // Invocation (r, c) of 8 x 8 owns rows r, r + 8, r + 16, r + 24: their scores for keys c + 8j, and then their sums for dims
 // c + 8j of each chunk of 32 dims. Scores q . k and sums p . v are both products of tiles in shared memory. The running maximum
 // of a row is the same in all its invocations; each keeps the running sum of its own keys until the end.
-// A key that one row sees and another does not has weight 0 in the other's sum, and 0 * inf is NaN: values that are not finite
-// count as 0 in the tile, and are added to the rows that see them apart, where there are any.
+// Keys past the last that a row of the tile sees are not loaded. A key that one row sees and another does not has weight 0 in the
+// other's sum: where v is infinite or NaN there, that row's result is NaN.
 // Loops over a tile are kept from unrolling: drivers hoist the loads of all steps, and then spill (Adreno, Apple).
 #include "activation.glsl"
 #include "attention.params.h"
@@ -32,7 +32,6 @@ shared float tile_q[TILE * ROW];  // [d][query]
 shared float tile_kv[TILE * ROW]; // [d][key], then [key][d] of v
 shared float tile_p[TILE * ROW];  // [query][key]
 shared float row_parts[TILE * 8]; // [query][c]: what the invocations of a row exchange
-shared uint has_infinite;         // 1 from the first tile on that met an infinity or NaN
 
 #define EACH_ROW(f) f(0) f(1) f(2) f(3)
 #define PARTS(join, at)                                                                              \
@@ -51,15 +50,11 @@ void load_qk(uint lane, uint q_head, uint t0, uint k_head, uint s0, uint end, ui
     }
 }
 
-// By its bits, since a device may lose NaN in comparisons.
-bool is_finite(float x) { return (floatBitsToUint(x) & 0x7f800000u) != 0x7f800000u; }
-
 void load_v(uint lane, uint v_head, uint s0, uint end, uint d0) {
     [[dont_unroll]] for (uint e = lane; e < TILE * TILE; e += N_LOCAL) {
         uint d = e % TILE, key = e / TILE;
         float from_v = 0.0;
         if (d0 + d < D && s0 + key < end) from_v = v[v_head + (s0 + key) * p.v_stride[2] + d0 + d];
-        if (!is_finite(from_v)) from_v = 0.0, atomicOr(has_infinite, 1u);
         tile_kv[key * ROW + d] = from_v;
     }
 }
@@ -88,16 +83,6 @@ void store(uint b, uint h, uint t, uint d, float v) {
         y[p.y_offset + b * p.y_stride[0] + h * p.y_stride[1] + t * p.y_stride[2] + d] = v;
 }
 
-// The values at dims d, d + 8, d + 16, d + 24 of key s that are not finite; 0 for the others.
-vec4 infinite_values(uint v_row, uint d) {
-    vec4 found = vec4(0);
-    for (uint j = 0; j < 4; j++) {
-        float value = d + 8 * j < D ? v[v_row + d + 8 * j] : 0.0;
-        if (!is_finite(value)) found[j] = value;
-    }
-    return found;
-}
-
 void main() {
     uint t0 = gl_WorkGroupID.x * TILE, h = gl_WorkGroupID.y, b = gl_WorkGroupID.z, g = h / GROUP;
     uint lane = gl_LocalInvocationID.x, r = lane / 8u, c = lane % 8u;
@@ -108,7 +93,6 @@ void main() {
     key_range(b, t0, p.n_keys, first, ignored);
     key_range(b, min(t0 + TILE, p.n_queries) - 1u, p.n_keys, ignored, end);
     end = min(end, p.n_keys); // a window may begin past the keys
-    if (lane == 0u) has_infinite = 0u; // barriers follow before it is used
 
     vec4 acc[16]; // [chunk][row], dims c + 8j
     acc[0] = acc[1] = acc[2] = acc[3] = acc[4] = acc[5] = acc[6] = acc[7] = vec4(0);
@@ -162,14 +146,6 @@ void main() {
             part2 += tile_p[at_p + 16 * ROW] * values;                                                             \
             part3 += tile_p[at_p + 24 * ROW] * values;                                                             \
         }                                                                                                          \
-        if (has_infinite != 0u) /* rare: those values again, to the rows that see them */                          \
-            [[dont_unroll]] for (uint key = 0; key < min(TILE, end - s0); key++) {                                 \
-                vec4 values = infinite_values(v_head + (s0 + key) * p.v_stride[2], n * TILE + c);                  \
-                if (tile_p[r * ROW + key] != 0.0) part0 += values;                                                 \
-                if (tile_p[(r + 8) * ROW + key] != 0.0) part1 += values;                                           \
-                if (tile_p[(r + 16) * ROW + key] != 0.0) part2 += values;                                          \
-                if (tile_p[(r + 24) * ROW + key] != 0.0) part3 += values;                                          \
-            }                                                                                                      \
         acc[4 * n] = acc[4 * n] * shrink.x + part0;                                                                \
         acc[4 * n + 1] = acc[4 * n + 1] * shrink.y + part1;                                                        \
         acc[4 * n + 2] = acc[4 * n + 2] * shrink.z + part2;                                                        \
