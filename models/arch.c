@@ -5,17 +5,35 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* A decoder-only model: with its class named, and without. */
+#define CAUSAL(type, class, family)                                                                          \
+    {type, class, "generate", true, false, NULL, pm_causal_build, &family}, {                                \
+        type, NULL, "generate", true, false, NULL, pm_causal_build, &family                                  \
+    }
+
 static const pm_arch archs[] = {
-    {"gpt2", "GPT2LMHeadModel", "generate", true, false, pm_gpt2_configure, pm_causal_build},
-    {"gpt2", NULL, "generate", true, false, pm_gpt2_configure, pm_causal_build},
-    {"llama", "LlamaForCausalLM", "generate", true, false, pm_llama_configure, pm_causal_build},
-    {"llama", NULL, "generate", true, false, pm_llama_configure, pm_causal_build},
-    {"bert", "BertModel", "features", false, false, pm_bert_configure, pm_bert_build},
-    {"bert", "BertForMaskedLM", "fill", false, false, pm_bert_configure, pm_bert_build},
-    {"bert", "BertForSequenceClassification", "classify", false, false, pm_bert_configure, pm_bert_build},
-    {"bert", "BertForTokenClassification", "tag", false, false, pm_bert_configure, pm_bert_build},
-    {"bert", NULL, "features", false, false, pm_bert_configure, pm_bert_build},
-    {"transformer", NULL, "translate", true, true, pm_transformer_configure, pm_transformer_build},
+    CAUSAL("llama", "LlamaForCausalLM", pm_llama),
+    CAUSAL("mistral", "MistralForCausalLM", pm_mistral),
+    CAUSAL("qwen2", "Qwen2ForCausalLM", pm_qwen2),
+    CAUSAL("qwen3", "Qwen3ForCausalLM", pm_qwen3),
+    CAUSAL("gemma", "GemmaForCausalLM", pm_gemma),
+    CAUSAL("gemma2", "Gemma2ForCausalLM", pm_gemma2),
+    CAUSAL("gemma3_text", "Gemma3ForCausalLM", pm_gemma3),
+    CAUSAL("olmo2", "Olmo2ForCausalLM", pm_olmo2),
+    CAUSAL("phi3", "Phi3ForCausalLM", pm_phi3),
+    CAUSAL("gpt_neox", "GPTNeoXForCausalLM", pm_neox),
+    CAUSAL("opt", "OPTForCausalLM", pm_opt),
+    CAUSAL("bloom", "BloomForCausalLM", pm_bloom),
+    CAUSAL("falcon", "FalconForCausalLM", pm_falcon),
+    {"gpt2", "GPT2LMHeadModel", "generate", true, false, pm_gpt2_configure, pm_causal_build, NULL},
+    {"gpt2", NULL, "generate", true, false, pm_gpt2_configure, pm_causal_build, NULL},
+    {"bert", "BertModel", "features", false, false, pm_bert_configure, pm_bert_build, NULL},
+    {"bert", "BertForMaskedLM", "fill", false, false, pm_bert_configure, pm_bert_build, NULL},
+    {"bert", "BertForSequenceClassification", "classify", false, false, pm_bert_configure, pm_bert_build,
+     NULL},
+    {"bert", "BertForTokenClassification", "tag", false, false, pm_bert_configure, pm_bert_build, NULL},
+    {"bert", NULL, "features", false, false, pm_bert_configure, pm_bert_build, NULL},
+    {"transformer", NULL, "translate", true, true, pm_transformer_configure, pm_transformer_build, NULL},
 };
 
 static pm_status unknown(const pm_config *c, const char *key, const char *value, const char *type) {

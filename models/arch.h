@@ -6,6 +6,7 @@
 #include "models/model_data.h"
 
 typedef struct pm_build pm_build;
+typedef struct pm_causal_family pm_causal_family; /* arch_causal.h */
 
 struct pm_arch {
     const char *model_type;   /* config.json's model_type */
@@ -16,15 +17,18 @@ struct pm_arch {
     pm_status (*configure)(pm_model *m, const pm_config *c);
     /* Builds the graph that b->options asks for. Errors are kept in b. */
     void (*build)(pm_build *b);
+    const pm_causal_family *family; /* read by pm_causal_configure instead; else NULL */
 };
 
 pm_status pm_arch_find(const pm_config *c, const pm_arch **out) PM_MUST_USE;
 
 /* One function an architecture file. */
 pm_status pm_gpt2_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
-pm_status pm_llama_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_bert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_transformer_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+extern const pm_causal_family pm_llama, pm_mistral, pm_qwen2, pm_qwen3, pm_gemma, pm_gemma2, pm_gemma3,
+    pm_olmo2, pm_phi3;
+extern const pm_causal_family pm_neox, pm_opt, pm_bloom, pm_falcon;
 void pm_causal_build(pm_build *b); /* any decoder-only model */
 void pm_bert_build(pm_build *b);
 void pm_transformer_build(pm_build *b); /* any encoder-decoder */

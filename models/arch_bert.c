@@ -136,7 +136,8 @@ static pm_tensor *fill_head(pm_build *b, pm_tensor *x) {
     const pm_stack *st = &spec->stack[0];
     pm_build_label(b, "cls", -1, NULL);
     x = pm_block_linear(b, x, &spec->head_transform, &(pm_linear_shape){st->width, st->width, false});
-    x = pm_block_norm(b, pm_block_activation(b, x, st->act), PM_NORM_LAYER, &spec->head_norm, st->eps);
+    x = pm_block_norm(b, pm_block_activation(b, x, st->act), &(pm_norm){PM_NORM_LAYER, st->eps, false},
+                      &spec->head_norm);
     return pm_block_linear(b, x, &spec->head, &(pm_linear_shape){st->width, spec->embed[0].vocab, false});
 }
 

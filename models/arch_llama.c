@@ -1,138 +1,182 @@
-/* Llama (Touvron et al. 2023; rotary scaling as in Llama 3.1) as Hugging Face keeps it: rotary positions in
- * halves, RMS norm first, grouped key heads, SwiGLU. */
-#include "models/arch.h"
+/* Llama and what follows it: rotary positions in halves, RMS norms, grouped key heads, gated feed-forward. Each family
+ * says where it differs (Touvron et al. 2023 for Llama; the others' configuration classes for theirs). */
+#include "models/arch_causal.h"
 
-#include <inttypes.h>
+#include <math.h>
 
-enum { MAX_TABLE = 1 << 28 }; /* elements of a rotary table */
+#define STACK(norms, attention)                                                                              \
+    .stack = {.prefix = "layers.",                                                                           \
+              .label = "layers",                                                                             \
+              .norm = PM_NORM_RMS,                                                                           \
+              .norm_first = true,                                                                            \
+              .causal = true,                                                                                \
+              .rotary = true,                                                                                \
+              norms,                                                                                         \
+              .self = {attention},                                                                           \
+              .gate = {"mlp.gate_proj.weight", "mlp.gate_proj.bias"},                                        \
+              .up = {"mlp.up_proj.weight", "mlp.up_proj.bias"},                                              \
+              .down = {"mlp.down_proj.weight", "mlp.down_proj.bias"},                                        \
+              .final_norm = {"norm.weight", NULL}
+#define LIST(...) __VA_ARGS__
+#define TWO_NORMS                                                                                            \
+    LIST(.self_norm = {"input_layernorm.weight", NULL}, .ffn_norm = {"post_attention_layernorm.weight", NULL})
+#define FOUR_NORMS                                                                                           \
+    LIST(.self_norm = {"input_layernorm.weight", NULL},                                                      \
+         .self_after = {"post_attention_layernorm.weight", NULL},                                            \
+         .ffn_norm = {"pre_feedforward_layernorm.weight", NULL},                                             \
+         .ffn_after = {"post_feedforward_layernorm.weight", NULL})
+#define NORMS_AFTER                                                                                          \
+    LIST(.self_after = {"post_attention_layernorm.weight", NULL},                                            \
+         .ffn_after = {"post_feedforward_layernorm.weight", NULL})
+#define QKV                                                                                                  \
+    LIST(.q = {"self_attn.q_proj.weight", "self_attn.q_proj.bias"},                                          \
+         .k = {"self_attn.k_proj.weight", "self_attn.k_proj.bias"},                                          \
+         .v = {"self_attn.v_proj.weight", "self_attn.v_proj.bias"})
+#define OUT       .o = {"self_attn.o_proj.weight", "self_attn.o_proj.bias"}
+#define OUT_PLAIN .o = {"self_attn.o_proj.weight", NULL}
+#define QK_NORMS                                                                                             \
+    LIST(.q_norm = {"self_attn.q_norm.weight", NULL}, .k_norm = {"self_attn.k_norm.weight", NULL})
 
-typedef struct settings {
-    int64_t vocab, positions, width, layers, heads, kv_heads, head_dim, inner;
-    float eps;
-    bool tied, attention_bias, mlp_bias;
-} settings;
+#define EPS(value)                                                                                           \
+    { "rms_norm_eps", PM_CONFIG_REAL, offsetof(pm_causal, eps), value, 0, 1 }
+#define TIED(value)                                                                                          \
+    { "tie_word_embeddings", PM_CONFIG_BOOL, offsetof(pm_causal, tied), value, 0, 1 }
+#define ATTENTION_BIAS(value)                                                                                \
+    { "attention_bias", PM_CONFIG_BOOL, offsetof(pm_causal, attention_bias), value, 0, 1 }
+#define MLP_BIAS(value)                                                                                      \
+    { "mlp_bias", PM_CONFIG_BOOL, offsetof(pm_causal, mlp_bias), value, 0, 1 }
+#define WINDOW                                                                                               \
+    { "sliding_window", PM_CONFIG_INT, offsetof(pm_causal, window), 0, 1, 1 << 24 }
+#define SCALAR(value)                                                                                        \
+    { "query_pre_attn_scalar", PM_CONFIG_REAL, offsetof(pm_causal, query_scalar), value, 1e-3, 1e6 }
+#define SOFTCAP(value)                                                                                       \
+    { "attn_logit_softcapping", PM_CONFIG_REAL, offsetof(pm_causal, softcap), value, 1e-3, 1e6 }
+#define FINAL_SOFTCAP(value)                                                                                 \
+    { "final_logit_softcapping", PM_CONFIG_REAL, offsetof(pm_causal, final_softcap), value, 1e-3, 1e6 }
 
-static const pm_config_field fields[] = {
-    {"vocab_size", PM_CONFIG_INT, offsetof(settings, vocab), PM_CONFIG_REQUIRED, 1, 1 << 24},
-    {"max_position_embeddings", PM_CONFIG_INT, offsetof(settings, positions), 2048, 1, 1 << 20},
-    {"hidden_size", PM_CONFIG_INT, offsetof(settings, width), PM_CONFIG_REQUIRED, 1, 65536},
-    {"num_hidden_layers", PM_CONFIG_INT, offsetof(settings, layers), PM_CONFIG_REQUIRED, 1, 512},
-    {"num_attention_heads", PM_CONFIG_INT, offsetof(settings, heads), PM_CONFIG_REQUIRED, 1, 1024},
-    {"num_key_value_heads", PM_CONFIG_INT, offsetof(settings, kv_heads), 0, 1, 1024},
-    {"head_dim", PM_CONFIG_INT, offsetof(settings, head_dim), 0, 2, 1024},
-    {"intermediate_size", PM_CONFIG_INT, offsetof(settings, inner), PM_CONFIG_REQUIRED, 1, 1 << 20},
-    {"rms_norm_eps", PM_CONFIG_REAL, offsetof(settings, eps), 1e-6, 0, 1},
-    {"tie_word_embeddings", PM_CONFIG_BOOL, offsetof(settings, tied), 0, 0, 1},
-    {"attention_bias", PM_CONFIG_BOOL, offsetof(settings, attention_bias), 0, 0, 1},
-    {"mlp_bias", PM_CONFIG_BOOL, offsetof(settings, mlp_bias), 0, 0, 1},
-};
+#define NO_BIAS ATTENTION_BIAS(0), MLP_BIAS(0)
 
-static const pm_stack names = {
-    .prefix = "model.layers.",
-    .label = "layers",
-    .norm = PM_NORM_RMS,
-    .norm_first = true,
-    .causal = true,
-    .rotary = true,
-    .self = {.q = {"self_attn.q_proj.weight", "self_attn.q_proj.bias"},
-             .k = {"self_attn.k_proj.weight", "self_attn.k_proj.bias"},
-             .v = {"self_attn.v_proj.weight", "self_attn.v_proj.bias"},
-             .o = {"self_attn.o_proj.weight", "self_attn.o_proj.bias"}},
-    .self_norm = {"input_layernorm.weight", NULL},
-    .ffn_norm = {"post_attention_layernorm.weight", NULL},
-    .gate = {"mlp.gate_proj.weight", "mlp.gate_proj.bias"},
-    .up = {"mlp.up_proj.weight", "mlp.up_proj.bias"},
-    .down = {"mlp.down_proj.weight", "mlp.down_proj.bias"},
-    .final_norm = {"model.norm.weight", NULL},
-    .hidden_out = "hidden_states",
-    .self_out = "attentions",
-};
+static const pm_config_field llama_own[] = {EPS(1e-6), TIED(0), NO_BIAS};
+static const pm_config_field window_own[] = {EPS(1e-6), TIED(0), NO_BIAS, WINDOW};
+static const pm_config_field qwen2_own[] = {EPS(1e-6), TIED(0), MLP_BIAS(0), WINDOW};
+static const pm_config_field gemma_own[] = {EPS(1e-6), TIED(1), NO_BIAS};
+static const pm_config_field gemma2_own[] = {EPS(1e-6),   TIED(1),    NO_BIAS,         WINDOW,
+                                             SCALAR(256), SOFTCAP(0), FINAL_SOFTCAP(0)};
+static const pm_config_field phi3_own[] = {EPS(1e-5), TIED(0), NO_BIAS, WINDOW};
+static const pm_config_field olmo2_own[] = {EPS(1e-5), TIED(0), NO_BIAS};
 
-/* ---- rotary settings: "rope_parameters" (new files), or "rope_theta" and "rope_scaling" (old ones) ---- */
+#define TABLES(own)                                                                                          \
+    .tables = (const pm_config_field *const[]){pm_llama_sizes, own, NULL}, .n_fields = (const size_t[]) {    \
+        N_SIZES, PM_COUNT(own)                                                                               \
+    }
+enum { N_SIZES = 8 }; /* of pm_llama_sizes */
+#define MODEL .prefix = "model.", .tokens = "embed_tokens.weight", .head = "lm_head.weight"
 
-static const char *const rope_kinds[] = {"default", "linear", "llama3"}; /* pm_rope_kind */
-static const pm_config_field theta_field[] = {
-    {"rope_theta", PM_CONFIG_REAL, offsetof(pm_rope, theta), 10000, 1e-3, 1e12}};
-static const pm_config_field partial_field[] = {
-    {"partial_rotary_factor", PM_CONFIG_REAL, offsetof(pm_rope, partial), 1, 1, 1}};
-static const pm_config_field factor_field[] = {
-    {"factor", PM_CONFIG_REAL, offsetof(pm_rope, factor), PM_CONFIG_REQUIRED, 1e-3, 1e6}};
-static const pm_config_field llama3_fields[] = {
-    {"low_freq_factor", PM_CONFIG_REAL, offsetof(pm_rope, low_freq_factor), PM_CONFIG_REQUIRED, 1e-3, 1e6},
-    {"high_freq_factor", PM_CONFIG_REAL, offsetof(pm_rope, high_freq_factor), PM_CONFIG_REQUIRED, 1e-3, 1e6},
-    {"original_max_position_embeddings", PM_CONFIG_INT, offsetof(pm_rope, original_positions),
-     PM_CONFIG_REQUIRED, 1, 1 << 20},
-};
+/* ---- what tables cannot say ---- */
 
-static pm_status read_rope(const pm_config *config, pm_rope *out) {
-    bool scaling = pm_config_has(config, NULL, "rope_scaling");
-    const char *inside = scaling ? "rope_scaling" : "rope_parameters";
-    const char *key = pm_config_has(config, inside, "rope_type") ? "rope_type" : "type";
-    /* what stands in the object wins over what stands beside it */
-    const char *theta_in = pm_config_has(config, inside, "rope_theta") ? inside : NULL;
-    PM_TRY(pm_config_read(config, theta_in, theta_field, 1, out));
-    PM_TRY(pm_config_read(config, NULL, partial_field, 1, out));
-    PM_TRY(pm_config_read(config, inside, partial_field, 1, out));
-    PM_TRY(pm_config_choose(
-        config, inside, &(pm_config_choice){key, "default", rope_kinds, PM_COUNT(rope_kinds)}, &out->kind));
-    if (out->kind != PM_ROPE_DEFAULT) PM_TRY(pm_config_read(config, inside, factor_field, 1, out));
-    if (out->kind == PM_ROPE_LLAMA3)
-        PM_TRY(pm_config_read(config, inside, llama3_fields, PM_COUNT(llama3_fields), out));
-    if (out->kind == PM_ROPE_LLAMA3 && out->high_freq_factor <= out->low_freq_factor)
-        return pm_raise(
-            PM_ERR_FILE,
-            "config.json: high_freq_factor is %g, expected more than low_freq_factor, which is %g",
-            (double)out->high_freq_factor, (double)out->low_freq_factor);
+/* Qwen: the window is off unless use_sliding_window says so. */
+static pm_status adjust_qwen(pm_model *m, const pm_config *c, const pm_causal *s) {
+    static const pm_config_field field = {"use_sliding_window", PM_CONFIG_BOOL, 0, 0, 0, 1};
+    bool use;
+    (void)s;
+    PM_TRY(pm_config_read(c, NULL, &field, 1, &use));
+    if (!use) m->spec.stack[0].window = 0;
+    return use ? pm_read_windows(m, c, 0) : PM_OK;
+}
+
+static pm_status adjust_gemma(pm_model *m, const pm_config *c, const pm_causal *s) {
+    (void)c;
+    m->spec.embed[0].scale = sqrtf((float)s->width);
     return PM_OK;
 }
 
-static pm_status check(settings *c) {
-    if (!c->kv_heads) c->kv_heads = c->heads;
-    PM_TRY(pm_check_divides("num_key_value_heads", c->kv_heads, "num_attention_heads", c->heads));
-    if (!c->head_dim) PM_TRY(pm_check_divides("num_attention_heads", c->heads, "hidden_size", c->width));
-    if (!c->head_dim) c->head_dim = c->width / c->heads;
-    if (c->head_dim % 2)
-        return pm_raise(PM_ERR_FILE,
-                        "config.json: head_dim is %" PRId64 ", expected an even number for rotary positions",
-                        c->head_dim);
-    if (c->positions * c->head_dim > MAX_TABLE)
-        return pm_raise(PM_ERR_FILE,
-                        "config.json: max_position_embeddings is %" PRId64
-                        ", expected at most %d with head_dim %" PRId64,
-                        c->positions, (int)(MAX_TABLE / c->head_dim), c->head_dim);
-    return PM_OK;
+static pm_status adjust_gemma2(pm_model *m, const pm_config *c, const pm_causal *s) {
+    PM_TRY(adjust_gemma(m, c, s));
+    return pm_read_windows(m, c, 2);
 }
 
-static void drop_biases(const settings *c, pm_stack *st) {
-    pm_pair *attention[] = {&st->self.q, &st->self.k, &st->self.v, &st->self.o},
-            *mlp[] = {&st->gate, &st->up, &st->down};
-    for (size_t i = 0; !c->attention_bias && i < PM_COUNT(attention); i++) attention[i]->bias = NULL;
-    for (size_t i = 0; !c->mlp_bias && i < PM_COUNT(mlp); i++) mlp[i]->bias = NULL;
-}
-
-pm_status pm_llama_configure(pm_model *m, const pm_config *config) {
-    settings c;
-    int act;
+/* Gemma 3 turns by another base in layers with a window, and scales in the others alone. */
+static pm_status adjust_gemma3(pm_model *m, const pm_config *c, const pm_causal *s) {
     pm_spec *spec = &m->spec;
-    pm_stack *st = &spec->stack[0];
-    PM_TRY(pm_config_read(config, NULL, fields, PM_COUNT(fields), &c));
-    PM_TRY(check(&c));
-    PM_TRY(pm_config_choose(
-        config, NULL, &(pm_config_choice){"hidden_act", "silu", pm_activation_names, pm_n_activation_names},
-        &act));
-    PM_TRY(read_rope(config, &spec->rope));
-    *st = names;
-    drop_biases(&c, st);
-    st->n_layers = c.layers;
-    st->width = c.width;
-    st->n_heads = c.heads;
-    st->n_kv_heads = c.kv_heads;
-    st->head_dim = c.head_dim;
-    st->ffn = c.inner;
-    st->eps = c.eps;
-    st->act = pm_activation_of(act);
-    spec->embed[0] = (pm_embedding){.tokens = "model.embed_tokens.weight", .vocab = c.vocab};
-    spec->head.weight = c.tied ? spec->embed[0].tokens : "lm_head.weight";
-    spec->max_positions = c.positions;
-    return PM_OK;
+    int64_t pattern = 6;
+    const char *key = pm_config_has(c, NULL, "sliding_window_pattern") ? "sliding_window_pattern"
+                                                                       : "_sliding_window_pattern";
+    const pm_config_field pattern_field = {key, PM_CONFIG_INT, 0, 6, 1, 1024};
+    const pm_config_field local_field = {
+        "rope_local_base_freq", PM_CONFIG_REAL, offsetof(pm_rope, theta), 10000, 1e-3, 1e12};
+    PM_TRY(adjust_gemma(m, c, s));
+    PM_TRY(pm_config_read(c, NULL, &pattern_field, 1, &pattern));
+    spec->stack[0].window_rope = true;
+    if (pm_config_has(c, "rope_parameters", "full_attention")) {
+        PM_TRY(pm_rope_read(c, "rope_parameters.full_attention", 1e6f, &spec->rope[0]));
+        PM_TRY(pm_rope_read(c, "rope_parameters.sliding_attention", 1e4f, &spec->rope[1]));
+    } else {
+        PM_TRY(pm_rope_read(c, NULL, 1e6f, &spec->rope[0]));
+        spec->rope[1] = (pm_rope){.partial = 1};
+        PM_TRY(pm_config_read(c, NULL, &local_field, 1, &spec->rope[1]));
+    }
+    return pm_read_windows(m, c, pattern);
 }
+
+/* ---- families ---- */
+
+#define SILU .act_key = "hidden_act", .act = "silu"
+
+const pm_causal_family pm_llama = {TABLES(llama_own), SILU, MODEL, STACK(TWO_NORMS, LIST(QKV, OUT))}
+}
+;
+const pm_causal_family pm_mistral = {TABLES(window_own), SILU, MODEL, STACK(TWO_NORMS, LIST(QKV, OUT))}
+}
+;
+const pm_causal_family pm_qwen2 = {TABLES(qwen2_own), SILU, MODEL, STACK(TWO_NORMS, LIST(QKV, OUT_PLAIN))},
+                       .adjust = adjust_qwen
+}
+;
+const pm_causal_family pm_qwen3 = {TABLES(window_own), SILU, MODEL,
+                                   STACK(TWO_NORMS, LIST(QKV, OUT, QK_NORMS))},
+                       .adjust = adjust_qwen
+}
+;
+const pm_causal_family pm_gemma = {TABLES(gemma_own),
+                                   .act_key = "hidden_act",
+                                   .act = "gelu_pytorch_tanh",
+                                   MODEL,
+                                   STACK(TWO_NORMS, LIST(QKV, OUT)),
+                                   .norm_plus_one = true},
+                       .adjust = adjust_gemma
+}
+;
+const pm_causal_family pm_gemma2 = {TABLES(gemma2_own),
+                                    .act_key = "hidden_activation",
+                                    .act = "gelu_pytorch_tanh",
+                                    MODEL,
+                                    STACK(FOUR_NORMS, LIST(QKV, OUT)),
+                                    .norm_plus_one = true},
+                       .adjust = adjust_gemma2
+}
+;
+const pm_causal_family pm_gemma3 = {TABLES(gemma2_own),
+                                    .act_key = "hidden_activation",
+                                    .act = "gelu_pytorch_tanh",
+                                    MODEL,
+                                    STACK(FOUR_NORMS, LIST(QKV, OUT, QK_NORMS)),
+                                    .norm_plus_one = true},
+                       .adjust = adjust_gemma3
+}
+;
+const pm_causal_family pm_olmo2 = {TABLES(olmo2_own), SILU, MODEL,
+                                   STACK(NORMS_AFTER, LIST(QKV, OUT, QK_NORMS)), .qk_norm_whole = true}
+}
+;
+const pm_causal_family pm_phi3 = {TABLES(phi3_own), SILU, MODEL,
+                                  .stack = {.prefix = "layers.",
+                                            .label = "layers",
+                                            .norm = PM_NORM_RMS,
+                                            .norm_first = true,
+                                            .causal = true,
+                                            .rotary = true,
+                                            TWO_NORMS,
+                                            .self = {.qkv = {"self_attn.qkv_proj.weight", NULL}, OUT_PLAIN},
+                                            .gate_up = {"mlp.gate_up_proj.weight", NULL},
+                                            .down = {"mlp.down_proj.weight", NULL},
+                                            .final_norm = {"norm.weight", NULL}}};

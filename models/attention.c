@@ -19,7 +19,10 @@ static pm_tensor *make_mask(pm_build *b, const pm_mask *mask, int rank, int64_t 
     if (mask->causal) {
         pm_tensor *queries = pm_iota(g, t);
         if (mask->position) queries = pm_add(g, queries, mask->position);
-        all = pm_le(g, keys, pm_reshape(g, queries, 2, (int64_t[]){t, 1}));
+        queries = pm_reshape(g, queries, 2, (int64_t[]){t, 1});
+        all = pm_le(g, keys, queries);
+        if (mask->window && mask->window < s)
+            all = both(g, all, pm_gt(g, keys, pm_sub(g, queries, pm_const_i32(g, (int32_t)mask->window))));
     }
     if (mask->length) all = both(g, all, pm_lt(g, keys, mask->length));
     if (mask->keys) {
@@ -43,6 +46,11 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
         v = pm_reshape(g, v, 5, (int64_t[]){batch, groups, 1, s, d});
     }
     pm_tensor *scores = pm_mul(g, pm_matmul(g, q, k), pm_const_f32(g, mask->scale));
+    scores = pm_block_softcap(b, scores, mask->softcap);
+    if (mask->bias) {
+        int64_t of_groups[] = {groups, h / groups, 1, s};
+        scores = pm_add(g, scores, rank == 5 ? pm_reshape(g, mask->bias, 4, of_groups) : mask->bias);
+    }
     pm_tensor *seen = make_mask(b, mask, rank, t, s);
     if (seen) scores = pm_where(g, seen, scores, pm_const_f32(g, PM_MASKED));
     pm_tensor *p = pm_softmax(g, scores);

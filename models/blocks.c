@@ -1,6 +1,8 @@
 /* See blocks.h: linear layers, norms, activations, embeddings. */
 #include "models/blocks.h"
 
+#include <stdio.h>
+
 const char *const pm_activation_names[] = {"relu",      "gelu", "gelu_new", "gelu_pytorch_tanh",
                                            "gelu_fast", "silu", "swish"};
 const size_t pm_n_activation_names = PM_COUNT(pm_activation_names);
@@ -48,17 +50,17 @@ static pm_tensor *layer_norm(pm_build *b, pm_tensor *x, const pm_pair *names, fl
 }
 
 /* Root mean square normalization (Zhang, Sennrich 2019). */
-static pm_tensor *rms_norm(pm_build *b, pm_tensor *x, const pm_pair *names, float eps) {
+static pm_tensor *rms_norm(pm_build *b, pm_tensor *x, const pm_norm *norm, const pm_pair *names) {
     pm_graph *g = b->g;
     int64_t c = pm_tensor_dim(x, -1);
     pm_tensor *v = pm_mean(g, pm_mul(g, x, x), -1);
-    pm_tensor *y = pm_mul(g, x, pm_rsqrt(g, pm_add(g, v, pm_const_f32(g, eps))));
-    return pm_mul(g, y, pm_build_weight(b, names->weight, 1, &c));
+    pm_tensor *y = pm_mul(g, x, pm_rsqrt(g, pm_add(g, v, pm_const_f32(g, norm->eps))));
+    return pm_mul(g, y, pm_build_weight_plus(b, names->weight, 1, &c, norm->plus_one ? 1 : 0));
 }
 
-pm_tensor *pm_block_norm(pm_build *b, pm_tensor *x, pm_norm_kind kind, const pm_pair *names, float eps) {
+pm_tensor *pm_block_norm(pm_build *b, pm_tensor *x, const pm_norm *norm, const pm_pair *names) {
     if (!x) return NULL; /* the graph failed before */
-    return kind == PM_NORM_RMS ? rms_norm(b, x, names, eps) : layer_norm(b, x, names, eps);
+    return norm->kind == PM_NORM_RMS ? rms_norm(b, x, norm, names) : layer_norm(b, x, names, norm->eps);
 }
 
 /* ---- activations ---- */
@@ -85,6 +87,12 @@ pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind) {
     return x;
 }
 
+pm_tensor *pm_block_softcap(pm_build *b, pm_tensor *x, float cap) {
+    if (cap == 0) return x;
+    pm_tensor *c = pm_const_f32(b->g, cap);
+    return pm_mul(b->g, c, pm_tanh(b->g, pm_div(b->g, x, c)));
+}
+
 /* ---- embeddings ---- */
 
 enum { MIN_TABLE = 16 };
@@ -99,46 +107,67 @@ static pm_tensor *position_table(pm_build *b, pm_table table, int64_t length) {
     return pm_build_table(b, &table);
 }
 
-/* Rows of a table for the T new positions: [T,C]. */
-static pm_tensor *position_rows(pm_build *b, pm_tensor *table, int64_t length) {
-    if (!b->position) return pm_slice(b->g, table, 0, 0, length);
-    return pm_gather(b->g, table, pm_add(b->g, pm_iota(b->g, length), b->position));
+/* Rows of a table for the T new positions, which begin at row `skipped`: [T,C]. */
+static pm_tensor *position_rows(pm_build *b, pm_tensor *table, int64_t length, int64_t skipped) {
+    if (!b->position) return pm_slice(b->g, table, 0, skipped, length);
+    pm_tensor *rows = pm_add(b->g, pm_iota(b->g, length), b->position);
+    if (skipped) rows = pm_add(b->g, rows, pm_const_i32(b->g, (int32_t)skipped));
+    return pm_gather(b->g, table, rows);
+}
+
+static pm_tensor *positions(pm_build *b, const pm_embedding *e, int64_t width, int64_t length) {
+    pm_table sinusoids = {.name = pm_sinusoids, .columns = width, .fill = pm_fill_sinusoids};
+    int64_t rows = b->model->spec.max_positions + e->skipped;
+    if (e->positions == pm_sinusoids)
+        return position_rows(b, position_table(b, sinusoids, length), length, 0);
+    return position_rows(b, pm_build_weight(b, e->positions, 2, (int64_t[]){rows, width}), length,
+                         e->skipped);
 }
 
 pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids,
                           pm_tensor *types) {
     pm_graph *g = b->g;
-    int64_t length = pm_tensor_dim(ids, 1);
+    const pm_norm norm = {PM_NORM_LAYER, b->model->spec.stack[0].eps, false};
     pm_tensor *x = pm_gather(g, pm_build_weight(b, e->tokens, 2, (int64_t[]){e->vocab, width}), ids);
     if (e->scale != 0 && e->scale != 1) x = pm_mul(g, x, pm_const_f32(g, e->scale));
     if (e->types) {
         pm_tensor *table = pm_build_weight(b, e->types, 2, (int64_t[]){e->n_types, width});
         x = pm_add(g, x, types ? pm_gather(g, table, types) : pm_slice(g, table, 0, 0, 1));
     }
-    if (e->positions) {
-        pm_table sinusoids = {.name = pm_sinusoids, .columns = width, .fill = pm_fill_sinusoids};
-        pm_tensor *table =
-            e->positions == pm_sinusoids
-                ? position_table(b, sinusoids, length)
-                : pm_build_weight(b, e->positions, 2, (int64_t[]){b->model->spec.max_positions, width});
-        x = pm_add(g, x, position_rows(b, table, length));
-    }
-    return e->norm.weight ? pm_block_norm(b, x, PM_NORM_LAYER, &e->norm, b->model->spec.stack[0].eps) : x;
+    if (e->positions) x = pm_add(g, x, positions(b, e, width, pm_tensor_dim(ids, 1)));
+    return e->norm.weight ? pm_block_norm(b, x, &norm, &e->norm) : x;
 }
 
-/* Rotary embedding (Su et al. 2021) in halves, as Hugging Face keeps Llama's rows: x * cos + (-x2, x1) * sin.
- */
-pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x) {
-    pm_graph *g = b->g;
-    int64_t t = pm_tensor_dim(x, 2), d = pm_tensor_dim(x, 3);
+/* x[B,H,T,D] * cos + (-x2, x1) * sin, the halves x1 and x2 as Hugging Face keeps Llama's rows. */
+static pm_tensor *rotate(pm_graph *g, pm_tensor *x, pm_tensor *cos, pm_tensor *sin) {
+    int64_t half = pm_tensor_dim(x, 3) / 2;
+    pm_tensor *parts[] = {pm_neg(g, pm_slice(g, x, 3, half, half)), pm_slice(g, x, 3, 0, half)};
+    return pm_add(g, pm_mul(g, x, cos), pm_mul(g, pm_concat(g, 2, parts, 3), sin));
+}
+
+/* Rotary embedding (Su et al. 2021) of the first dims of each head. */
+pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x, const pm_rope *rope, const char *name) {
     if (!x) return NULL;
-    pm_table tables[2] = {{.name = "rope.cos", .columns = d, .fill = pm_fill_rope_cos},
-                          {.name = "rope.sin", .columns = d, .fill = pm_fill_rope_sin}};
-    pm_tensor *cos = position_rows(b, position_table(b, tables[0], t), t);
-    pm_tensor *sin = position_rows(b, position_table(b, tables[1], t), t);
-    pm_tensor *turned = pm_concat(
-        g, 2, (pm_tensor *[]){pm_neg(g, pm_slice(g, x, 3, d / 2, d / 2)), pm_slice(g, x, 3, 0, d / 2)}, 3);
-    return pm_add(g, pm_mul(g, x, cos), pm_mul(g, turned, sin));
+    int64_t t = pm_tensor_dim(x, 2), d = pm_tensor_dim(x, 3), turned = (int64_t)((float)d * rope->partial);
+    char names[2][32];
+    pm_tensor *table[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(names[i], sizeof names[i], "%s.%s", name, i ? "sin" : "cos");
+        pm_table part = {.name = names[i], .columns = turned, .rope = rope};
+        part.fill = i ? pm_fill_rope_sin : pm_fill_rope_cos;
+        table[i] = position_rows(b, position_table(b, part, t), t, 0);
+    }
+    if (turned == d) return rotate(b->g, x, table[0], table[1]);
+    pm_tensor *parts[] = {rotate(b->g, pm_slice(b->g, x, 3, 0, turned), table[0], table[1]),
+                          pm_slice(b->g, x, 3, turned, d - turned)};
+    return pm_concat(b->g, 2, parts, 3);
+}
+
+pm_tensor *pm_block_alibi(pm_build *b, int64_t n_heads, int64_t s) {
+    char name[32];
+    snprintf(name, sizeof name, "alibi.%lld", (long long)s); /* keys, then heads */
+    pm_table table = {.name = name, .rows = n_heads, .columns = s, .fill = pm_fill_alibi};
+    return pm_reshape(b->g, pm_build_table(b, &table), 3, (int64_t[]){n_heads, 1, s});
 }
 
 pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x) {

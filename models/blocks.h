@@ -16,13 +16,21 @@ pm_tensor *pm_block_linear(pm_build *b, pm_tensor *x, const pm_pair *names, cons
 pm_tensor *pm_block_linear_rows(pm_build *b, pm_tensor *x, const pm_pair *names, const pm_linear_shape *shape,
                                 int64_t start, int64_t count);
 
-pm_tensor *pm_block_norm(pm_build *b, pm_tensor *x, pm_norm_kind kind, const pm_pair *names, float eps);
+typedef struct pm_norm {
+    pm_norm_kind kind;
+    float eps;
+    bool plus_one; /* the weight is kept less 1 */
+} pm_norm;
+pm_tensor *pm_block_norm(pm_build *b, pm_tensor *x, const pm_norm *norm, const pm_pair *names);
+pm_tensor *pm_block_softcap(pm_build *b, pm_tensor *x, float cap); /* cap * tanh(x / cap); cap 0: x */
 pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind);
 /* ids [B,T] (types: NULL or [B,T]) to [B,T,C]; positions count from b->position. */
 pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids,
                           pm_tensor *types);
-/* Rotary embedding of x[B,H,T,D] at b->position. */
-pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x);
+/* Rotary embedding of x[B,H,T,D] at b->position. name: what its tables' names begin with. */
+pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x, const pm_rope *rope, const char *name);
+/* The bias of ALiBi for scores of n_heads heads and s keys: [n_heads,1,s]. */
+pm_tensor *pm_block_alibi(pm_build *b, int64_t n_heads, int64_t s);
 
 /* Which keys a query sees; all of what is set must hold. */
 typedef struct pm_mask {
@@ -30,7 +38,10 @@ typedef struct pm_mask {
     pm_tensor *position; /* of query row 0; NULL: 0 */
     pm_tensor *keys;     /* I32 [B,S], 0: absent; or NULL */
     pm_tensor *length;   /* rank-0 I32: keys at or past it are absent; or NULL */
+    int64_t window;      /* keys from position - window + 1 on; 0: all */
     float scale;         /* of the scores before they are masked */
+    float softcap;       /* then cap * tanh(score / cap); 0: none */
+    pm_tensor *bias;     /* then added: [H,1,S]; or NULL */
     const char *map;     /* output that the weights are named as; and its layer */
     int64_t layer;
 } pm_mask;
@@ -47,9 +58,10 @@ void pm_block_next(pm_build *b, pm_tensor *logits);
 pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x);
 
 /* Tables that the host computes. */
-void pm_fill_rope_cos(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
-void pm_fill_rope_sin(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
-void pm_fill_sinusoids(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
+void pm_fill_rope_cos(const pm_table *table, float *out);
+void pm_fill_rope_sin(const pm_table *table, float *out);
+void pm_fill_sinusoids(const pm_table *table, float *out);
+void pm_fill_alibi(const pm_table *table, float *out); /* [keys, heads] */
 extern const char pm_sinusoids[]; /* the name in pm_embedding.positions that asks for pm_fill_sinusoids */
 
 #endif

@@ -60,12 +60,18 @@ static pm_tensor *weight_leaf(pm_build *b, const char *name, int rank, const int
 }
 
 pm_tensor *pm_build_weight(pm_build *b, const char *name, int rank, const int64_t *dims) {
-    pm_need need = {.name = name, .rank = rank};
+    return pm_build_weight_plus(b, name, rank, dims, 0);
+}
+
+pm_tensor *pm_build_weight_plus(pm_build *b, const char *name, int rank, const int64_t *dims, float plus) {
+    char changed[NAME_CHARS];
+    if (plus != 0) snprintf(changed, sizeof changed, "%s+%g", name, (double)plus);
+    pm_need need = {.name = plus != 0 ? changed : name, .rank = rank, .plus = plus};
     bool is_new;
     for (int i = 0; i < rank; i++) need.dims[i] = dims[i];
     if (b->record && b->status == PM_OK)
         pm_build_fail(b, pm_checkpoint_want(&b->record->checkpoint, name, rank, dims, &need.array));
-    pm_tensor *t = weight_leaf(b, name, rank, dims, &is_new);
+    pm_tensor *t = weight_leaf(b, need.name, rank, dims, &is_new);
     if (is_new && b->record && b->status == PM_OK) pm_build_fail(b, record_need(b->record, &need));
     return t;
 }

@@ -64,6 +64,8 @@ pm_status pm_model_collect(pm_model *m) PM_MUST_USE;
 /* ---- for builders ---- */
 void pm_build_fail(pm_build *b, pm_status s); /* keeps the first error, which pm_raise has just set */
 pm_tensor *pm_build_weight(pm_build *b, const char *name, int rank, const int64_t *dims);
+/* The weight with `plus` added to each element when it is read. */
+pm_tensor *pm_build_weight_plus(pm_build *b, const char *name, int rank, const int64_t *dims, float plus);
 /* A weight [rows, columns] that table->fill computes. table->name is without the rows. */
 pm_tensor *pm_build_table(pm_build *b, const pm_table *table);
 pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int64_t layer,

@@ -15,6 +15,7 @@ void pm_causal_build(pm_build *b) {
     x = pm_stack_finish(b, st, x);
     pm_build_label(b, "head", -1, NULL);
     x = pm_block_linear(b, x, &spec->head, &(pm_linear_shape){st->width, spec->embed[0].vocab, false});
+    x = pm_block_softcap(b, x, spec->softcap);
     pm_build_output(b, "logits", -1, true, x);
     pm_block_next(b, x);
 }

@@ -27,10 +27,20 @@ void pm_config_close(pm_config *c) {
     *c = (pm_config){0};
 }
 
+/* What stands at a path of keys joined by dots; NULL when it is absent or null. */
+static const json_t *at_path(const pm_config *c, const char *path) {
+    const json_t *v = c->root;
+    while (v && path && *path) {
+        size_t n = strcspn(path, ".");
+        v = json_is_object(v) ? json_object_getn(v, path, n) : NULL;
+        path += n + (path[n] == '.');
+    }
+    return json_is_null(v) ? NULL : v;
+}
+
 /* The object to look in; NULL when it is absent. */
 static pm_status find_object(const pm_config *c, const char *inside, const json_t **out) {
-    *out = inside ? json_object_get(c->root, inside) : c->root;
-    if (json_is_null(*out)) *out = NULL;
+    *out = at_path(c, inside);
     if (*out && !json_is_object(*out))
         return pm_raise(PM_ERR_FILE, "%s: %s is not an object", c->label, inside);
     return PM_OK;
@@ -42,7 +52,7 @@ static const json_t *find_value(const json_t *object, const char *key) {
 }
 
 bool pm_config_has(const pm_config *c, const char *inside, const char *key) {
-    const json_t *object = inside ? json_object_get(c->root, inside) : c->root;
+    const json_t *object = at_path(c, inside);
     return json_is_object(object) && find_value(object, key);
 }
 
@@ -100,12 +110,7 @@ pm_status pm_config_read(const pm_config *c, const char *inside, const pm_config
     return PM_OK;
 }
 
-pm_status pm_config_choose(const pm_config *c, const char *inside, const pm_config_choice *choice, int *out) {
-    const json_t *object;
-    PM_TRY(find_object(c, inside, &object));
-    const json_t *v = find_value(object, choice->key);
-    const char *text = v ? json_string_value(v) : choice->fallback;
-    if (!text && !v) return pm_raise(PM_ERR_FILE, "%s: %s is missing", c->label, choice->key);
+static pm_status choose(const pm_config *c, const pm_config_choice *choice, const char *text, int *out) {
     if (!text) return pm_raise(PM_ERR_FILE, "%s: %s is not a text", c->label, choice->key);
     for (size_t i = 0; i < choice->n_texts; i++)
         if (strcmp(choice->texts[i], text) == 0) return *out = (int)i, PM_OK;
@@ -117,6 +122,24 @@ pm_status pm_config_choose(const pm_config *c, const char *inside, const pm_conf
                      known.data);
     pm_text_free(&known);
     return s;
+}
+
+pm_status pm_config_choose(const pm_config *c, const char *inside, const pm_config_choice *choice, int *out) {
+    const json_t *object;
+    PM_TRY(find_object(c, inside, &object));
+    const json_t *v = find_value(object, choice->key);
+    if (!v && !choice->fallback) return pm_raise(PM_ERR_FILE, "%s: %s is missing", c->label, choice->key);
+    return choose(c, choice, v ? json_string_value(v) : choice->fallback, out);
+}
+
+pm_status pm_config_choose_each(const pm_config *c, const pm_config_choice *choice, int *out, size_t n) {
+    const json_t *list = find_value(c->root, choice->key);
+    if (json_array_size(list) != n)
+        return pm_raise(PM_ERR_FILE, "%s: %s has %zu entries, %zu were expected", c->label, choice->key,
+                        json_array_size(list), n);
+    for (size_t i = 0; i < n; i++)
+        PM_TRY(choose(c, choice, json_string_value(json_array_get(list, i)), &out[i]));
+    return PM_OK;
 }
 
 pm_status pm_config_text(const pm_config *c, const char *key, const char **out) {

@@ -30,8 +30,8 @@ typedef struct pm_config_field {
     double fallback, min, max;
 } pm_config_field;
 
-/* Fills `out`. inside: the key of an object within the file, NULL for the file itself; its absence gives all
- * fallbacks. */
+/* Fills `out`. inside: the key of an object within the file ("a.b": of one within that), NULL for the file itself;
+ * its absence gives all fallbacks. */
 pm_status pm_config_read(const pm_config *c, const char *inside, const pm_config_field *fields,
                          size_t n_fields, void *out) PM_MUST_USE;
 
@@ -43,6 +43,10 @@ typedef struct pm_config_choice {
 } pm_config_choice;
 pm_status pm_config_choose(const pm_config *c, const char *inside, const pm_config_choice *choice,
                            int *out) PM_MUST_USE;
+
+/* Each of a list of n texts. */
+pm_status pm_config_choose_each(const pm_config *c, const pm_config_choice *choice, int *out,
+                                size_t n) PM_MUST_USE;
 
 /* A text, or entry 0 of a list of texts; *out is NULL when it is absent; valid until the config is closed. */
 pm_status pm_config_text(const pm_config *c, const char *key, const char **out) PM_MUST_USE;

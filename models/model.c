@@ -1,5 +1,6 @@
 /* Opening and describing a model (pumice/model.h). Everything that can be wrong with the files is found here,
  * before a device is touched. */
+#include "models/arch_causal.h"
 #include "models/build.h"
 #include "models/builtin.h"
 
@@ -71,7 +72,7 @@ static pm_status check_words(const pm_model *m) {
 static pm_status configure(pm_model *m, const pm_config *c) {
     pm_status checkpoint = pm_checkpoint_open(&m->files, &m->checkpoint);
     char *error = checkpoint != PM_OK ? pm_strdup(pm_error_text()) : NULL;
-    pm_status s = m->arch->configure(m, c);
+    pm_status s = m->arch->family ? pm_causal_configure(m, c, m->arch->family) : m->arch->configure(m, c);
     if (s == PM_OK && checkpoint != PM_OK) s = error ? pm_raise(checkpoint, "%s", error) : PM_ERR_MEMORY;
     pm_free(error);
     return s;

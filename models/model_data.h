@@ -14,16 +14,18 @@ typedef struct pm_need {
     const char *name;
     int32_t rank;
     int64_t dims[PM_MAX_DIMS];
+    float plus; /* added to each element */
     const pm_array *array;
 } pm_need;
 
 /* A tensor [rows, columns] that the host computes, once a program needs it. Its name holds its rows. */
-typedef void (*pm_fill)(const pm_spec *spec, int64_t rows, int64_t columns, float *out);
-typedef struct pm_table {
+typedef struct pm_table pm_table;
+struct pm_table {
     const char *name;
     int64_t rows, columns;
-    pm_fill fill;
-} pm_table;
+    const pm_rope *rope; /* of rotary tables */
+    void (*fill)(const pm_table *table, float *out);
+};
 
 #define PM_MAX_EOS 8
 struct pm_model {

@@ -30,6 +30,7 @@ static pm_status upload(pm_session *s, const pm_need *need) {
     PM_TRY(make_floats(need->name, pm_array_elems(need->array), 1, &data, &bytes));
     snprintf(name, sizeof name, "%s%s", s->prefix, need->name);
     pm_status status = pm_convert_f32(need->array, data);
+    for (uint64_t i = 0; need->plus != 0 && i < bytes / sizeof *data; i++) data[i] += need->plus;
     if (status == PM_OK) status = pm_executor_put(s->executor, name, data, bytes);
     pm_free(data);
     return status;
@@ -125,7 +126,7 @@ static pm_status make_table(void *user, const pm_table *t) {
     snprintf(name, sizeof name, "%s%s", s->prefix, t->name);
     if (pm_executor_has(s->executor, name)) return PM_OK;
     PM_TRY(make_floats(t->name, (uint64_t)t->rows, (uint64_t)t->columns, &data, &bytes));
-    t->fill(&s->model->spec, t->rows, t->columns, data);
+    t->fill(t, data);
     pm_status status = put_made(s, name, data, bytes);
     pm_free(data);
     return status;

@@ -25,10 +25,14 @@ extern const char *const pm_activation_names[];
 extern const size_t pm_n_activation_names;
 pm_activation pm_activation_of(int choice);
 
-/* One attention's tensors, named within a layer. Projections are separate, or rows of one matrix: q, then k,
- * then v. */
+/* The rows of a matrix that holds q, k and v: all of q, then k, then v; or by kv head: the queries that share it, its
+ * key, its value (GPT-NeoX, Bloom, Falcon). */
+typedef enum pm_qkv_order { PM_QKV_PARTS, PM_QKV_GROUPS } pm_qkv_order;
+
+/* One attention's tensors, named within a layer. Projections are separate, or rows of one matrix. */
 typedef struct pm_attention_names {
     pm_pair q, k, v, qkv, o;
+    pm_pair q_norm, k_norm; /* of each head, or of all heads together (norm_whole); before rotary */
 } pm_attention_names;
 
 /* A stack of equal layers. */
@@ -38,16 +42,28 @@ typedef struct pm_stack {
     int64_t n_layers, width, n_heads, n_kv_heads, head_dim, ffn;
     pm_norm_kind norm;
     float eps;
-    bool norm_first; /* x + f(norm(x)); else norm(x + f(x)) */
+    bool norm_first;    /* x + after(f(norm(x))), each norm where it has a name; else norm(x + f(x)) */
+    bool norm_plus_one; /* weights are kept less 1 (Gemma) */
+    bool qk_norm_whole;
+    bool parallel; /* x + attention(norm(x)) + ffn(ffn_norm(x)); without a name ffn_norm is the same norm */
+    pm_qkv_order qkv_order;
     bool causal;
     bool conv1d; /* linear weights are [K,N], as GPT-2 keeps them */
     bool rotary;
-    bool raw_scores;      /* attention scores are q.k; else q.k / sqrt(D) */
-    bool scores_by_layer; /* and divided by the layer's number, counted from 1 */
+    bool alibi;             /* Press et al. 2021: scores + slope of the head * key position */
+    int64_t window;         /* keys that a query sees in layers with a window; 0: none has one */
+    const bool *has_window; /* by layer; NULL: all */
+    bool window_rope;       /* layers with a window turn by spec.rope[1] */
+    float score_scale;      /* 0: 1 / sqrt(D) */
+    float softcap;          /* cap * tanh(score / cap), before the mask; 0: none */
+    bool raw_scores;        /* attention scores are q.k; else q.k / sqrt(D) */
+    bool scores_by_layer;   /* and divided by the layer's number, counted from 1 */
     pm_activation act;
     pm_attention_names self, cross; /* cross.o.weight NULL: no attention to an encoder */
     pm_pair self_norm, cross_norm, ffn_norm;
+    pm_pair self_after, ffn_after;                 /* of a sublayer's result, before it is added */
     pm_pair gate, up, down;                        /* down(act(up(x))), or down(act(gate(x)) * up(x)) */
+    pm_pair gate_up;                               /* both as rows of one matrix: gate, then up */
     pm_pair final_norm;                            /* whole names */
     const char *hidden_out, *self_out, *cross_out; /* names of outputs: "hidden_states", "attentions" */
 } pm_stack;
@@ -57,17 +73,26 @@ typedef struct pm_embedding {
     int64_t vocab;
     float scale;           /* tokens times it; 0: 1 */
     const char *positions; /* [P,C], learned or computed; NULL: none */
+    int64_t skipped;       /* rows of a learned table before that of position 0 */
     const char *types;     /* [n_types,C]; NULL: none */
     int64_t n_types;
     pm_pair norm;
 } pm_embedding;
 
-/* Rotary positions (RoFormer, 2021); scaling as Llama 3 has it. */
-typedef enum pm_rope_kind { PM_ROPE_DEFAULT, PM_ROPE_LINEAR, PM_ROPE_LLAMA3 } pm_rope_kind;
+/* Rotary positions (RoFormer, 2021); scaled as Llama 3 has it, or by YaRN (Peng et al. 2023). */
+typedef enum pm_rope_kind {
+    PM_ROPE_DEFAULT,
+    PM_ROPE_LINEAR,
+    PM_ROPE_LLAMA3,
+    PM_ROPE_YARN,
+    PM_ROPE_DYNAMIC
+} pm_rope_kind;
 typedef struct pm_rope {
     int kind;
-    float theta, factor, low_freq_factor, high_freq_factor;
-    float partial; /* share of the head that is turned: 1, no other is built */
+    float theta, factor, low_freq_factor, high_freq_factor, beta_fast, beta_slow;
+    float attention_factor; /* cos and sin times it; 0: as YaRN says */
+    float partial;          /* the first dims of a head, this share of them, are turned */
+    bool truncate;
     int64_t original_positions;
 } pm_rope;
 
@@ -77,8 +102,9 @@ typedef struct pm_spec {
     pm_pair head;                              /* last linear layer; weight may be the embedding's */
     pm_pair head_transform, head_norm, pooler; /* BERT's */
     int64_t n_labels;                          /* rows of a classifier */
+    float softcap;                             /* of the logits; 0: none */
     int64_t max_positions;
-    pm_rope rope;
+    pm_rope rope[2]; /* 1: of layers with a window, where stack.window_rope */
 } pm_spec;
 
 #endif

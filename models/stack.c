@@ -35,7 +35,12 @@ static pm_tensor *linear(pm_build *b, const layer_place *at, pm_tensor *x, const
 static pm_tensor *norm(pm_build *b, const layer_place *at, pm_tensor *x, const pm_pair *names) {
     layer_name text[2];
     pm_pair full = full_names(at, names, text);
-    return pm_block_norm(b, x, at->st->norm, &full, at->st->eps);
+    return pm_block_norm(b, x, &(pm_norm){at->st->norm, at->st->eps, at->st->norm_plus_one}, &full);
+}
+
+/* The same where the norm has a name; else x. */
+static pm_tensor *norm_if_named(pm_build *b, const layer_place *at, pm_tensor *x, const pm_pair *names) {
+    return names->weight ? norm(b, at, x, names) : x;
 }
 
 /* ---- projections to heads ---- */
@@ -62,22 +67,37 @@ static pm_tensor *joint_rows(pm_build *b, const layer_place *at, pm_tensor *x, c
     return pm_block_linear_rows(b, x, &full, &(pm_linear_shape){st->width, n, st->conv1d}, start, count);
 }
 
+/* Part `part` of a joint result [B,T,G*(R+2)*D], whose rows lie by group: [B,heads,T,D]. */
+static pm_tensor *group_part(pm_build *b, const pm_stack *st, pm_tensor *joint, int part) {
+    int64_t batch = pm_tensor_dim(joint, 0), t = pm_tensor_dim(joint, 1), d = st->head_dim;
+    int64_t g = st->n_kv_heads, r = st->n_heads / g;
+    pm_tensor *y = pm_reshape(b->g, joint, 5, (int64_t[]){batch, t, g, r + 2, d});
+    y = part == PART_Q ? pm_slice(b->g, y, 3, 0, r) : pm_slice(b->g, y, 3, r + part - PART_K, 1);
+    y = pm_permute(b->g, y, (int[]){0, 2, 3, 1, 4});
+    return pm_reshape(b->g, y, 4, (int64_t[]){batch, part == PART_Q ? g * r : g, t, d});
+}
+
 /* Parts from .. to of x, as [B,heads,T,D] each. One product serves all parts of a joint matrix. */
 static void project(pm_build *b, const layer_place *at, pm_tensor *x, const pm_attention_names *names,
                     const int range[2], pm_tensor *out[3]) {
     const pm_stack *st = at->st;
     const pm_pair *separate[] = {&names->q, &names->k, &names->v};
-    pm_tensor *joint = names->qkv.weight ? joint_rows(b, at, x, &names->qkv, range) : NULL;
+    const pm_pair *norms[] = {&names->q_norm, &names->k_norm, &(pm_pair){NULL, NULL}};
+    bool by_group = names->qkv.weight && st->qkv_order == PM_QKV_GROUPS;
+    const int all[2] = {PART_Q, PART_V};
+    pm_tensor *joint = names->qkv.weight ? joint_rows(b, at, x, &names->qkv, by_group ? all : range) : NULL;
     int64_t start = 0;
-    for (int part = range[0]; part <= range[1]; part++) {
+    for (int part = range[0]; part <= range[1] && b->status == PM_OK; part++) {
         int64_t heads = part_heads(st, part), n = heads * st->head_dim;
         pm_tensor *y = joint;
         if (!names->qkv.weight)
             y = linear(b, at, x, separate[part], (int64_t[]){st->width, n});
-        else if (range[0] != range[1])
+        else if (range[0] != range[1] && !by_group)
             y = pm_slice(b->g, joint, 2, start, n);
         start += n;
-        out[part] = pm_block_heads(b, y, heads);
+        if (st->qk_norm_whole) y = norm_if_named(b, at, y, norms[part]);
+        y = by_group ? group_part(b, st, y, part) : pm_block_heads(b, y, heads);
+        out[part] = st->qk_norm_whole ? y : norm_if_named(b, at, y, norms[part]);
     }
 }
 
@@ -85,7 +105,19 @@ static void project(pm_build *b, const layer_place *at, pm_tensor *x, const pm_a
 
 static float score_scale(const layer_place *at) {
     double scale = at->st->raw_scores ? 1.0 : 1.0 / sqrt((double)at->st->head_dim);
+    if (at->st->score_scale != 0) scale = (double)at->st->score_scale;
     return (float)(at->st->scores_by_layer ? scale / (double)(at->i + 1) : scale);
+}
+
+static bool has_window(const layer_place *at) {
+    return at->st->window && (!at->st->has_window || at->st->has_window[at->i]);
+}
+
+static void turn(pm_build *b, const layer_place *at, pm_tensor *p[3]) {
+    bool local = at->st->window_rope && has_window(at);
+    const pm_rope *rope = &b->model->spec.rope[local];
+    for (int part = PART_Q; part <= PART_K; part++)
+        p[part] = pm_block_rotary(b, p[part], rope, local ? "rope_window" : "rope");
 }
 
 static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *x,
@@ -96,15 +128,14 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
                     .position = b->position,
                     .keys = context->keys,
                     .length = context->length,
+                    .window = has_window(at) ? st->window : 0,
                     .scale = score_scale(at),
+                    .softcap = st->softcap,
                     .map = st->self_out,
                     .layer = at->i};
     pm_build_label(b, st->label, at->i, "self");
     project(b, at, x, &st->self, (int[]){PART_Q, PART_V}, p);
-    if (st->rotary) {
-        p[PART_Q] = pm_block_rotary(b, p[PART_Q]);
-        p[PART_K] = pm_block_rotary(b, p[PART_K]);
-    }
+    if (st->rotary) turn(b, at, p);
     if (b->options.kind == PM_BUILD_STEP) {
         int64_t dims[4] = {b->options.batch, st->n_kv_heads, b->options.cache, st->head_dim};
         pm_tensor *k = pm_build_state(b, b->options.states, "k", at->i, dims);
@@ -112,6 +143,7 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
         p[PART_K] = pm_cache_write(b->g, k, p[PART_K], b->position);
         p[PART_V] = pm_cache_write(b->g, v, p[PART_V], b->position);
     }
+    if (st->alibi && p[PART_K]) mask.bias = pm_block_alibi(b, st->n_heads, pm_tensor_dim(p[PART_K], 2));
     pm_tensor *y = pm_block_attention(b, p[PART_Q], p[PART_K], p[PART_V], &mask);
     return linear(b, at, y, &st->self.o, (int64_t[]){st->n_heads * st->head_dim, st->width});
 }
@@ -162,12 +194,16 @@ static pm_tensor *feed_forward(pm_build *b, const layer_place *at, pm_tensor *x,
     const pm_stack *st = at->st;
     (void)context;
     pm_build_label(b, st->label, at->i, "ffn");
-    pm_tensor *up = linear(b, at, x, &st->up, (int64_t[]){st->width, st->ffn});
-    if (st->gate.weight) {
-        pm_tensor *gate = linear(b, at, x, &st->gate, (int64_t[]){st->width, st->ffn});
-        up = pm_mul(b->g, pm_block_activation(b, gate, st->act), up);
-    } else
-        up = pm_block_activation(b, up, st->act);
+    pm_tensor *gate = NULL, *up;
+    if (st->gate_up.weight) {
+        pm_tensor *both = linear(b, at, x, &st->gate_up, (int64_t[]){st->width, 2 * st->ffn});
+        gate = pm_slice(b->g, both, -1, 0, st->ffn);
+        up = pm_slice(b->g, both, -1, st->ffn, st->ffn);
+    } else {
+        up = linear(b, at, x, &st->up, (int64_t[]){st->width, st->ffn});
+        if (st->gate.weight) gate = linear(b, at, x, &st->gate, (int64_t[]){st->width, st->ffn});
+    }
+    up = gate ? pm_mul(b->g, pm_block_activation(b, gate, st->act), up) : pm_block_activation(b, up, st->act);
     return linear(b, at, up, &st->down, (int64_t[]){st->ffn, st->width});
 }
 
@@ -175,25 +211,42 @@ typedef pm_tensor *(*sublayer_fn)(pm_build *b, const layer_place *at, pm_tensor 
                                   const pm_context *context);
 
 static pm_tensor *sublayer(pm_build *b, const layer_place *at, pm_tensor *x, const pm_context *context,
-                           sublayer_fn fn, const pm_pair *norm_names) {
-    if (at->st->norm_first) return pm_add(b->g, x, fn(b, at, norm(b, at, x, norm_names), context));
-    return norm(b, at, pm_add(b->g, x, fn(b, at, x, context)), norm_names);
+                           sublayer_fn fn, const pm_pair *before, const pm_pair *after) {
+    if (!at->st->norm_first) return norm(b, at, pm_add(b->g, x, fn(b, at, x, context)), before);
+    pm_tensor *y = fn(b, at, norm_if_named(b, at, x, before), context);
+    return pm_add(b->g, x, norm_if_named(b, at, y, after));
+}
+
+/* Attention and feed-forward side by side (Wang, Komatsuzaki 2021). */
+static pm_tensor *parallel_layer(pm_build *b, const layer_place *at, pm_tensor *x,
+                                 const pm_context *context) {
+    const pm_stack *st = at->st;
+    pm_tensor *seen = norm_if_named(b, at, x, &st->self_norm);
+    pm_tensor *fed = st->ffn_norm.weight ? norm(b, at, x, &st->ffn_norm) : seen;
+    pm_tensor *y = pm_add(b->g, x, self_attention(b, at, seen, context));
+    return pm_add(b->g, y, feed_forward(b, at, fed, context));
 }
 
 pm_tensor *pm_stack_layers(pm_build *b, const pm_stack *st, pm_tensor *x, const pm_context *context) {
+    static const pm_pair none = {NULL, NULL};
     for (int64_t i = 0; i < st->n_layers && b->status == PM_OK; i++) {
         layer_place at = {st, i};
         if (st->hidden_out) pm_build_output(b, st->hidden_out, i, false, x);
-        x = sublayer(b, &at, x, context, self_attention, &st->self_norm);
-        if (st->cross.o.weight) x = sublayer(b, &at, x, context, cross_attention, &st->cross_norm);
-        x = sublayer(b, &at, x, context, feed_forward, &st->ffn_norm);
+        if (st->parallel) {
+            x = parallel_layer(b, &at, x, context);
+            continue;
+        }
+        x = sublayer(b, &at, x, context, self_attention, &st->self_norm, &st->self_after);
+        if (st->cross.o.weight) x = sublayer(b, &at, x, context, cross_attention, &st->cross_norm, &none);
+        x = sublayer(b, &at, x, context, feed_forward, &st->ffn_norm, &st->ffn_after);
     }
     return x;
 }
 
 pm_tensor *pm_stack_finish(pm_build *b, const pm_stack *st, pm_tensor *x) {
     pm_build_label(b, st->label, -1, "norm");
-    if (st->final_norm.weight) x = pm_block_norm(b, x, st->norm, &st->final_norm, st->eps);
+    if (st->final_norm.weight)
+        x = pm_block_norm(b, x, &(pm_norm){st->norm, st->eps, st->norm_plus_one}, &st->final_norm);
     if (st->hidden_out) pm_build_output(b, st->hidden_out, st->n_layers, false, x);
     return x;
 }

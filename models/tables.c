@@ -6,12 +6,8 @@
 
 const char pm_sinusoids[] = "positions.sinusoids";
 
-/* Frequency i of `half`, with Llama 3's scaling (Llama 3.1's inference code: long waves slowed, short ones
- * kept). */
-static float rope_frequency(const pm_rope *r, int64_t i, int64_t half) {
-    float f = 1.0f / powf(r->theta, (float)i / (float)half);
-    if (r->kind == PM_ROPE_LINEAR) return f / r->factor;
-    if (r->kind != PM_ROPE_LLAMA3) return f;
+/* Llama 3.1's inference code: long waves slowed, short ones kept. */
+static float llama3_frequency(const pm_rope *r, float f) {
     float context = (float)r->original_positions, wave = 6.28318530718f / f;
     if (wave < context / r->high_freq_factor) return f;
     if (wave > context / r->low_freq_factor) return f / r->factor;
@@ -19,33 +15,81 @@ static float rope_frequency(const pm_rope *r, int64_t i, int64_t half) {
     return (1.0f - smooth) * f / r->factor + smooth * f;
 }
 
-static void fill_rope(const pm_spec *spec, int64_t rows, int64_t columns, float *out, double (*fn)(double)) {
-    int64_t half = columns / 2;
+/* The dim whose wave turns n times within the original context. */
+static double turning_dim(const pm_rope *r, double n, int64_t columns) {
+    double turns = (double)r->original_positions / (n * 6.283185307179586);
+    return (double)columns * log(turns) / (2 * log((double)r->theta));
+}
+
+/* YaRN (Peng et al. 2023): dims that turn often are kept, those that turn seldom slowed, with a ramp between. */
+static float yarn_frequency(const pm_rope *r, float f, int64_t i, int64_t columns) {
+    double low = turning_dim(r, (double)r->beta_fast, columns),
+           high = turning_dim(r, (double)r->beta_slow, columns);
+    if (r->truncate) low = floor(low), high = ceil(high);
+    low = fmax(low, 0), high = fmin(high, (double)columns - 1);
+    if (low == high) high += 0.001;
+    float slowed = (float)fmin(fmax(((double)i - low) / (high - low), 0), 1);
+    return f / r->factor * slowed + f * (1 - slowed);
+}
+
+/* PM_ROPE_DYNAMIC is the default up to max_position_embeddings, where models end here. */
+static float rope_frequency(const pm_rope *r, int64_t i, int64_t columns) {
+    float f = 1.0f / powf(r->theta, (float)(2 * i) / (float)columns);
+    if (r->kind == PM_ROPE_LINEAR) return f / r->factor;
+    if (r->kind == PM_ROPE_LLAMA3) return llama3_frequency(r, f);
+    return r->kind == PM_ROPE_YARN ? yarn_frequency(r, f, i, columns) : f;
+}
+
+static float rope_magnitude(const pm_rope *r) {
+    if (r->kind != PM_ROPE_YARN) return 1;
+    if (r->attention_factor != 0) return r->attention_factor;
+    return r->factor > 1 ? (float)(0.1 * log((double)r->factor) + 1) : 1;
+}
+
+static void fill_rope(const pm_table *t, float *out, double (*fn)(double)) {
+    int64_t half = t->columns / 2;
+    double magnitude = (double)rope_magnitude(t->rope);
     for (int64_t i = 0; i < half; i++) {
-        float f = rope_frequency(&spec->rope, i, half);
-        for (int64_t p = 0; p < rows; p++) {
+        float f = rope_frequency(t->rope, i, t->columns);
+        for (int64_t p = 0; p < t->rows; p++) {
             float angle = (float)p * f;
-            out[p * columns + i] = out[p * columns + half + i] = (float)fn((double)angle);
+            out[p * t->columns + i] = out[p * t->columns + half + i] = (float)(fn((double)angle) * magnitude);
         }
     }
 }
 
-void pm_fill_rope_cos(const pm_spec *spec, int64_t rows, int64_t columns, float *out) {
-    fill_rope(spec, rows, columns, out, cos);
+void pm_fill_rope_cos(const pm_table *table, float *out) {
+    fill_rope(table, out, cos);
 }
 
-void pm_fill_rope_sin(const pm_spec *spec, int64_t rows, int64_t columns, float *out) {
-    fill_rope(spec, rows, columns, out, sin);
+void pm_fill_rope_sin(const pm_table *table, float *out) {
+    fill_rope(table, out, sin);
+}
+
+/* Slopes are powers of 2^(-8/n) for n heads; for other than powers of two, those of the next lower one and then every
+ * other one of the next higher. */
+static double alibi_slope(int64_t head, int64_t n_heads) {
+    int64_t lower = 1;
+    while (lower * 2 <= n_heads) lower *= 2;
+    bool beyond = head >= lower;
+    double step = 8.0 / (double)(beyond ? 2 * lower : lower);
+    return pow(2, -step * (double)(beyond ? 2 * (head - lower) + 1 : head + 1));
+}
+
+void pm_fill_alibi(const pm_table *t, float *out) {
+    for (int64_t h = 0; h < t->rows; h++) {
+        float slope = (float)alibi_slope(h, t->rows);
+        for (int64_t s = 0; s < t->columns; s++) out[h * t->columns + s] = slope * (float)s;
+    }
 }
 
 /* Attention is all you need, 3.5: sin on even, cos on odd channels. */
-void pm_fill_sinusoids(const pm_spec *spec, int64_t rows, int64_t columns, float *out) {
-    (void)spec;
-    for (int64_t i = 0; i < columns; i++) {
-        float f = expf((float)(i & ~(int64_t)1) * (float)(-log(10000.0) / (double)columns));
-        for (int64_t p = 0; p < rows; p++) {
+void pm_fill_sinusoids(const pm_table *t, float *out) {
+    for (int64_t i = 0; i < t->columns; i++) {
+        float f = expf((float)(i & ~(int64_t)1) * (float)(-log(10000.0) / (double)t->columns));
+        for (int64_t p = 0; p < t->rows; p++) {
             double angle = (double)((float)p * f);
-            out[p * columns + i] = (float)(i % 2 ? cos(angle) : sin(angle));
+            out[p * t->columns + i] = (float)(i % 2 ? cos(angle) : sin(angle));
         }
     }
 }
