@@ -33,6 +33,11 @@ static const pm_arch archs[] = {
      NULL},
     {"bert", "BertForTokenClassification", "tag", false, false, pm_bert_configure, pm_bert_build, NULL},
     {"bert", NULL, "features", false, false, pm_bert_configure, pm_bert_build, NULL},
+    {"bart", "BartForConditionalGeneration", "translate", true, true, pm_bart_configure, pm_transformer_build,
+     NULL},
+    {"marian", "MarianMTModel", "translate", true, true, pm_marian_configure, pm_transformer_build, NULL},
+    {"m2m_100", "M2M100ForConditionalGeneration", "translate", true, true, pm_m2m100_configure,
+     pm_transformer_build, NULL},
     {"transformer", NULL, "translate", true, true, pm_transformer_configure, pm_transformer_build, NULL},
 };
 

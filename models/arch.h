@@ -26,6 +26,9 @@ pm_status pm_arch_find(const pm_config *c, const pm_arch **out) PM_MUST_USE;
 pm_status pm_gpt2_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_bert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_transformer_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_bart_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_marian_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_m2m100_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 extern const pm_causal_family pm_llama, pm_mistral, pm_qwen2, pm_qwen3, pm_gemma, pm_gemma2, pm_gemma3,
     pm_olmo2, pm_phi3;
 extern const pm_causal_family pm_neox, pm_opt, pm_bloom, pm_falcon;

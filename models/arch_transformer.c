@@ -82,7 +82,8 @@ pm_status pm_transformer_configure(pm_model *m, const pm_config *config) {
         spec->embed[side] = (pm_embedding){.tokens = tables[side],
                                            .vocab = side ? c.vocab : c.source_vocab,
                                            .scale = c.scaled ? (float)sqrt((double)c.width) : 0,
-                                           .positions = pm_sinusoids};
+                                           .positions = "positions.sinusoids",
+                                           .fill = pm_fill_sinusoids};
     }
     spec->head = (pm_pair){"generator.weight", "generator.bias"};
     spec->max_positions = c.positions;
@@ -112,6 +113,8 @@ static void decode(pm_build *b, int64_t length, const pm_context *context) {
     x = pm_stack_finish(b, st, x);
     pm_build_label(b, "head", -1, NULL);
     x = pm_block_linear(b, x, &spec->head, &(pm_linear_shape){st->width, spec->embed[1].vocab, false});
+    if (spec->logits_bias)
+        x = pm_add(b->g, x, pm_build_weight(b, spec->logits_bias, 2, (int64_t[]){1, spec->embed[1].vocab}));
     pm_build_output(b, "logits", -1, true, x);
     pm_block_next(b, x);
 }

@@ -99,8 +99,9 @@ enum { MIN_TABLE = 16 };
 
 /* A table of as many rows as this graph's positions can reach: a step's cache, or the sequence. Rounded up, so that
  * programs of like lengths share it. */
-static pm_tensor *position_table(pm_build *b, pm_table table, int64_t length) {
-    int64_t need = b->position ? b->options.cache : length, most = b->model->spec.max_positions;
+static pm_tensor *position_table(pm_build *b, pm_table table, int64_t length, int64_t skipped) {
+    int64_t need = (b->position ? b->options.cache : length) + skipped;
+    int64_t most = b->model->spec.max_positions + skipped;
     table.rows = MIN_TABLE;
     while (table.rows < need) table.rows *= 2;
     if (table.rows > most) table.rows = most;
@@ -115,13 +116,17 @@ static pm_tensor *position_rows(pm_build *b, pm_tensor *table, int64_t length, i
     return pm_gather(b->g, table, rows);
 }
 
-static pm_tensor *positions(pm_build *b, const pm_embedding *e, int64_t width, int64_t length) {
-    pm_table sinusoids = {.name = pm_sinusoids, .columns = width, .fill = pm_fill_sinusoids};
-    int64_t rows = b->model->spec.max_positions + e->skipped;
-    if (e->positions == pm_sinusoids)
-        return position_rows(b, position_table(b, sinusoids, length), length, 0);
-    return position_rows(b, pm_build_weight(b, e->positions, 2, (int64_t[]){rows, width}), length,
-                         e->skipped);
+static pm_tensor *positions(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids) {
+    pm_graph *g = b->g;
+    int64_t length = pm_tensor_dim(ids, 1), rows = b->model->spec.max_positions + e->skipped;
+    pm_table computed = {.name = e->positions, .columns = width, .fill = e->fill};
+    pm_tensor *table = e->fill ? position_table(b, computed, length, e->skipped)
+                               : pm_build_weight(b, e->positions, 2, (int64_t[]){rows, width});
+    pm_tensor *at = position_rows(b, table, length, e->skipped);
+    if (!e->has_blank) return at;
+    pm_tensor *blank = pm_eq(g, ids, pm_const_i32(g, e->blank));
+    blank = pm_reshape(g, blank, 3, (int64_t[]){pm_tensor_dim(ids, 0), length, 1});
+    return pm_where(g, blank, pm_const_f32(g, 0), at);
 }
 
 pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids,
@@ -134,7 +139,7 @@ pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_
         pm_tensor *table = pm_build_weight(b, e->types, 2, (int64_t[]){e->n_types, width});
         x = pm_add(g, x, types ? pm_gather(g, table, types) : pm_slice(g, table, 0, 0, 1));
     }
-    if (e->positions) x = pm_add(g, x, positions(b, e, width, pm_tensor_dim(ids, 1)));
+    if (e->positions) x = pm_add(g, x, positions(b, e, width, ids));
     return e->norm.weight ? pm_block_norm(b, x, &norm, &e->norm) : x;
 }
 
@@ -155,7 +160,7 @@ pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x, const pm_rope *rope, const
         snprintf(names[i], sizeof names[i], "%s.%s", name, i ? "sin" : "cos");
         pm_table part = {.name = names[i], .columns = turned, .rope = rope};
         part.fill = i ? pm_fill_rope_sin : pm_fill_rope_cos;
-        table[i] = position_rows(b, position_table(b, part, t), t, 0);
+        table[i] = position_rows(b, position_table(b, part, t, 0), t, 0);
     }
     if (turned == d) return rotate(b->g, x, table[0], table[1]);
     pm_tensor *parts[] = {rotate(b->g, pm_slice(b->g, x, 3, 0, turned), table[0], table[1]),

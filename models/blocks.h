@@ -60,8 +60,10 @@ pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x);
 /* Tables that the host computes. */
 void pm_fill_rope_cos(const pm_table *table, float *out);
 void pm_fill_rope_sin(const pm_table *table, float *out);
-void pm_fill_sinusoids(const pm_table *table, float *out);
-void pm_fill_alibi(const pm_table *table, float *out); /* [keys, heads] */
-extern const char pm_sinusoids[]; /* the name in pm_embedding.positions that asks for pm_fill_sinusoids */
+void pm_fill_sinusoids(const pm_table *table, float *out); /* sin on even, cos on odd columns */
+void pm_fill_sinusoid_halves(const pm_table *table,
+                             float *out); /* sin in the first half, cos in the second */
+void pm_fill_sinusoid_fairseq(const pm_table *table, float *out); /* the same, with fairseq's frequencies */
+void pm_fill_alibi(const pm_table *table, float *out);            /* [keys, heads] */
 
 #endif

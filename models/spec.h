@@ -68,13 +68,18 @@ typedef struct pm_stack {
     const char *hidden_out, *self_out, *cross_out; /* names of outputs: "hidden_states", "attentions" */
 } pm_stack;
 
+struct pm_table;
+
 typedef struct pm_embedding {
     const char *tokens; /* [V,C] */
     int64_t vocab;
     float scale;           /* tokens times it; 0: 1 */
-    const char *positions; /* [P,C], learned or computed; NULL: none */
-    int64_t skipped;       /* rows of a learned table before that of position 0 */
-    const char *types;     /* [n_types,C]; NULL: none */
+    const char *positions; /* [P,C], learned; or the name of a table that `fill` computes; NULL: none */
+    void (*fill)(const struct pm_table *table, float *out);
+    int64_t skipped; /* rows of the table before that of position 0 */
+    bool has_blank;  /* an id, `blank`, whose position adds nothing */
+    int32_t blank;
+    const char *types; /* [n_types,C]; NULL: none */
     int64_t n_types;
     pm_pair norm;
 } pm_embedding;
@@ -102,6 +107,7 @@ typedef struct pm_spec {
     pm_pair head;                              /* last linear layer; weight may be the embedding's */
     pm_pair head_transform, head_norm, pooler; /* BERT's */
     int64_t n_labels;                          /* rows of a classifier */
+    const char *logits_bias;                   /* [1,V], added to the logits; NULL: none */
     float softcap;                             /* of the logits; 0: none */
     int64_t max_positions;
     pm_rope rope[2]; /* 1: of layers with a window, where stack.window_rope */

@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-const char pm_sinusoids[] = "positions.sinusoids";
-
 /* Llama 3.1's inference code: long waves slowed, short ones kept. */
 static float llama3_frequency(const pm_rope *r, float f) {
     float context = (float)r->original_positions, wave = 6.28318530718f / f;
@@ -92,4 +90,23 @@ void pm_fill_sinusoids(const pm_table *t, float *out) {
             out[p * t->columns + i] = (float)(i % 2 ? cos(angle) : sin(angle));
         }
     }
+}
+
+static void fill_halves(const pm_table *t, double steps, float *out) {
+    int64_t half = t->columns / 2;
+    for (int64_t i = 0; i < half; i++) {
+        double f = exp((double)i * -log(10000.0) / steps);
+        for (int64_t p = 0; p < t->rows; p++) {
+            out[p * t->columns + i] = (float)sin((double)p * f);
+            out[p * t->columns + half + i] = (float)cos((double)p * f);
+        }
+    }
+}
+
+void pm_fill_sinusoid_halves(const pm_table *t, float *out) {
+    fill_halves(t, (double)t->columns / 2, out);
+}
+
+void pm_fill_sinusoid_fairseq(const pm_table *t, float *out) {
+    fill_halves(t, (double)(t->columns / 2) - 1, out);
 }
