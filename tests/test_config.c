@@ -48,17 +48,34 @@ static const bad_key bad_keys[] = {
     {"llama", "hidden_act", "\"xielu\"", {"hidden_act", "xielu", "silu"}},
     {"llama", "attention_bias", "true", {"q_proj.bias", "missing"}},
     {"llama", "attention_bias", "1", {"attention_bias", "true or false"}},
-    {"llama", "rope_parameters", "{\"rope_type\":\"yarn\",\"factor\":4.0}", {"rope_type", "yarn", "llama3"}},
+    {"llama",
+     "rope_parameters",
+     "{\"rope_type\":\"longrope\",\"factor\":4.0}",
+     {"rope_type", "longrope", "llama3"}},
+    {"llama",
+     "rope_parameters",
+     "{\"rope_type\":\"yarn\",\"factor\":4.0}",
+     {"original_max_position_embeddings is missing"}},
+    {"gemma2", "layer_types", "[\"full_attention\"]", {"layer_types has 1 entries, 2"}},
+    {"gemma2",
+     "layer_types",
+     "[\"full_attention\",\"chunked\"]",
+     {"layer_types", "chunked", "sliding_attention"}},
+    {"opt", "word_embed_proj_dim", "16", {"word_embed_proj_dim is 16", "hidden_size", "32"}},
+    {"bloom",
+     "apply_residual_connection_post_layernorm",
+     "true",
+     {"apply_residual_connection_post_layernorm is true"}},
+    {"falcon", "alibi", "true", {"alibi is true"}},
+    {"bart", "decoder_attention_heads", "5", {"decoder_attention_heads is 5", "d_model"}},
     {"llama", "rope_parameters", "{\"rope_type\":\"llama3\",\"factor\":4.0}", {"low_freq_factor is missing"}},
     {"llama", "rope_parameters", "7", {"rope_parameters is not an object"}},
-    {"llama", "rope_scaling", "{\"type\":\"dynamic\",\"factor\":2.0}", {"type", "dynamic"}},
     {"llama", "eos_token_id", "\"</s>\"", {"eos_token_id"}},
     {"llama3-rope", "tie_word_embeddings", "false", {"lm_head.weight", "missing", "[61,32]"}},
     {"gpt2", "n_head", "5", {"n_head is 5", "n_embd", "32"}},
     {"gpt2", "n_positions", "63", {"transformer.wpe.weight", "[64,32]", "[63,32]"}},
     {"gpt2", "activation_function", "\"snake\"", {"activation_function", "snake"}},
-    {"llama", "partial_rotary_factor", "0.5", {"partial_rotary_factor is 0.5"}},
-    {"llama", "rope_parameters", "{\"partial_rotary_factor\":0.25}", {"partial_rotary_factor is 0.25"}},
+    {"llama", "partial_rotary_factor", "1.5", {"partial_rotary_factor is 1.5"}},
     {"bert-ner", "id2label", "{\"0\":\"A\"}", {"classifier.weight", "[9,32]", "[1,32]"}},
     {"bert-base", "position_embedding_type", "\"relative_key\"", {"position_embedding_type", "relative_key"}},
     {"bert-base", "is_decoder", "true", {"is_decoder is true"}},
@@ -208,6 +225,8 @@ static void test_good_variants(void **state) {
         {"llama", "pad_token_id", "-1", {NULL}},
         {"llama", "rope_parameters", NULL, {NULL}},
         {"llama", "rope_scaling", "{\"type\":\"linear\",\"factor\":2.0}", {NULL}},
+        {"llama", "rope_scaling", "{\"type\":\"dynamic\",\"factor\":2.0}", {NULL}},
+        {"llama", "rope_parameters", "{\"partial_rotary_factor\":0.25}", {NULL}},
         {"bert-base", "architectures", "[\"BertModel\",\"Other\"]", {NULL}},
     };
     for (size_t i = 0; i < PM_COUNT(good); i++) {
@@ -255,7 +274,7 @@ static void test_rope_theta(void **state) {
         test_edit_config(&folder, "rope_parameters", rows[i].parameters);
         test_edit_config(&folder, "rope_theta", rows[i].beside);
         assert_ok(pm_model_open(folder.s, &m));
-        assert_true(m->spec.rope.theta == rows[i].theta);
+        assert_true(m->spec.rope[0].theta == rows[i].theta);
         pm_model_close(m);
     }
 }

@@ -9,8 +9,10 @@
 #include "graph/program.h"
 #include "models/convert.h"
 
-static const char *const families[] = {"transformer", "gpt2",     "llama",         "llama3-rope",
-                                       "bert-base",   "bert-mlm", "bert-classify", "bert-ner"};
+static const char *const families[] = {
+    "transformer",    "gpt2",  "llama", "llama3-rope", "bert-base", "bert-mlm", "bert-classify", "bert-ner",
+    "mistral-window", "qwen2", "qwen3", "gemma",       "gemma2",    "gemma3",   "olmo2",         "phi3",
+    "gpt-neox",       "opt",   "bloom", "falcon",      "bart",      "m2m100"};
 #define TOLERANCE 1e-4
 
 /* ---- comparing ---- */
@@ -69,6 +71,34 @@ static int compare(const char *what, const pm_tensors *set, const pm_tensors *re
 
 /* ---- running ---- */
 
+/* What was generated from the first n ids of input_ids (0: all) is the reference's array `name`, where it has one. */
+static void check_ids(pm_session *s, const pm_tensors *reference, const char *name, size_t n,
+                      const pm_generate_options *options) {
+    const pm_array *expected = pm_tensors_get(reference, name),
+                   *source = pm_tensors_get(reference, "in.input_ids");
+    if (!expected) return;
+    int32_t prompt[64];
+    pm_generated g;
+    if (!n) n = (size_t)source->dims[1];
+    assert_true(n <= PM_COUNT(prompt));
+    for (size_t i = 0; i < n; i++) prompt[i] = (int32_t)((const int64_t *)source->data)[i];
+    assert_ok(pm_generate(s, prompt, n, options, &g));
+    if (g.n_ids != (size_t)expected->dims[1]) fail_msg("%s: %zu ids", name, g.n_ids);
+    for (size_t i = 0; i < g.n_ids; i++) {
+        int64_t id = ((const int64_t *)expected->data)[i];
+        if (g.ids[i] != id) fail_msg("%s: id %zu is %d, not %d", name, i, (int)g.ids[i], (int)id);
+    }
+    pm_generated_free(&g);
+}
+
+static void check_generation(pm_session *s, const pm_tensors *reference) {
+    const pm_generate_options greedy = {.max_new = 12, .ignore_eos = true}, translation = {.max_new = 10};
+    const pm_generate_options beams = {.max_new = 10, .n_beams = 4, .early_stopping = 1};
+    check_ids(s, reference, "out.greedy_from_7", 7, &greedy);
+    check_ids(s, reference, "out.greedy", 0, &translation);
+    check_ids(s, reference, "out.beam4", 0, &beams);
+}
+
 static void check_family(pm_device *d, const char *folder, const char *name) {
     char path[TEST_PATH], reference_path[TEST_PATH], what[TEST_PATH];
     pm_model *m;
@@ -86,6 +116,7 @@ static void check_family(pm_device *d, const char *folder, const char *name) {
         assert_true(compare(what, set, reference, i == 0) >= 1);
         pm_tensors_free(set);
     }
+    check_generation(s, reference);
     pm_program_figures figures;
     assert_ok(pm_session_figures(s, &figures));
     assert_true(figures.n_dispatches > 0 && figures.arena_bytes >= figures.lower_bound_bytes);
@@ -422,7 +453,12 @@ static void test_verify(void **state) {
         for (size_t row = 0; row < report.n_rows; row++)
             for (size_t k = 0; k < PM_COUNT(programs); k++)
                 seen[k] |= strcmp(report.rows[row].program, programs[k]) == 0;
-        bool decoder = i < 4, seq2seq = i == 0;
+        pm_model *m;
+        pm_model_info info;
+        assert_ok(pm_model_open(test_reference(families[i], NULL).s, &m));
+        pm_model_get_info(m, &info);
+        pm_model_close(m);
+        bool decoder = info.decoder, seq2seq = info.encoder_decoder;
         assert_true(seen[0] && seen[1] && seen[2] == seq2seq && seen[3] == decoder && seen[4] == decoder);
         pm_verify_report_free(&report);
     }
