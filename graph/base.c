@@ -188,6 +188,20 @@ void pm_text_add(pm_text *t, const char *fmt, ...) {
     pm_free(big);
 }
 
+void pm_text_add_xml(pm_text *t, const char *utf8) {
+    for (const char *c = utf8; *c; c++) {
+        switch (*c) {
+        case '<': pm_text_add(t, "&lt;"); break;
+        case '>': pm_text_add(t, "&gt;"); break;
+        case '&': pm_text_add(t, "&amp;"); break;
+        case '"': pm_text_add(t, "&quot;"); break;
+        case '\n':
+        case '\t': pm_text_add_bytes(t, c, 1); break;
+        default: pm_text_add_bytes(t, (unsigned char)*c < 0x20 ? " " : c, 1);
+        }
+    }
+}
+
 void pm_text_add_json(pm_text *t, const char *utf8) {
     pm_text_add_bytes(t, "\"", 1);
     for (const char *c = utf8; *c; c++) {

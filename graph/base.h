@@ -43,6 +43,9 @@ typedef struct pm_text {
 } pm_text;
 void pm_text_add(pm_text *t, const char *fmt, ...) PM_PRINTF(2, 3);
 void pm_text_add_bytes(pm_text *t, const char *bytes, size_t n);
+void pm_text_add_xml(
+    pm_text *t,
+    const char *utf8); /* escaped for XML and HTML; control characters but line ends and tabs: blanks */
 void pm_text_add_json(pm_text *t, const char *utf8);    /* a quoted, escaped JSON string */
 pm_status pm_text_status(const pm_text *t) PM_MUST_USE; /* PM_OK, or PM_ERR_MEMORY when an append failed */
 void pm_text_free(pm_text *t);

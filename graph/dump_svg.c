@@ -13,18 +13,6 @@
 #define ARCS_W   PM_SVG_ARCS_W
 #define MAX_TEXT 160
 
-void pm_svg_text(pm_text *t, const char *s) {
-    for (; *s; s++) {
-        switch (*s) {
-        case '<': pm_text_add(t, "&lt;"); break;
-        case '>': pm_text_add(t, "&gt;"); break;
-        case '&': pm_text_add(t, "&amp;"); break;
-        case '"': pm_text_add(t, "&quot;"); break;
-        default: pm_text_add_bytes(t, (unsigned char)*s < 0x20 ? " " : s, 1);
-        }
-    }
-}
-
 void pm_svg_open(pm_text *t, double width, double height, const char *title) {
     pm_text_add(
         t,
@@ -32,7 +20,7 @@ void pm_svg_open(pm_text *t, double width, double height, const char *title) {
         "font-family=\"DejaVu Sans Mono, monospace\" font-size=\"10.5\">\n"
         "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"12\" y=\"20\" font-size=\"14\">",
         width, height, width, height);
-    pm_svg_text(t, title);
+    pm_text_add_xml(t, title);
     pm_text_add(t, "</text>\n");
 }
 
@@ -64,7 +52,7 @@ void pm_svg_row(pm_text *t, size_t row, const char *color, const char *text) {
     pm_text_add(t,
                 "<circle cx=\"%d\" cy=\"%.1f\" r=\"2.4\" fill=\"%s\"/><text x=\"%d\" y=\"%.1f\" fill=\"%s\">",
                 ARCS_W, pm_svg_row_y(row) + 5, color, ARCS_W + 8, pm_svg_row_y(row) + 9, color);
-    pm_svg_text(t, text);
+    pm_text_add_xml(t, text);
     pm_text_add(t, "</text>\n");
 }
 
@@ -148,12 +136,12 @@ static void add_interval(pm_text *t, const pm_graph *g, const pm_graph_plan *p, 
         x, y, w, h > 0.4 ? h : 0.4);
     add_color(t, i);
     pm_text_add(t, "\"><title>");
-    pm_svg_text(t, name);
+    pm_text_add_xml(t, name);
     pm_text_add(t, ": %" PRIu64 " bytes at %" PRIu64 ", steps %u to %u</title></rect>\n", v->bytes,
                 at->offset, v->first, v->last);
     if (h < 12 || w < TEXT_W * (double)strlen(name) + 6) return;
     pm_text_add(t, "<text x=\"%.1f\" y=\"%.1f\">", x + 3, y + h / 2 + 4);
-    pm_svg_text(t, name);
+    pm_text_add_xml(t, name);
     pm_text_add(t, "</text>\n");
 }
 

@@ -7,7 +7,6 @@
 #define PM_SVG_TEXT_W 6.3 /* px of a character */
 #define PM_SVG_ARCS_W 220 /* px at the left */
 
-void pm_svg_text(pm_text *t, const char *s); /* escaped */
 void pm_svg_open(pm_text *t, double width, double height, const char *title);
 pm_status pm_svg_close(pm_text *t,
                        char **out_text) PM_MUST_USE; /* *out_text takes over the text, or it is freed */

@@ -71,16 +71,6 @@ static pm_status print_stage(const dumped *d, const char *format, char **out_tex
     return strcmp(format, "json") ? pm_graph_print(d->g, out_text) : pm_graph_print_json(d->g, out_text);
 }
 
-static void add_escaped(pm_text *t, const char *s) {
-    for (; *s; s++) {
-        const char *entity = *s == '<' ? "&lt;" : *s == '>' ? "&gt;" : *s == '&' ? "&amp;" : NULL;
-        if (entity)
-            pm_text_add(t, "%s", entity);
-        else
-            pm_text_add_bytes(t, s, 1);
-    }
-}
-
 /* One page: the picture, and the text below it. */
 static pm_status print_page(const dumped *d, char **out_text) {
     char *svg = NULL, *text = NULL;
@@ -93,7 +83,7 @@ static pm_status print_page(const dumped *d, char **out_text) {
                     stages[d->stage]);
         pm_text_add_bytes(&t, svg, strlen(svg));
         pm_text_add(&t, "<pre>");
-        add_escaped(&t, text);
+        pm_text_add_xml(&t, text);
         pm_text_add(&t, "</pre>\n</body></html>\n");
         s = pm_text_status(&t);
     }

@@ -1,7 +1,6 @@
 /* Fast attention: one query row an item, keys in blocks with a running maximum and sum, as the shader does. */
+#include "runtime/cpu/attention_query.h"
 #include "runtime/cpu/fast.h"
-#include "runtime/cpu/reference.h"
-#include "shaders/attention.params.h"
 
 #include <string.h>
 
@@ -17,16 +16,8 @@ typedef struct running {
     float y[MAX_HEAD];
 } running;
 
-typedef struct query {
-    const pm_attention_params *p;
-    const float *q, *k, *v, *bias;
-    const int32_t *key_mask;
-    pm_key_range keys;
-    uint32_t head_size;
-} query;
-
 /* Scores of keys s .. s+n-1; absent ones are PM_MASKED_F32. Returns the largest. */
-PM_CLONES static float block_scores(const query *q, int64_t s, int64_t n, float *out) {
+PM_CLONES static float block_scores(const pm_query *q, int64_t s, int64_t n, float *out) {
     float most = (float)PM_MASKED_F32;
     for (int64_t i = 0; i < n; i++) {
         if (q->key_mask && !q->key_mask[s + i]) {
@@ -47,7 +38,7 @@ PM_CLONES static void add_scaled(float *restrict y, const float *restrict v, flo
 }
 
 /* A block is summed by itself first: over thousands of keys one running float sum loses more than the bound allows. */
-static void add_block(const query *q, int64_t s, int64_t n, running *r) {
+static void add_block(const pm_query *q, int64_t s, int64_t n, running *r) {
     float y[MAX_HEAD], sum = 0;
     float z[BLOCK], most = block_scores(q, s, n, z);
     if (most > r->most) {
@@ -69,30 +60,11 @@ static void add_block(const query *q, int64_t s, int64_t n, running *r) {
 }
 
 static void attend_row(const pm_call *c, uint64_t index) {
-    const pm_attention_params *p = c->params;
-    uint32_t mask = c->spec[PM_SPEC_MASK];
-    uint64_t t = index % p->n_queries, h = index / p->n_queries % p->n_heads,
-             b = index / p->n_queries / p->n_heads;
-    uint64_t g = h / c->spec[PM_SPEC_GROUP];
-    query q = {.p = p, .head_size = c->spec[PM_SPEC_HEAD_SIZE]};
-    q.q =
-        (const float *)c->in[0] + p->q_offset + b * p->q_stride[0] + h * p->q_stride[1] + t * p->q_stride[2];
-    q.k = (const float *)c->in[1] + p->k_offset + b * p->k_stride[0] + g * p->k_stride[1];
-    q.v = (const float *)c->in[2] + p->v_offset + b * p->v_stride[0] + g * p->v_stride[1];
-    int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[3])[p->position_offset] : 0;
-    int64_t length =
-        mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[4])[p->length_offset + b * p->length_stride] : 0;
-    if (mask & PM_MASK_KEYS)
-        q.key_mask = (const int32_t *)c->in[5] + p->key_mask_offset + b * p->key_mask_stride;
-    if (mask & PM_MASK_BIAS)
-        q.bias = (const float *)c->in[6] + p->bias_offset + b * p->bias_stride[0] + h * p->bias_stride[1] +
-                 t * p->bias_stride[2];
-    q.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->n_keys);
-
+    const pm_query q = pm_find_query(c, index);
     running r = {.most = (float)PM_MASKED_F32};
     for (int64_t s = q.keys.first; s < q.keys.end; s += BLOCK)
         add_block(&q, s, q.keys.end - s < BLOCK ? q.keys.end - s : BLOCK, &r);
-    float *y = (float *)c->out + p->y_offset + b * p->y_stride[0] + h * p->y_stride[1] + t * p->y_stride[2];
+    float *y = (float *)c->out + q.y_at;
     float share = r.sum > 0 ? 1.0f / r.sum : 0;
     for (uint32_t j = 0; j < q.head_size; j++) y[j] = r.y[j] * share;
 }

@@ -1,7 +1,6 @@
 /* Reference kernels matmul and attention: shaders/matmul.params.h, shaders/attention.params.h.
  * An item of matmul is an element of y; of attention, a query row. */
-#include "runtime/cpu/reference.h"
-#include "shaders/attention.params.h"
+#include "runtime/cpu/attention_query.h"
 #include "shaders/matmul.params.h"
 
 uint64_t pm_reference_matmul_items(const pm_call *c) {
@@ -65,22 +64,13 @@ uint64_t pm_reference_attention_items(const pm_call *c) {
     return (uint64_t)p->n_batch * p->n_heads * p->n_queries;
 }
 
-/* One query row. */
-typedef struct query {
-    const pm_attention_params *p;
-    const float *q, *k, *v, *bias;
-    const int32_t *key_mask;
-    pm_key_range keys;
-    uint32_t head_size;
-} query;
-
-static query find_query(const pm_call *c, uint64_t index, uint64_t *out_y) {
+pm_query pm_find_query(const pm_call *c, uint64_t index) {
     const pm_attention_params *p = c->params;
     uint32_t mask = c->spec[PM_SPEC_MASK];
     uint64_t t = index % p->n_queries, h = index / p->n_queries % p->n_heads,
              b = index / p->n_queries / p->n_heads;
     uint64_t g = h / c->spec[PM_SPEC_GROUP];
-    query q = {.p = p, .head_size = c->spec[PM_SPEC_HEAD_SIZE]};
+    pm_query q = {.p = p, .head_size = c->spec[PM_SPEC_HEAD_SIZE]};
     q.q =
         (const float *)c->in[0] + p->q_offset + b * p->q_stride[0] + h * p->q_stride[1] + t * p->q_stride[2];
     q.k = (const float *)c->in[1] + p->k_offset + b * p->k_stride[0] + g * p->k_stride[1];
@@ -94,11 +84,11 @@ static query find_query(const pm_call *c, uint64_t index, uint64_t *out_y) {
         q.bias = (const float *)c->in[6] + p->bias_offset + b * p->bias_stride[0] + h * p->bias_stride[1] +
                  t * p->bias_stride[2];
     q.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->n_keys);
-    *out_y = p->y_offset + b * p->y_stride[0] + h * p->y_stride[1] + t * p->y_stride[2];
+    q.y_at = p->y_offset + b * p->y_stride[0] + h * p->y_stride[1] + t * p->y_stride[2];
     return q;
 }
 
-static bool score_key(const query *q, int64_t s, pm_valued *out) {
+static bool score_key(const pm_query *q, int64_t s, pm_valued *out) {
     if (q->key_mask && !q->key_mask[s]) return false;
     dotted dot = dot_of(q->q, 1, q->k + (uint64_t)s * q->p->k_stride[2], 1, q->head_size);
     *out = pm_score_value(dot.sum, dot_error(&dot, q->head_size), q->p->scale, q->p->softcap,
@@ -110,7 +100,7 @@ enum { COLUMNS = 128 }; /* of a head's values at a time; any head size */
 
 /* y = sum p v for n columns from `first`: each share p has the relative error of its exponential and of the sum;
  * the products add as a dot does. Flushed: each v, each product (n keys' at most, and of a sum that is 1 or more), the sum. */
-static void attend_columns(const pm_call *c, const query *q, pm_valued most, uint32_t first, uint32_t n,
+static void attend_columns(const pm_call *c, const pm_query *q, pm_valued most, uint32_t first, uint32_t n,
                            uint64_t y_at) {
     double y[COLUMNS] = {0}, error[COLUMNS] = {0}, magnitude[COLUMNS] = {0}, sum = 0, sum_error = 0;
     double n_keys = (double)(q->keys.end - q->keys.first);
@@ -143,13 +133,12 @@ static void attend_columns(const pm_call *c, const query *q, pm_valued most, uin
 }
 
 static void attend_row(const pm_call *c, uint64_t index) {
-    uint64_t y_row;
-    query q = find_query(c, index, &y_row);
+    const pm_query q = pm_find_query(c, index);
     pm_valued z, most = {-INFINITY, 0};
     for (int64_t s = q.keys.first; s < q.keys.end; s++)
         if (score_key(&q, s, &z) && z.y > most.y) most = z;
     for (uint32_t j = 0; j < q.head_size; j += COLUMNS)
-        attend_columns(c, &q, most, j, q.head_size - j < COLUMNS ? q.head_size - j : COLUMNS, y_row + j);
+        attend_columns(c, &q, most, j, q.head_size - j < COLUMNS ? q.head_size - j : COLUMNS, q.y_at + j);
 }
 
 void pm_reference_attention(const pm_call *c, uint64_t first, uint64_t last) {
