@@ -8,6 +8,7 @@
 
 #include "graph/compile.h"
 #include "graph/ops.h"
+#include "shaders/common.params.h"
 
 /* dims of t, right-aligned in n entries (n >= rank). */
 void pm_lower_dims(const pm_tensor *t, int n, uint32_t *out);
@@ -23,13 +24,8 @@ pm_status pm_lower_want_rows(const pm_tensor *t) PM_MUST_USE;
 
 /* The optional operands that softmax and attention share, bound in the order position, length, key_mask,
  * bias. `first` is the index of the position operand. */
-typedef struct pm_lower_masks {
-    uint32_t position_offset, length_offset, key_mask_offset, bias_offset;
-    uint32_t length_stride, key_mask_stride; /* over b */
-    float scale, softcap;
-} pm_lower_masks;
 pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d,
-                              pm_lower_masks *out) PM_MUST_USE;
+                              pm_mask_params *out) PM_MUST_USE;
 
 /* t is a product or a gather, whose operand of rows (b, the table) is seen in slices where it is larger than one binding
  * or the work is more than one submission may hold: rows *out_first .. *out_first + *out_n - 1 are those of `part`. */

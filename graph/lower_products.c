@@ -114,27 +114,18 @@ pm_status pm_lower_attention(pm_lowering *l, const pm_tensor *t, uint32_t part, 
                              .n_heads = (uint32_t)q->dims[1],
                              .n_queries = (uint32_t)q->dims[2],
                              .n_keys = (uint32_t)k->dims[2]};
-    pm_lower_masks masks;
     (void)part;
     PM_TRY(pm_lower_want_rows(t));
     PM_TRY(pm_lower_bind(l, out, q, false, &p.q_offset));
     PM_TRY(pm_lower_bind(l, out, k, false, &p.k_offset));
     PM_TRY(pm_lower_bind(l, out, v, false, &p.v_offset));
-    PM_TRY(pm_lower_bind_masks(l, t, PM_ATTN_POSITION, out, &masks));
+    PM_TRY(pm_lower_bind_masks(l, t, PM_ATTN_POSITION, out, &p.masks));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
     outer_strides(q, p.q_stride);
     outer_strides(k, p.k_stride);
     outer_strides(v, p.v_stride);
     outer_strides(t, p.y_stride);
     if (bias) outer_strides(bias, p.bias_stride);
-    p.position_offset = masks.position_offset;
-    p.length_offset = masks.length_offset;
-    p.key_mask_offset = masks.key_mask_offset;
-    p.bias_offset = masks.bias_offset;
-    p.length_stride = masks.length_stride;
-    p.key_mask_stride = masks.key_mask_stride;
-    p.scale = masks.scale;
-    p.softcap = masks.softcap;
     out->spec[PM_SPEC_MASK] = t->attrs.mask;
     out->spec[PM_SPEC_WINDOW] = (uint32_t)t->attrs.window;
     out->spec[PM_SPEC_HEAD_SIZE] = (uint32_t)q->dims[3];

@@ -120,10 +120,9 @@ pm_status pm_lower_softmax(pm_lowering *l, const pm_tensor *t, uint32_t part, pm
     const pm_tensor *bias = t->n_in > PM_SOFTMAX_BIAS ? t->in[PM_SOFTMAX_BIAS] : NULL;
     const pm_tensor x = spread(t->in[0], t->rank), y = spread(t, t->rank);
     pm_softmax_params p = {0};
-    pm_lower_masks masks;
     (void)part;
     PM_TRY(pm_lower_bind(l, out, t->in[0], false, &p.x_offset));
-    PM_TRY(pm_lower_bind_masks(l, t, PM_SOFTMAX_POSITION, out, &masks));
+    PM_TRY(pm_lower_bind_masks(l, t, PM_SOFTMAX_POSITION, out, &p.masks));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
     pm_lower_dims(&x, PM_DIMS, p.dims);
     pm_lower_strides(&x, PM_DIMS, p.x_stride);
@@ -132,14 +131,6 @@ pm_status pm_lower_softmax(pm_lowering *l, const pm_tensor *t, uint32_t part, pm
         const pm_tensor wide = spread(bias, t->rank);
         pm_lower_strides(&wide, PM_DIMS, p.bias_stride);
     }
-    p.position_offset = masks.position_offset;
-    p.length_offset = masks.length_offset;
-    p.key_mask_offset = masks.key_mask_offset;
-    p.bias_offset = masks.bias_offset;
-    p.length_stride = masks.length_stride;
-    p.key_mask_stride = masks.key_mask_stride;
-    p.scale = masks.scale;
-    p.softcap = masks.softcap;
     out->spec[PM_SPEC_MASK] = t->attrs.mask;
     out->spec[PM_SPEC_WINDOW] = (uint32_t)t->attrs.window;
     pm_lower_params(out, PM_KERNEL_SOFTMAX, &p);

@@ -36,9 +36,9 @@ static const pm_tensor *operand(const pm_tensor *t, int i) {
 }
 
 pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d,
-                              pm_lower_masks *out) {
+                              pm_mask_params *out) {
     const pm_tensor *length = operand(t, first + 1), *keys = operand(t, first + 2);
-    *out = (pm_lower_masks){.scale = t->attrs.scale == 0 ? 1 : t->attrs.scale, .softcap = t->attrs.softcap};
+    *out = (pm_mask_params){.scale = t->attrs.scale == 0 ? 1 : t->attrs.scale, .softcap = t->attrs.softcap};
     PM_TRY(pm_lower_bind(l, d, operand(t, first), false, &out->position_offset));
     PM_TRY(pm_lower_bind(l, d, length, false, &out->length_offset));
     PM_TRY(pm_lower_bind(l, d, keys, false, &out->key_mask_offset));

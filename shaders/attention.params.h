@@ -16,10 +16,8 @@
 PM_PARAMS(pm_attention_params) {
     pm_uint n_batch, n_heads, n_queries, n_keys; /* B, H, T, S */
     pm_uint q_offset, k_offset, v_offset, y_offset;
-    pm_uint position_offset, length_offset, key_mask_offset, bias_offset;
     pm_uint q_stride[3], k_stride[3], v_stride[3], y_stride[3]; /* b, h or g, t or s */
     pm_uint bias_stride[3];                                     /* b, h, t; over s it is 1 */
-    pm_uint key_mask_stride, length_stride;                     /* over b */
-    float scale, softcap;
+    PM_MASK_PARAMS
 };
 #endif

@@ -1,5 +1,5 @@
 /* Numbers that C and GLSL share. Both include this file: only #define, and structs whose members are uint, int, float
- * (`pm_uint` in the structs) or flat arrays of them. Strides, sizes and offsets are in elements. */
+ * (`pm_uint` in the structs) or flat arrays of them (in C also PM_MASK_PARAMS). Strides, sizes and offsets are in elements. */
 #ifndef PM_COMMON_PARAMS_H
 #define PM_COMMON_PARAMS_H
 
@@ -14,6 +14,27 @@
 #define PM_PARAMS(name)                                                                                      \
     typedef struct name name;                                                                                \
     struct name
+#endif
+
+/* What softmax and attention have for their masks; in C also as one struct, `masks`, which the lowering fills. */
+#define PM_MASK_FIELDS                                                                                       \
+    pm_uint position_offset, length_offset, key_mask_offset, bias_offset;                                    \
+    pm_uint length_stride;   /* over b; 0 for one length */                                                  \
+    pm_uint key_mask_stride; /* over b; over s it is 1 */                                                    \
+    float scale, softcap;
+#ifdef GL_core_profile
+#define PM_MASK_PARAMS PM_MASK_FIELDS
+#else
+typedef struct pm_mask_params {
+    PM_MASK_FIELDS
+} pm_mask_params;
+#define PM_MASK_PARAMS                                                                                       \
+    union {                                                                                                  \
+        struct {                                                                                             \
+            PM_MASK_FIELDS                                                                                   \
+        };                                                                                                   \
+        pm_mask_params masks;                                                                                \
+    };
 #endif
 
 /* Kernels see every tensor with PM_DIMS dims, innermost last, padded in front with 1. */

@@ -11,10 +11,8 @@
 
 PM_PARAMS(pm_softmax_params) {
     pm_uint dims[PM_DIMS];
-    pm_uint x_offset, y_offset, position_offset, length_offset, key_mask_offset, bias_offset;
+    pm_uint x_offset, y_offset;
     pm_uint x_stride[PM_DIMS], y_stride[PM_DIMS], bias_stride[PM_DIMS];
-    pm_uint length_stride;   /* over b; 0 for one length */
-    pm_uint key_mask_stride; /* over b; over s it is 1 */
-    float scale, softcap;
+    PM_MASK_PARAMS
 };
 #endif
