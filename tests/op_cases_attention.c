@@ -1,5 +1,5 @@
 /* Cases of the kernel attention. size: T, S, D, H, G, then bits below; the batch is 2. */
-#include "tests/support_ops.h"
+#include "tests/op_cases_masks.h"
 
 enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_SCORES = 4, BIAS_HEADS = 8, BATCH = 2 };
 
@@ -80,14 +80,6 @@ static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
     return attend(g, c, q, pm_slice(g, k, 2, 0, s[1]), pm_slice(g, v, 2, 0, s[1]));
 }
 
-#define AT(position)                                                                                         \
-    { "position", TEST_UNIFORM, position, position }
-#define LENGTH(low, high)                                                                                    \
-    { "length", TEST_RAMP, low, high }
-#define KEYS                                                                                                 \
-    { "keys", TEST_UNIFORM, 0, 1 }
-#define DIMS(...)                                                                                            \
-    { __VA_ARGS__ }
 #define PLAIN(text, how, ...)                                                                                \
     {                                                                                                        \
         .name = "attention " text, .build = attention##how, .attrs = {.scale = 0.25f}, .size = {             \
@@ -116,8 +108,6 @@ static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
             __VA_ARGS__                                                                                      \
         }                                                                                                    \
     }
-#define CAUSAL   PM_MASK_CAUSAL
-#define POSITION PM_MASK_POSITION
 
 static const test_op_case cases[] = {
     PLAIN("one", , 1, 1, 1, 1, 1),

@@ -1,5 +1,5 @@
 /* Cases of the kernel softmax. size[0 .. rank-1] are the dims of the scores; size[5] holds the bits below. */
-#include "tests/support_ops.h"
+#include "tests/op_cases_masks.h"
 
 enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_ROWS = 4, BIAS_KEYS = 8, BIAS_HEADS = 16 };
 
@@ -78,14 +78,6 @@ static pm_tensor *softmax_peaked(pm_graph *g, const test_op_case *c) {
     {                                                                                                        \
         .name = "softmax " text, .build = softmax, .size = {__VA_ARGS__}, .hints = { hint }                  \
     }
-#define AT(position)                                                                                         \
-    { "position", TEST_UNIFORM, position, position }
-#define LENGTH(low, high)                                                                                    \
-    { "length", TEST_RAMP, low, high }
-#define KEYS                                                                                                 \
-    { "keys", TEST_UNIFORM, 0, 1 }
-#define DIMS(...)                                                                                            \
-    { __VA_ARGS__ }
 #define MASKED(text, how, bits, dims, ...)                                                                   \
     {                                                                                                        \
         .name = "softmax " text, .build = softmax##how, .attrs = {.mask = bits}, .size = dims, .hints = {    \
@@ -99,8 +91,6 @@ static pm_tensor *softmax_peaked(pm_graph *g, const test_op_case *c) {
             __VA_ARGS__                                                                                      \
         }                                                                                                    \
     }
-#define CAUSAL   PM_MASK_CAUSAL
-#define POSITION PM_MASK_POSITION
 
 static const test_op_case cases[] = {
     PLAIN("one", , 1),
