@@ -77,6 +77,7 @@ int cmd_devices(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
 int cmd_translate(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 

@@ -11,6 +11,7 @@ static const struct {
     {"devices", cmd_devices, "list the devices of this machine"},
     {"translate", cmd_translate, "text to text with an encoder-decoder"},
     {"generate", cmd_generate, "continue a text or ids"},
+    {"tokenize", cmd_tokenize, "ids of a text, or the text of ids"},
     {"run", cmd_run, "one forward pass on tensors in a safetensors file"},
     {"dump", cmd_dump, "the graph, the memory plan or the program of a model"},
     {"verify", cmd_verify, "compare every operation with the reference executor"},

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "models/convert.h"
+#include "models/gguf_names.h"
+#include "models/gguf_quants.h"
 
 static pm_status add_shard(const pm_files *f, pm_checkpoint *c, const char *name) {
     for (size_t i = 0; i < c->n_shards; i++)
@@ -42,17 +44,40 @@ static pm_status add_indexed(const pm_files *f, pm_checkpoint *c, const char *in
     return s;
 }
 
+static pm_status add_gguf(const pm_gguf *g, pm_checkpoint *c) {
+    PM_TRY(pm_grow((void **)&c->shards, &c->shards_capacity, 1, sizeof *c->shards));
+    c->shards[0] = (pm_shard){.label = pm_arena_strdup(&c->arena, pm_gguf_label(g))};
+    if (!c->shards[0].label) return PM_ERR_MEMORY;
+    c->n_shards = 1;
+    return pm_gguf_rename_all(g, &c->arena, &c->shards[0].file);
+}
+
+/* A pickle is a program that would be run: it is not read. */
+static pm_status refuse_pickle(const pm_files *f) {
+    static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
+    for (size_t i = 0; i < PM_COUNT(pickles); i++)
+        if (pm_files_has(f, pickles[i]))
+            return pm_raise(PM_ERR_FILE,
+                            "%s: has %s but no model.safetensors: load it in Python and save it with "
+                            "save_pretrained(folder, safe_serialization=True)",
+                            f->path, pickles[i]);
+    return PM_OK;
+}
+
 pm_status pm_checkpoint_open(const pm_files *f, pm_checkpoint *out_checkpoint) {
     static const char index[] = "model.safetensors.index.json";
     *out_checkpoint = (pm_checkpoint){0};
-    if (!pm_files_has(f, "model.safetensors") && pm_files_has(f, index))
-        return add_indexed(f, out_checkpoint, index);
+    if (f->gguf) return add_gguf(f->gguf, out_checkpoint);
+    bool whole = pm_files_has(f, "model.safetensors"), parts = pm_files_has(f, index);
+    if (!whole && !parts) PM_TRY(refuse_pickle(f));
+    if (!whole && parts) return add_indexed(f, out_checkpoint, index);
     return add_shard(f, out_checkpoint, "model.safetensors");
 }
 
 void pm_checkpoint_close(pm_checkpoint *c) {
     for (size_t i = 0; i < c->n_shards; i++) pm_blob_close(&c->shards[i].blob);
     pm_free(c->shards);
+    pm_lora_close(c->lora);
     pm_arena_free(&c->arena);
     *c = (pm_checkpoint){0};
 }
@@ -87,9 +112,41 @@ pm_status pm_checkpoint_want(const pm_checkpoint *c, const char *name, int rank,
     if (!same)
         return pm_raise(PM_ERR_FILE, "%s: tensor %s is %s, expected %s", label, name,
                         pm_array_shape(a->rank, a->dims, is), pm_array_shape(rank, dims, expected));
-    if (a->dtype != PM_F32 && a->dtype != PM_F16 && a->dtype != PM_BF16)
+    bool floats = a->dtype == PM_F32 || a->dtype == PM_F16 || a->dtype == PM_BF16;
+    if (!floats && !pm_block_of_dtype(a->dtype))
         return pm_raise(PM_ERR_FILE, "%s: tensor %s has type %s, expected f32, f16 or bf16", label, name,
                         pm_dtype_name(a->dtype));
     *out = a;
     return PM_OK;
+}
+
+/* want's arrays are the first member of their entries. */
+pm_status pm_checkpoint_read(const pm_checkpoint *c, const pm_array *array, float *out) {
+    const pm_entry *e = (const pm_entry *)array;
+    PM_TRY(pm_fix_read(array, e->fix, out));
+    return c->lora ? pm_lora_merge(c->lora, array->name, out) : PM_OK;
+}
+
+static pm_status bind(const pm_checkpoint *c, pm_lora *l, const char *folder) {
+    const char *weight, *label;
+    for (size_t i = 0; (weight = pm_lora_weight(l, i)) != NULL; i++) {
+        const char *dot = strchr(weight, '.');
+        const pm_entry *e = find(c, weight, &label);
+        if (!e && dot) e = find(c, dot + 1, &label);
+        if (!e || e->refusal) return pm_raise(PM_ERR_FILE, "%s: the model has no tensor %s", folder, weight);
+        PM_TRY(pm_lora_bind(l, i, e->array.name, e->array.rank, e->array.dims));
+    }
+    return PM_OK;
+}
+
+pm_status pm_checkpoint_adapt(pm_checkpoint *c, const char *folder) {
+    pm_lora *l = NULL;
+    if (c->lora) return pm_raise(PM_ERR_USAGE, "%s: one adapter is merged already", folder);
+    PM_TRY(pm_lora_open(folder, &l));
+    pm_status s = bind(c, l, folder);
+    if (s == PM_OK)
+        c->lora = l;
+    else
+        pm_lora_close(l);
+    return s;
 }

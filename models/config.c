@@ -5,10 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/gguf_config.h"
+
 pm_status pm_config_open(const pm_files *f, const char *label, pm_config *out_config) {
     pm_blob blob;
     json_error_t error;
     *out_config = (pm_config){.label = label};
+    if (f->gguf && strcmp(label, "config.json") == 0) {
+        out_config->label = pm_gguf_label(f->gguf);
+        return pm_gguf_config(f->gguf, &out_config->root);
+    }
     PM_TRY(pm_files_get(f, label, &blob));
     json_t *root =
         json_loadb(blob.data ? (const char *)blob.data : "", blob.bytes, JSON_REJECT_DUPLICATES, &error);

@@ -10,7 +10,7 @@ typedef struct pm_config {
     void *root;        /* a JSON object */
 } pm_config;
 
-/* Reads file `label` of `f`. Errors: PM_ERR_FILE with the line. */
+/* Reads file `label` of `f`; config.json of a GGUF file is made from its metadata. Errors: PM_ERR_FILE with the line. */
 pm_status pm_config_open(const pm_files *f, const char *label, pm_config *out_config) PM_MUST_USE;
 void pm_config_close(pm_config *c);
 

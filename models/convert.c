@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/gguf_quants.h"
+
 uint64_t pm_array_elems(const pm_array *a) {
     uint64_t n = 1;
     for (int32_t i = 0; i < a->rank; i++) n *= (uint64_t)a->dims[i];
@@ -55,10 +57,14 @@ pm_status pm_convert_f32(const pm_array *a, float *out) {
     case PM_BF16:
         for (uint64_t i = 0; i < n; i++) out[i] = float_of_bits((uint32_t)word16(p + 2 * i) << 16);
         return PM_OK;
-    default:
+    default: break;
+    }
+    const pm_block_type *type = pm_block_of_dtype(a->dtype);
+    if (!type)
         return pm_raise(PM_ERR_FILE, "tensor %s: its type is %s, f32, f16 or bf16 was expected", a->name,
                         pm_dtype_name(a->dtype));
-    }
+    for (uint64_t i = 0; i < n / type->elems; i++) type->to_f32(p + i * type->bytes, out + i * type->elems);
+    return PM_OK;
 }
 
 pm_status pm_convert_i32(const pm_array *a, int32_t *out) {

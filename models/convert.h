@@ -11,7 +11,7 @@ uint64_t pm_array_elems(const pm_array *a);
 #define PM_SHAPE_CHARS 128
 const char *pm_array_shape(int32_t rank, const int64_t *dims, char out[PM_SHAPE_CHARS]);
 
-/* F32, F16 or BF16 to F32. `data` need not be aligned. Errors: PM_ERR_FILE names the tensor and its type. */
+/* F32, F16, BF16 or blocks of gguf_quants.h to F32. `data` need not be aligned. Errors: PM_ERR_FILE names the tensor and its type. */
 pm_status pm_convert_f32(const pm_array *a, float *out) PM_MUST_USE;
 /* I64, I32, U8 or BOOL to I32. Errors: PM_ERR_FILE names the tensor and the value that does not fit. */
 pm_status pm_convert_i32(const pm_array *a, int32_t *out) PM_MUST_USE;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "models/builtin.h"
+#include "models/gguf.h"
 
 enum { PATH_CHARS = 4096 };
 
@@ -53,23 +54,34 @@ static const pm_builtin_file *find_builtin(const char *model, const char *file) 
     return NULL;
 }
 
+static bool ends_in(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n > m && strcmp(text + n - m, end) == 0;
+}
+
 pm_status pm_files_open(const char *path, pm_files *out_files) {
     struct stat st;
     *out_files = (pm_files){0};
-    bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-    if (!folder && !find_builtin(path, NULL))
-        return pm_raise(PM_ERR_FILE, "%s: neither a folder nor the name of a built-in model", path);
+    bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode), gguf = !folder && ends_in(path, ".gguf");
+    if (!folder && !gguf && !find_builtin(path, NULL))
+        return pm_raise(PM_ERR_FILE, "%s: neither a folder, a .gguf file nor the name of a built-in model",
+                        path);
+    if (gguf) PM_TRY(pm_gguf_open(path, &out_files->gguf));
     out_files->path = pm_strdup(path);
-    out_files->builtin = !folder;
-    return out_files->path ? PM_OK : PM_ERR_MEMORY;
+    out_files->builtin = !folder && !gguf;
+    if (out_files->path) return PM_OK;
+    pm_files_close(out_files);
+    return PM_ERR_MEMORY;
 }
 
 void pm_files_close(pm_files *f) {
+    pm_gguf_close(f->gguf);
     pm_free(f->path);
     *f = (pm_files){0};
 }
 
 bool pm_files_has(const pm_files *f, const char *name) {
+    if (f->gguf) return false;
     if (f->builtin) {
         const pm_builtin_file *b = find_builtin(f->path, name);
         return b && *b->bytes > 0;
@@ -82,6 +94,7 @@ bool pm_files_has(const pm_files *f, const char *name) {
 
 pm_status pm_files_get(const pm_files *f, const char *name, pm_blob *out_blob) {
     *out_blob = (pm_blob){0};
+    if (f->gguf) return pm_raise(PM_ERR_FILE, "%s: a GGUF file has no file %s", f->path, name);
     if (f->builtin) {
         const pm_builtin_file *b = find_builtin(f->path, name);
         if (!b) return pm_raise(PM_ERR_FILE, "%s: the built-in model has no file %s", f->path, name);

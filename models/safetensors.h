@@ -5,13 +5,15 @@
 #define PM_SAFETENSORS_H
 
 #include "graph/base.h"
+#include "models/fix.h"
 #include "pumice/tensors.h"
 
 /* One tensor. refusal: why no pm_array can hold it ("has 6 dims, at most 5 were expected"), and then only name, data
- * and bytes of the array are meant; else NULL. */
+ * and bytes of the array are meant; else NULL. array comes first: an entry is found again from it. */
 typedef struct pm_entry {
     pm_array array;
     const char *refusal;
+    pm_fix fix; /* nothing, but for entries of a GGUF file */
 } pm_entry;
 
 typedef struct pm_safetensors {

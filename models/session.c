@@ -29,7 +29,7 @@ static pm_status upload(pm_session *s, const pm_need *need) {
     float *data = NULL;
     PM_TRY(make_floats(need->name, pm_array_elems(need->array), 1, &data, &bytes));
     snprintf(name, sizeof name, "%s%s", s->prefix, need->name);
-    pm_status status = pm_convert_f32(need->array, data);
+    pm_status status = pm_checkpoint_read(&s->model->checkpoint, need->array, data);
     for (uint64_t i = 0; need->plus != 0 && i < bytes / sizeof *data; i++) data[i] += need->plus;
     if (status == PM_OK) status = pm_executor_put(s->executor, name, data, bytes);
     pm_free(data);
