@@ -24,22 +24,48 @@ int cli_library_error(pm_status status) {
 
 /* ---- flags ---- */
 
-static void print_usage(const cli_usage *u) {
-    printf("usage: pumice %s\n\n%s\n\n", u->forms, u->purpose);
-    for (size_t i = 0; i < u->n_flags; i++) {
-        char left[64];
-        snprintf(left, sizeof left, "%s %s", u->flags[i].name,
-                 u->flags[i].argument ? u->flags[i].argument : "");
-        printf("  %-28s %s\n", left, u->flags[i].help);
-    }
-    printf("  %-28s %s\n\nexample: %s\n", "--help ", "this text", u->example);
-}
+/* The flags of every command that opens a model. */
+static pm_model_options model_options;
+static const cli_flag model_flags[] = {
+    {"--lora", CLI_STRING, &model_options.lora, "FOLDER",
+     "a LoRA adapter in PEFT layout, merged as weights are read", 0, 0},
+};
 
 static bool is_name(const char *names, const char *word) {
     size_t n = strlen(word);
     for (const char *at = names; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
         if (!strncmp(at, word, n) && (at[n] == 0 || at[n] == '|')) return true;
     return false;
+}
+
+/* tokenize reads no weights and has no device. */
+static size_t n_model_flags(const cli_usage *u) {
+    bool device = false;
+    for (size_t i = 0; i < u->n_flags; i++) device |= is_name(u->flags[i].name, "--device");
+    return device && strstr(u->forms, "MODEL") ? sizeof model_flags / sizeof *model_flags : 0;
+}
+
+static void print_flags(const cli_flag *flags, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", flags[i].name, flags[i].argument ? flags[i].argument : "");
+        printf("  %-28s %s\n", left, flags[i].help);
+    }
+}
+
+static void print_usage(const cli_usage *u) {
+    printf("usage: pumice %s\n\n%s\n\n", u->forms, u->purpose);
+    print_flags(u->flags, u->n_flags);
+    print_flags(model_flags, n_model_flags(u));
+    printf("  %-28s %s\n\nexample: %s\n", "--help ", "this text", u->example);
+}
+
+static const cli_flag *find_flag(const cli_usage *u, const char *word) {
+    for (size_t i = 0; i < u->n_flags; i++)
+        if (is_name(u->flags[i].name, word)) return &u->flags[i];
+    for (size_t i = 0; i < n_model_flags(u); i++)
+        if (is_name(model_flags[i].name, word)) return &model_flags[i];
+    return NULL;
 }
 
 static int set_seed(const cli_flag *f, const char *text) {
@@ -104,9 +130,7 @@ int cli_parse(int argc, char **argv, const cli_usage *u, char ***out_words, size
         }
         char *equals = !strncmp(word, "--", 2) ? strchr(word, '=') : NULL;
         if (equals) *equals = 0;
-        const cli_flag *flag = NULL;
-        for (size_t k = 0; k < u->n_flags && !flag; k++)
-            if (is_name(u->flags[k].name, word)) flag = &u->flags[k];
+        const cli_flag *flag = find_flag(u, word);
         if (!flag)
             return cli_error(PM_ERR_USAGE, "%s: unknown flag %s; `pumice %s --help` lists them", argv[0],
                              word, argv[0]);
@@ -130,15 +154,21 @@ int cli_parse(int argc, char **argv, const cli_usage *u, char ***out_words, size
 
 /* ---- a model on a device ---- */
 
+int cli_open_model(const char *path, pm_model **out_model) {
+    pm_status s = pm_model_open_with(path, &model_options, out_model);
+    return s == PM_OK ? PM_OK : cli_library_error(s);
+}
+
 int cli_open(const char *model, const char *device, const pm_device_options *options, cli_place *out) {
     *out = (cli_place){0};
-    pm_status s = pm_model_open(model, &out->model);
-    if (s == PM_OK) s = pm_device_open(device, options, &out->device);
+    int code = cli_open_model(model, &out->model);
+    if (code) return code;
+    pm_status s = pm_device_open(device, options, &out->device);
     if (s == PM_OK) s = pm_session_open(out->model, out->device, &out->session);
     if (s == PM_OK && pm_device_note(out->device)[0])
         fprintf(stderr, "pumice: note: %s\n", pm_device_note(out->device));
     if (s == PM_OK) return PM_OK;
-    int code = cli_library_error(s);
+    code = cli_library_error(s);
     cli_close(out);
     return code;
 }

@@ -53,6 +53,8 @@ typedef struct cli_place {
     pm_model *model;
     pm_session *session;
 } cli_place;
+/* Commands with a MODEL and a --device take the flags of a model, too (--lora), which this function heeds. */
+int cli_open_model(const char *path, pm_model **out_model);
 int cli_open(const char *model, const char *device, const pm_device_options *options, cli_place *out);
 void cli_close(cli_place *p);
 int cli_set_start(cli_place *p, int64_t id); /* what --decoder-start says; -1: not given */

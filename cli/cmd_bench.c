@@ -147,8 +147,9 @@ static int bench_model(bench *b, const char *path, int64_t length, int64_t n_new
     int32_t *ids = NULL;
     char name[64];
     pm_model_info info = {0};
-    pm_status s = pm_model_open(path, &m);
-    if (s != PM_OK) goto done;
+    int code = cli_open_model(path, &m);
+    if (code) return code;
+    pm_status s = PM_OK;
     pm_model_get_info(m, &info);
     if (length > info.max_positions / 2) length = info.max_positions / 2; /* the other half is decoded */
     if (length < 1) length = 1;

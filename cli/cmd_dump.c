@@ -37,8 +37,9 @@ int cmd_dump(int argc, char **argv) {
     pm_model *model = NULL;
     pm_device *d = NULL;
     char *text = NULL;
-    pm_status s = pm_model_open(words[0], &model);
-    if (s == PM_OK && device) s = pm_device_open(device, NULL, &d);
+    code = cli_open_model(words[0], &model);
+    if (code) return code;
+    pm_status s = device ? pm_device_open(device, NULL, &d) : PM_OK;
     if (s == PM_OK) {
         pm_dump_options o = {.stage = stage,
                              .format = json ? "json" : format,

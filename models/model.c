@@ -82,6 +82,11 @@ static pm_status read_settings(pm_model *m) {
     pm_config c, generation = {0};
     m->info.bos_id = m->info.eos_id = m->info.pad_id = m->info.decoder_start_id = -1;
     pm_status s;
+    if (!pm_files_has(&m->files, "config.json") && pm_files_has(&m->files, "adapter_config.json"))
+        return pm_raise(
+            PM_ERR_FILE,
+            "%s: a LoRA adapter, expected a model: give its base model as MODEL, and this folder to --lora",
+            m->files.path);
     PM_TRY(pm_config_open(&m->files, "config.json", &c));
     PM_GOTO(pm_arch_find(&c, &m->arch));
     PM_GOTO(configure(m, &c));
@@ -97,6 +102,10 @@ fail:
 }
 
 pm_status pm_model_open(const char *path, pm_model **out_model) {
+    return pm_model_open_with(path, NULL, out_model);
+}
+
+pm_status pm_model_open_with(const char *path, const pm_model_options *options, pm_model **out_model) {
     pm_status s;
     *out_model = NULL;
     pm_model *m = pm_calloc(1, sizeof *m);
@@ -105,6 +114,7 @@ pm_status pm_model_open(const char *path, pm_model **out_model) {
     PM_GOTO(read_settings(m));
     PM_GOTO(pm_words_open(&m->files, &m->words));
     PM_GOTO(check_words(m));
+    if (options && options->lora) PM_GOTO(pm_checkpoint_adapt(&m->checkpoint, options->lora));
     PM_GOTO(pm_model_collect(m));
     describe(m);
     *out_model = m;

@@ -110,5 +110,12 @@ sed 's/"n_embd": *[0-9]*/"n_embd": -4/' "$data/gpt2/config.json" > "$tmp/m/confi
 expect "absurd config"      3 'n_embd.*-4' -- "$pumice" run "$tmp/m" --inputs "$data/gpt2/reference.safetensors" --outputs "$tmp/x" --device cpu
 [ ! -e "$tmp/x" ] || { echo "FAILED: an output was written in spite of the error"; failures=$((failures + 1)); }
 
+mkdir "$tmp/adapter"
+expect "no adapter there"   3 'adapter_config.json' -- "$pumice" generate "$data/llama" --ids 5 -n 1 --lora "$tmp/adapter" --device cpu
+echo '{"peft_type":"LORA","r":4,"lora_alpha":8}' > "$tmp/adapter/adapter_config.json"
+expect "an adapter as MODEL" 3 'LoRA adapter.*--lora' -- "$pumice" generate "$tmp/adapter" --ids 5 -n 1 --device cpu
+expect "an adapter without weights" 3 'adapter_model.safetensors' -- "$pumice" dump "$data/llama" --lora "$tmp/adapter"
+expect "--lora of no model" 2 'unknown flag --lora' -- "$pumice" devices --lora "$tmp/adapter"
+
 [ $failures -eq 0 ] && echo "all passed"
 exit $((failures > 0))

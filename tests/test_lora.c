@@ -144,6 +144,61 @@ static void test_others_stay(void **state) {
     pm_files_close(&files);
 }
 
+/* ---- a whole model ---- */
+
+static float merged_a[R * 32], merged_b[32 * R];
+static float merge_by_hand(float x, size_t i) {
+    double sum = 0;
+    for (size_t r = 0; r < R; r++)
+        sum += (double)merged_b[i / 32 * R + r] * (double)merged_a[r * 32 + i % 32];
+    return (float)((double)x + 1.5 * sum);
+}
+
+/* The logits of a Llama for the reference's inputs; lora: the adapter's folder or NULL. */
+static void run_logits(const char *model, const char *lora, pm_tensors **out) {
+    pm_device *d;
+    pm_model *m;
+    pm_session *s;
+    pm_tensors *in;
+    assert_ok(pm_tensors_read(test_reference("llama", "reference.safetensors").s, &in));
+    assert_ok(pm_device_open("cpu", NULL, &d));
+    assert_ok(pm_model_open_with(model, &(pm_model_options){.lora = lora}, &m));
+    assert_ok(pm_session_open(m, d, &s));
+    assert_ok(pm_session_run(s, in, "logits", out));
+    pm_session_close(s);
+    pm_model_close(m);
+    pm_device_close(d);
+    pm_tensors_free(in);
+}
+
+/* A model with an adapter is the model whose weights hold the sum; without it it is another. */
+static void test_whole_model(void **state) {
+    test_path adapter = make_adapter(PLAIN "}", Q, 32, 32), folder = test_copy_model("llama");
+    test_rng ra = {1}, rb = {2};
+    pm_tensors *sets[3];
+    float *x[3];
+    (void)state;
+    for (size_t i = 0; i < R * 32; i++) merged_a[i] = test_uniform(&ra, -1, 1);
+    for (size_t i = 0; i < R * 32; i++) merged_b[i] = test_uniform(&rb, -1, 1);
+    run_logits(folder.s, NULL, &sets[0]);
+    run_logits(folder.s, adapter.s, &sets[1]);
+    test_edit_tensor(&folder, q_weight, merge_by_hand);
+    run_logits(folder.s, NULL, &sets[2]);
+    size_t n = pm_array_elems(pm_tensors_get(sets[0], "out.logits"));
+    for (size_t i = 0; i < 3; i++) {
+        assert_non_null(x[i] = calloc(n, sizeof(float)));
+        assert_ok(pm_convert_f32(pm_tensors_get(sets[i], "out.logits"), x[i]));
+        pm_tensors_free(sets[i]);
+    }
+    float changed = 0, off = 0;
+    for (size_t i = 0; i < n; i++) {
+        changed = fmaxf(changed, fabsf(x[1][i] - x[0][i]));
+        off = fmaxf(off, fabsf(x[1][i] - x[2][i]));
+    }
+    if (!(changed > 0.01f && off < 1e-4f)) fail_msg("changed by %g, off by %g", (double)changed, (double)off);
+    for (size_t i = 0; i < 3; i++) free(x[i]);
+}
+
 /* ---- refusals ---- */
 
 static void expect_refusal(const test_path *adapter, const char *const words[3]) {
@@ -253,8 +308,9 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merges),        cmocka_unit_test(test_others_stay),
-        cmocka_unit_test(test_bad_configs),   cmocka_unit_test(test_bad_tensors),
-        cmocka_unit_test(test_missing_files), cmocka_unit_test(test_memory_runs_out)};
+        cmocka_unit_test(test_merges),         cmocka_unit_test(test_others_stay),
+        cmocka_unit_test(test_whole_model),    cmocka_unit_test(test_bad_configs),
+        cmocka_unit_test(test_bad_tensors),    cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_memory_runs_out)};
     return run_all_tests(tests);
 }

@@ -26,8 +26,17 @@ extern "C" {
 typedef struct pm_model pm_model;
 typedef struct pm_session pm_session;
 
-/* path: a folder in Hugging Face layout, or the name of a built-in model ("numbers-en-zh"). Errors: PM_ERR_FILE. */
+/* path: a folder in Hugging Face layout, a .gguf file, or the name of a built-in model ("numbers-en-zh"). Errors:
+ * PM_ERR_FILE. */
 pm_status pm_model_open(const char *path, pm_model **out_model) PM_MUST_USE;
+
+typedef struct pm_model_options {
+    const char *
+        lora; /* folder of a LoRA adapter as PEFT keeps it, added to the weights as they are read; NULL: none */
+} pm_model_options;
+/* The same; options NULL: all at their defaults. PM_ERR_FILE, too, when the adapter does not fit the model. */
+pm_status pm_model_open_with(const char *path, const pm_model_options *options,
+                             pm_model **out_model) PM_MUST_USE;
 void pm_model_close(pm_model *m); /* accepts NULL */
 
 typedef struct pm_model_info {
