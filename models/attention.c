@@ -48,7 +48,7 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
     pm_tensor *scores = pm_mul(g, pm_matmul(g, q, k), pm_const_f32(g, mask->scale));
     scores = pm_block_softcap(b, scores, mask->softcap);
     if (mask->bias) {
-        int64_t of_groups[] = {groups, h / groups, 1, s};
+        int64_t of_groups[] = {groups, h / groups, pm_tensor_dim(mask->bias, 1), s};
         scores = pm_add(g, scores, rank == 5 ? pm_reshape(g, mask->bias, 4, of_groups) : mask->bias);
     }
     pm_tensor *seen = make_mask(b, mask, rank, t, s);

@@ -32,6 +32,16 @@ pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x, const pm_rope *rope, const
 /* The bias of ALiBi for scores of n_heads heads and s keys: [n_heads,1,s]. */
 pm_tensor *pm_block_alibi(pm_build *b, int64_t n_heads, int64_t s);
 
+/* The bias for scores of T queries, the first of which stands at b->position, and S keys: [H,T,S]. causal: keys behind
+ * their query are all that counts. */
+typedef struct pm_relative_shape {
+    int64_t n_heads, t, s;
+    bool causal;
+} pm_relative_shape;
+pm_tensor *pm_block_relative_bias(pm_build *b, const pm_relative *r, const pm_relative_shape *shape);
+/* The buckets of n distances from `first` on. */
+void pm_relative_buckets(const pm_relative *r, bool causal, int64_t first, int64_t n, int32_t *out);
+
 /* Which keys a query sees; all of what is set must hold. */
 typedef struct pm_mask {
     bool causal;         /* keys up to the query's position */
@@ -41,7 +51,7 @@ typedef struct pm_mask {
     int64_t window;      /* keys from position - window + 1 on; 0: all */
     float scale;         /* of the scores before they are masked */
     float softcap;       /* then cap * tanh(score / cap); 0: none */
-    pm_tensor *bias;     /* then added: [H,1,S]; or NULL */
+    pm_tensor *bias;     /* then added: [H,T,S] or [H,1,S]; or NULL */
     const char *map;     /* output that the weights are named as; and its layer */
     int64_t layer;
 } pm_mask;

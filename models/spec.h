@@ -35,6 +35,13 @@ typedef struct pm_attention_names {
     pm_pair q_norm, k_norm; /* of each head, or of all heads together (norm_whole); before rotary */
 } pm_attention_names;
 
+/* Relative positions (T5: Raffel et al. 2019): scores + a bias for each head and each bucket of distances key - query. */
+typedef struct pm_relative {
+    const char *weight; /* [buckets,H], a whole name; NULL: none */
+    const char *own;    /* instead of it, the name within a layer: each layer has its own */
+    int64_t buckets, max_distance;
+} pm_relative;
+
 /* A stack of equal layers. */
 typedef struct pm_stack {
     const char *prefix; /* "model.layers.": a tensor is prefix, number, ".", name */
@@ -50,7 +57,8 @@ typedef struct pm_stack {
     bool causal;
     bool conv1d; /* linear weights are [K,N], as GPT-2 keeps them */
     bool rotary;
-    bool alibi;             /* Press et al. 2021: scores + slope of the head * key position */
+    bool alibi; /* Press et al. 2021: scores + slope of the head * key position */
+    pm_relative relative;
     int64_t window;         /* keys that a query sees in layers with a window; 0: none has one */
     const bool *has_window; /* by layer; NULL: all */
     bool window_rope;       /* layers with a window turn by spec.rope[1] */

@@ -120,6 +120,16 @@ static void turn(pm_build *b, const layer_place *at, pm_tensor *p[3]) {
         p[part] = pm_block_rotary(b, p[part], rope, local ? "rope_window" : "rope");
 }
 
+/* NULL without relative positions. */
+static pm_tensor *relative_bias(pm_build *b, const layer_place *at, const pm_mask *mask, int64_t t,
+                                int64_t s) {
+    pm_relative r = at->st->relative;
+    layer_name text[2];
+    if (r.own) r.weight = full_names(at, &(pm_pair){r.own, NULL}, text).weight;
+    if (!r.weight) return NULL;
+    return pm_block_relative_bias(b, &r, &(pm_relative_shape){at->st->n_heads, t, s, mask->causal});
+}
+
 static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *x,
                                  const pm_context *context) {
     const pm_stack *st = at->st;
@@ -143,6 +153,7 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
         p[PART_K] = pm_cache_write(b->g, k, p[PART_K], b->position);
         p[PART_V] = pm_cache_write(b->g, v, p[PART_V], b->position);
     }
+    if (p[PART_K]) mask.bias = relative_bias(b, at, &mask, pm_tensor_dim(x, 1), pm_tensor_dim(p[PART_K], 2));
     if (st->alibi && p[PART_K]) mask.bias = pm_block_alibi(b, st->n_heads, pm_tensor_dim(p[PART_K], 2));
     pm_tensor *y = pm_block_attention(b, p[PART_Q], p[PART_K], p[PART_V], &mask);
     return linear(b, at, y, &st->self.o, (int64_t[]){st->n_heads * st->head_dim, st->width});
