@@ -101,6 +101,12 @@ pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch, int64_t le
     return pm_input(b->g, name, PM_I32, 2, (int64_t[]){batch, length});
 }
 
+pm_tensor *pm_build_signal(pm_build *b) {
+    const pm_signal *signal = &b->model->spec.signal;
+    int64_t dims[4] = {b->options.signals, signal->dims[0], signal->dims[1], signal->dims[2]};
+    return b->options.signals ? pm_input(b->g, signal->name, PM_F32, signal->rank + 1, dims) : NULL;
+}
+
 void pm_build_label(pm_build *b, const char *stack, int64_t layer, const char *part) {
     char text[NAME_CHARS];
     if (layer < 0)
@@ -205,7 +211,12 @@ pm_status pm_model_build(const pm_model *m, const pm_build_options *options, pm_
 
 pm_status pm_model_collect(pm_model *m) {
     pm_graph *g = NULL;
-    pm_build_options o = {.kind = PM_BUILD_FORWARD, .batch = 1, .length = 1, .target_length = 1, .want = ""};
+    pm_build_options o = {.kind = PM_BUILD_FORWARD,
+                          .batch = m->spec.embed[0].vocab || m->arch->encoder_decoder,
+                          .length = m->spec.embed[0].vocab != 0,
+                          .signals = m->spec.signal.name != NULL,
+                          .target_length = 1,
+                          .want = ""};
     PM_TRY(build(m, m, &o, &g));
     pm_graph_destroy(g);
     return PM_OK;

@@ -15,6 +15,7 @@ typedef enum pm_build_kind {
 typedef struct pm_build_options {
     pm_build_kind kind;
     int64_t batch, length; /* B and T of input_ids (encoder-decoders: the source; STEP: the new tokens) */
+    int64_t signals;       /* batch of the spec's signal; 0: it is not given */
     int64_t target_length; /* FORWARD of encoder-decoders: T of decoder_input_ids */
     int64_t cache, source; /* STEP: S of the cache; keys of the encoder's states */
     bool key_mask, types;  /* FORWARD: attention_mask, token_type_ids are given */
@@ -72,6 +73,8 @@ pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int
                           const int64_t dims[4]);
 pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch,
                         int64_t length); /* an I32 input [B,T] */
+/* The spec's signal, an F32 input of options.signals; NULL when it is not given. */
+pm_tensor *pm_build_signal(pm_build *b);
 /* Marks an output when it is wanted. layer -1: a plain name; else "name.layer". final: one of the last
  * outputs. */
 bool pm_build_wants(pm_build *b, const char *name, int64_t layer, bool final);

@@ -33,6 +33,8 @@ static pm_status choose_graph(const pm_model *m, const pm_dump_options *o, pm_bu
     PM_TRY(find("which", which, graphs, PM_COUNT(graphs)));
     *out = (pm_build_options){
         .batch = clamped(o->batch, 1, 65536), .length = length, .target_length = target, .want = o->want};
+    if (m->spec.signal.name) out->signals = out->batch;
+    if (!m->spec.embed[0].vocab) out->length = 0;
     if (strcmp(which, "forward") == 0) return PM_OK;
     if (strcmp(which, "encode") == 0 ? !seq2seq : !m->arch->decoder)
         return pm_raise(PM_ERR_USAGE, "dump: which is \"%s\", a %s model has no such graph", which,

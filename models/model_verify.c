@@ -8,13 +8,13 @@
 enum { MADE_UP_LENGTH = 8, PREFILL = 8 };
 
 /* Inputs and parameters of one program by name. */
-typedef struct named_ids {
+typedef struct named_words {
     const char *name;
-    const int32_t *values;
-} named_ids;
+    const void *words;
+} named_words;
 typedef struct feed {
     const char *name; /* of the program, for people */
-    named_ids ids[PM_N_INPUTS];
+    named_words inputs[PM_N_INPUTS];
     int64_t position, last_row, source_length;
 } feed;
 
@@ -24,9 +24,9 @@ typedef struct checker {
     pm_verify_report *report;
 } checker;
 
-static const int32_t *find_ids(const feed *f, const char *name) {
+static const void *find_words(const feed *f, const char *name) {
     for (int i = 0; i < PM_N_INPUTS; i++)
-        if (f->ids[i].name && strcmp(f->ids[i].name, name) == 0) return f->ids[i].values;
+        if (f->inputs[i].name && strcmp(f->inputs[i].name, name) == 0) return f->inputs[i].words;
     return NULL;
 }
 
@@ -42,7 +42,7 @@ static pm_status check(const checker *c, const pm_ready *r, const feed *f) {
     int32_t *params = pm_calloc(p->n_params, sizeof *params);
     pm_status s = inputs && params ? PM_OK : PM_ERR_MEMORY;
     for (uint32_t i = 0; s == PM_OK && i < p->n_inputs; i++) {
-        inputs[i] = find_ids(f, p->inputs[i].name);
+        inputs[i] = find_words(f, p->inputs[i].name);
         if (!inputs[i])
             s = pm_raise(PM_ERR_OTHER, "verify: program %s wants input %s", f->name, p->inputs[i].name);
     }
@@ -63,7 +63,8 @@ static pm_status check_forward(const checker *c, const pm_inputs *in, const char
     feed f = {.name = name};
     pm_ready *r;
     for (int i = 0; i < PM_N_INPUTS; i++)
-        f.ids[i] = (named_ids){in->in[i].values ? in->in[i].name : NULL, in->in[i].values};
+        f.inputs[i] =
+            (named_words){pm_given_words(&in->in[i]) ? in->in[i].name : NULL, pm_given_words(&in->in[i])};
     PM_TRY(pm_session_forward(c->s, in, want, &r));
     return check(c, r, &f);
 }
@@ -80,16 +81,16 @@ static pm_status check_generation(const checker *c, const pm_inputs *in) {
     pm_status s;
     memcpy(padded, target->values, (size_t)n * sizeof *padded);
     PM_TRY(pm_decoder_open(&d, c->s, 1, n + 1 < limit ? n + 1 : limit));
-    feed f = {.ids = {{target->name, padded}}, .last_row = n - 1};
+    feed f = {.inputs = {{target->name, padded}}, .last_row = n - 1};
     if (seq2seq) {
         PM_TRY(pm_decoder_encode(&d, ids->values, (size_t)ids->dims[1]));
         source = pm_calloc((size_t)d.source, sizeof *source);
         if (!source) return PM_ERR_MEMORY;
         memcpy(source, ids->values, (size_t)ids->dims[1] * sizeof *source);
         f.source_length = d.source_length;
-        PM_GOTO(
-            check(c, d.encoder,
-                  &(feed){.name = "encode", .ids = {{ids->name, source}}, .source_length = d.source_length}));
+        PM_GOTO(check(
+            c, d.encoder,
+            &(feed){.name = "encode", .inputs = {{ids->name, source}}, .source_length = d.source_length}));
     }
     if (d.cache >= PREFILL) {
         f.name = "prefill";

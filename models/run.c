@@ -25,8 +25,9 @@ static pm_status read_output(pm_ready *r, uint32_t i, pm_tensors *set) {
 pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char *want, pm_ready **out) {
     const pm_given *in = inputs->in;
     pm_build_options o = {.kind = PM_BUILD_FORWARD,
-                          .batch = in[PM_INPUT_IDS].dims[0],
+                          .batch = in[in[PM_INPUT_IDS].values ? PM_INPUT_IDS : PM_INPUT_DECODER_IDS].dims[0],
                           .length = in[PM_INPUT_IDS].dims[1],
+                          .signals = in[PM_INPUT_SIGNAL].dims[0],
                           .target_length = in[PM_INPUT_DECODER_IDS].dims[1],
                           .key_mask = in[PM_INPUT_MASK].values != NULL,
                           .types = in[PM_INPUT_TYPES].values != NULL,
@@ -39,7 +40,8 @@ static pm_status run(pm_session *s, const pm_inputs *inputs, const char *want, p
     PM_TRY(pm_session_forward(s, inputs, want, &r));
     for (int i = 0; i < PM_N_INPUTS; i++) {
         const pm_given *in = &inputs->in[i];
-        if (in->values) PM_TRY(pm_ready_write(r, in->name, in->values, (size_t)(in->dims[0] * in->dims[1])));
+        const void *words = pm_given_words(in);
+        if (words) PM_TRY(pm_ready_write(r, in->name, words, (size_t)pm_given_elems(in)));
     }
     PM_TRY(pm_loaded_run(r->loaded));
     for (uint32_t i = 0; i < r->program->n_outputs; i++) PM_TRY(read_output(r, i, set));

@@ -208,9 +208,9 @@ static pm_status make_model_graph(pm_session *s, const void *context, pm_graph *
 
 pm_status pm_session_program(pm_session *s, const pm_build_options *o, pm_ready **out) {
     pm_text key = {0};
-    pm_text_add(&key, "%d:%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%d%d,%s", (int)o->kind,
-                o->batch, o->length, o->target_length, o->cache, o->source, o->key_mask, o->types,
-                o->want ? o->want : "final");
+    pm_text_add(&key, "%d:%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%d%d,%s",
+                (int)o->kind, o->batch, o->length, o->target_length, o->cache, o->source, o->signals,
+                o->key_mask, o->types, o->want ? o->want : "final");
     pm_status status = pm_text_status(&key);
     if (status == PM_OK) status = pm_session_ready(s, key.data, make_model_graph, o, out);
     pm_text_free(&key);
@@ -222,9 +222,9 @@ void pm_ready_set(pm_ready *r, const char *param, int64_t value) {
     if (i >= 0) pm_loaded_set_param(r->loaded, (uint32_t)i, (int32_t)value);
 }
 
-pm_status pm_ready_write(pm_ready *r, const char *input, const int32_t *ids, size_t n) {
+pm_status pm_ready_write(pm_ready *r, const char *input, const void *words, size_t n) {
     int i = pm_program_input(r->program, input);
-    return i < 0 ? PM_OK : pm_loaded_write(r->loaded, (uint32_t)i, ids, n * sizeof *ids);
+    return i < 0 ? PM_OK : pm_loaded_write(r->loaded, (uint32_t)i, words, n * sizeof(int32_t));
 }
 
 pm_status pm_ready_read(pm_ready *r, const char *output, void *data, uint64_t bytes) {

@@ -50,7 +50,7 @@ pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char 
 
 /* Of a ready program: parameters and inputs by name; one that the program has no use for is passed over. */
 void pm_ready_set(pm_ready *r, const char *param, int64_t value);
-pm_status pm_ready_write(pm_ready *r, const char *input, const int32_t *ids, size_t n) PM_MUST_USE;
+pm_status pm_ready_write(pm_ready *r, const char *input, const void *words, size_t n) PM_MUST_USE;
 pm_status pm_ready_read(pm_ready *r, const char *output, void *data, uint64_t bytes) PM_MUST_USE;
 
 /* Checks ids against 0 .. vocab-1. */

@@ -109,7 +109,15 @@ typedef struct pm_rope {
     int64_t original_positions;
 } pm_rope;
 
+/* An input of numbers, not ids: pictures, sound. A batch of it is [N, dims[0], ...]. */
+typedef struct pm_signal {
+    const char *name; /* "pixel_values"; NULL: the model has none */
+    int rank;         /* of one: 3 for [channels,height,width], 2 for [mels,frames] */
+    int64_t dims[3];
+} pm_signal;
+
 typedef struct pm_spec {
+    pm_signal signal;      /* besides ids, or in place of embed[0]'s, whose vocab is 0 then */
     pm_embedding embed[2]; /* 0: the only one, or the encoder's; 1: the decoder's */
     pm_stack stack[2];
     pm_pair head;                              /* last linear layer; weight may be the embedding's */
