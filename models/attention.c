@@ -12,18 +12,29 @@ static pm_tensor *both(pm_graph *g, pm_tensor *a, pm_tensor *b) {
     return a && b ? pm_and(g, a, b) : a ? a : b;
 }
 
+static pm_tensor *shifted(pm_graph *g, pm_tensor *at, int64_t by) {
+    return pm_add(g, at, pm_const_i32(g, (int32_t)by));
+}
+
+/* Of keys [1,S] and queries [T,1]: those near enough; NULL when all are. */
+static pm_tensor *make_band(pm_graph *g, const pm_mask *mask, pm_tensor *keys, pm_tensor *queries) {
+    int64_t s = pm_tensor_dim(keys, 1);
+    if (mask->causal) {
+        pm_tensor *behind = pm_le(g, keys, queries);
+        if (!mask->window || mask->window >= s) return behind;
+        return pm_and(g, behind, pm_gt(g, keys, shifted(g, queries, -mask->window)));
+    }
+    if (!mask->reach || mask->reach >= s - 1) return NULL;
+    return pm_and(g, pm_le(g, keys, shifted(g, queries, mask->reach)),
+                  pm_ge(g, keys, shifted(g, queries, -mask->reach)));
+}
+
 /* BOOL that broadcasts to scores of `rank` dims, T queries and S keys; NULL when every key is seen. */
 static pm_tensor *make_mask(pm_build *b, const pm_mask *mask, int rank, int64_t t, int64_t s) {
     pm_graph *g = b->g;
-    pm_tensor *all = NULL, *keys = pm_reshape(g, pm_iota(g, s), 2, (int64_t[]){1, s});
-    if (mask->causal) {
-        pm_tensor *queries = pm_iota(g, t);
-        if (mask->position) queries = pm_add(g, queries, mask->position);
-        queries = pm_reshape(g, queries, 2, (int64_t[]){t, 1});
-        all = pm_le(g, keys, queries);
-        if (mask->window && mask->window < s)
-            all = both(g, all, pm_gt(g, keys, pm_sub(g, queries, pm_const_i32(g, (int32_t)mask->window))));
-    }
+    pm_tensor *keys = pm_reshape(g, pm_iota(g, s), 2, (int64_t[]){1, s}), *queries = pm_iota(g, t);
+    if (mask->position) queries = pm_add(g, queries, mask->position);
+    pm_tensor *all = make_band(g, mask, keys, pm_reshape(g, queries, 2, (int64_t[]){t, 1}));
     if (mask->length) all = both(g, all, pm_lt(g, keys, mask->length));
     if (mask->keys) {
         int64_t batch = pm_tensor_dim(mask->keys, 0), dims[PM_MAX_DIMS] = {batch, 1, 1, 1, 1};

@@ -116,12 +116,21 @@ static pm_tensor *position_rows(pm_build *b, pm_tensor *table, int64_t length, i
     return pm_gather(b->g, table, rows);
 }
 
+/* Ids that are not blank stand at rows skipped, skipped + 1, ...; blank ones at the row before. */
+static pm_tensor *counted_rows(pm_build *b, const pm_embedding *e, pm_tensor *table, pm_tensor *ids) {
+    pm_graph *g = b->g;
+    pm_tensor *is = pm_ne(g, ids, pm_const_i32(g, e->blank));
+    pm_tensor *count = pm_mul(g, pm_block_count(b, is), pm_cast(g, is, PM_I32));
+    return pm_gather(g, table, pm_add(g, count, pm_const_i32(g, (int32_t)e->skipped - 1)));
+}
+
 static pm_tensor *positions(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids) {
     pm_graph *g = b->g;
     int64_t length = pm_tensor_dim(ids, 1), rows = b->model->spec.max_positions + e->skipped;
     pm_table computed = {.name = e->positions, .columns = width, .fill = e->fill};
     pm_tensor *table = e->fill ? position_table(b, computed, length, e->skipped)
                                : pm_build_weight(b, e->positions, 2, (int64_t[]){rows, width});
+    if (e->counted) return counted_rows(b, e, table, ids);
     pm_tensor *at = position_rows(b, table, length, e->skipped);
     if (!e->has_blank) return at;
     pm_tensor *blank = pm_eq(g, ids, pm_const_i32(g, e->blank));

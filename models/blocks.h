@@ -27,6 +27,8 @@ pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind);
 /* ids [B,T] (types: NULL or [B,T]) to [B,T,C]; positions count from b->position. */
 pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_tensor *ids,
                           pm_tensor *types);
+/* How many entries of is[B,T] (BOOL) hold up to and with each: I32 [B,T]. T x T is never stored. */
+pm_tensor *pm_block_count(pm_build *b, pm_tensor *is);
 /* Rotary embedding of x[B,H,T,D] at b->position. name: what its tables' names begin with. */
 pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x, const pm_rope *rope, const char *name);
 /* The bias of ALiBi for scores of n_heads heads and s keys: [n_heads,1,s]. */
@@ -48,7 +50,8 @@ typedef struct pm_mask {
     pm_tensor *position; /* of query row 0; NULL: 0 */
     pm_tensor *keys;     /* I32 [B,S], 0: absent; or NULL */
     pm_tensor *length;   /* rank-0 I32: keys at or past it are absent; or NULL */
-    int64_t window;      /* keys from position - window + 1 on; 0: all */
+    int64_t window;      /* causal: keys from position - window + 1 on; 0: all */
+    int64_t reach;       /* not causal: keys at most so far from the query on either side; 0: all */
     float scale;         /* of the scores before they are masked */
     float softcap;       /* then cap * tanh(score / cap); 0: none */
     pm_tensor *bias;     /* then added: [H,T,S] or [H,1,S]; or NULL */

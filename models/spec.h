@@ -61,11 +61,12 @@ typedef struct pm_stack {
     pm_relative relative;
     int64_t window;         /* keys that a query sees in layers with a window; 0: none has one */
     const bool *has_window; /* by layer; NULL: all */
-    bool window_rope;       /* layers with a window turn by spec.rope[1] */
-    float score_scale;      /* 0: 1 / sqrt(D) */
-    float softcap;          /* cap * tanh(score / cap), before the mask; 0: none */
-    bool raw_scores;        /* attention scores are q.k; else q.k / sqrt(D) */
-    bool scores_by_layer;   /* and divided by the layer's number, counted from 1 */
+    const int64_t *reach; /* not causal, by layer: keys seen on either side of the query, 0: all; NULL: all */
+    bool window_rope;     /* layers with a window turn by spec.rope[1] */
+    float score_scale;    /* 0: 1 / sqrt(D) */
+    float softcap;        /* cap * tanh(score / cap), before the mask; 0: none */
+    bool raw_scores;      /* attention scores are q.k; else q.k / sqrt(D) */
+    bool scores_by_layer; /* and divided by the layer's number, counted from 1 */
     pm_activation act;
     pm_attention_names self, cross; /* cross.o.weight NULL: no attention to an encoder */
     pm_pair self_norm, cross_norm, ffn_norm;
@@ -86,6 +87,7 @@ typedef struct pm_embedding {
     void (*fill)(const struct pm_table *table, float *out);
     int64_t skipped; /* rows of the table before that of position 0 */
     bool has_blank;  /* an id, `blank`, whose position adds nothing */
+    bool counted; /* positions count the ids that are not `blank`, which stands before position 0 (RoBERTa) */
     int32_t blank;
     const char *types; /* [n_types,C]; NULL: none */
     int64_t n_types;

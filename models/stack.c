@@ -110,7 +110,9 @@ static float score_scale(const layer_place *at) {
 }
 
 static bool has_window(const layer_place *at) {
-    return at->st->window && (!at->st->has_window || at->st->has_window[at->i]);
+    const pm_stack *st = at->st;
+    if (!st->causal) return st->reach && st->reach[at->i];
+    return st->window && (!st->has_window || st->has_window[at->i]);
 }
 
 static void turn(pm_build *b, const layer_place *at, pm_tensor *p[3]) {
@@ -138,7 +140,8 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
                     .position = b->position,
                     .keys = context->keys,
                     .length = context->length,
-                    .window = has_window(at) ? st->window : 0,
+                    .window = st->causal && has_window(at) ? st->window : 0,
+                    .reach = !st->causal && st->reach ? st->reach[at->i] : 0,
                     .scale = score_scale(at),
                     .softcap = st->softcap,
                     .map = st->self_out,
