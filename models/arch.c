@@ -11,6 +11,11 @@
         type, NULL, "generate", true, false, NULL, pm_causal_build, &family                                  \
     }
 
+#define T5(type, class, configure)                                                                           \
+    { type, class, "translate", true, true, configure, pm_transformer_build, NULL }
+#define T5_ENCODER(type, class, configure)                                                                   \
+    { type, class, "features", false, false, configure, pm_transformer_encoder_build, NULL }
+
 static const pm_arch archs[] = {
     CAUSAL("llama", "LlamaForCausalLM", pm_llama),
     CAUSAL("mistral", "MistralForCausalLM", pm_mistral),
@@ -38,6 +43,16 @@ static const pm_arch archs[] = {
     {"marian", "MarianMTModel", "translate", true, true, pm_marian_configure, pm_transformer_build, NULL},
     {"m2m_100", "M2M100ForConditionalGeneration", "translate", true, true, pm_m2m100_configure,
      pm_transformer_build, NULL},
+    T5("t5", "T5ForConditionalGeneration", pm_t5_configure),
+    T5("t5", "T5WithLMHeadModel", pm_t5_configure),
+    T5("t5", NULL, pm_t5_configure),
+    T5("mt5", "MT5ForConditionalGeneration", pm_mt5_configure),
+    T5("mt5", NULL, pm_mt5_configure),
+    T5("umt5", "UMT5ForConditionalGeneration", pm_umt5_configure),
+    T5("umt5", NULL, pm_umt5_configure),
+    T5_ENCODER("t5", "T5EncoderModel", pm_t5_encoder_configure),
+    T5_ENCODER("mt5", "MT5EncoderModel", pm_mt5_encoder_configure),
+    T5_ENCODER("umt5", "UMT5EncoderModel", pm_umt5_encoder_configure),
     {"transformer", NULL, "translate", true, true, pm_transformer_configure, pm_transformer_build, NULL},
 };
 

@@ -92,13 +92,13 @@ pm_status pm_transformer_configure(pm_model *m, const pm_config *config) {
 
 /* ---- the graph ---- */
 
-static pm_tensor *encode(pm_build *b, int64_t batch, const pm_context *context) {
+static pm_tensor *encode(pm_build *b, int64_t batch, const pm_context *context, const char *name) {
     const pm_spec *spec = &b->model->spec;
     pm_tensor *ids = pm_build_ids(b, "input_ids", batch, b->options.length);
     pm_build_label(b, "source", -1, NULL);
     pm_tensor *x = pm_block_embed(b, &spec->embed[0], spec->stack[0].width, ids, NULL);
     x = pm_stack_finish(b, &spec->stack[0], pm_stack_layers(b, &spec->stack[0], x, context));
-    pm_build_output(b, "encoder_last_hidden_state", -1, true, x);
+    pm_build_output(b, name, -1, true, x);
     return x;
 }
 
@@ -113,23 +113,35 @@ static void decode(pm_build *b, int64_t length, const pm_context *context) {
     x = pm_stack_finish(b, st, x);
     pm_build_label(b, "head", -1, NULL);
     x = pm_block_linear(b, x, &spec->head, &(pm_linear_shape){st->width, spec->embed[1].vocab, false});
+    if (spec->head_scale != 0) x = pm_mul(b->g, x, pm_const_f32(b->g, spec->head_scale));
     if (spec->logits_bias)
         x = pm_add(b->g, x, pm_build_weight(b, spec->logits_bias, 2, (int64_t[]){1, spec->embed[1].vocab}));
     pm_build_output(b, "logits", -1, true, x);
     pm_block_next(b, x);
 }
 
+static const char source_out[] = "encoder_last_hidden_state";
+
 void pm_transformer_build(pm_build *b) {
     const pm_build_options *o = &b->options;
     pm_context encoder = {.length = b->source_length}, decoder = {0};
     switch (o->kind) {
     case PM_BUILD_STEP: decode(b, o->length, &decoder); break;
-    case PM_BUILD_ENCODE: pm_stack_keep_memory(b, &b->model->spec.stack[1], encode(b, 1, &encoder)); break;
+    case PM_BUILD_ENCODE:
+        pm_stack_keep_memory(b, &b->model->spec.stack[1], encode(b, 1, &encoder, source_out));
+        break;
     case PM_BUILD_FORWARD:
         encoder.keys = o->key_mask ? pm_build_ids(b, "attention_mask", o->batch, o->length) : NULL;
-        decoder.memory = encode(b, o->batch, &encoder);
+        decoder.memory = encode(b, o->batch, &encoder, source_out);
         decoder.memory_keys = encoder.keys;
         decode(b, o->target_length, &decoder);
         break;
     }
+}
+
+void pm_transformer_encoder_build(pm_build *b) {
+    const pm_build_options *o = &b->options;
+    pm_context context = {0};
+    if (o->key_mask) context.keys = pm_build_ids(b, "attention_mask", o->batch, o->length);
+    encode(b, o->batch, &context, "last_hidden_state");
 }

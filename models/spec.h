@@ -123,6 +123,7 @@ typedef struct pm_spec {
     pm_embedding embed[2]; /* 0: the only one, or the encoder's; 1: the decoder's */
     pm_stack stack[2];
     pm_pair head;                              /* last linear layer; weight may be the embedding's */
+    float head_scale;                          /* of the logits; 0: 1 */
     pm_pair head_transform, head_norm, pooler; /* BERT's */
     int64_t n_labels;                          /* rows of a classifier */
     const char *logits_bias;                   /* [1,V], added to the logits; NULL: none */
