@@ -176,6 +176,10 @@ pm_tensor *pm_concat(pm_graph *g, int n, pm_tensor *const *parts, int axis) {
     return pm_add_op(g, PM_OP_CONCAT, used, round, &a);
 }
 
+pm_tensor *pm_rel_shift(pm_graph *g, pm_tensor *x, pm_tensor *position, int64_t n_keys) {
+    return pm_add_op(g, PM_OP_REL_SHIFT, 2, (pm_tensor *[]){x, position}, &(pm_attrs){.length = n_keys});
+}
+
 pm_tensor *pm_cache_write(pm_graph *g, pm_tensor *state, pm_tensor *x, pm_tensor *position) {
     return pm_add_op(g, PM_OP_CACHE_WRITE, 3, (pm_tensor *[]){state, x, position}, NULL);
 }

@@ -90,6 +90,7 @@ static bool hands_on(const pm_tensor *t) {
         [PM_OP_SUB] = true,        [PM_OP_MUL] = true,         [PM_OP_DIV] = true,    [PM_OP_MAX] = true,
         [PM_OP_MIN] = true,        [PM_OP_WHERE] = true,       [PM_OP_SUM] = true,    [PM_OP_MEAN] = true,
         [PM_OP_REDUCE_MAX] = true, [PM_OP_CACHE_WRITE] = true, [PM_OP_GATHER] = true, [PM_OP_CONCAT] = true,
+        [PM_OP_REL_SHIFT] = true,  [PM_OP_LOG_SOFTMAX] = true,
     };
     return rows[t->op] || pm_op_get(t->op)->flags & PM_OPF_VIEW;
 }

@@ -1,4 +1,4 @@
-/* Shape rules of the operations that move data: gather, concat, cache_write, rotary. */
+/* Shape rules of the operations that move data: gather, concat, cache_write, rotary, rel_shift. */
 #include "graph/ops.h"
 
 #include <inttypes.h>
@@ -80,4 +80,22 @@ pm_status pm_infer_rotary(pm_tensor *t) {
     PM_TRY(want_rotary_table(t, 1, "cos"));
     PM_TRY(want_rotary_table(t, 2, "sin"));
     return pm_infer_same(t);
+}
+
+/* x[..,T,N] by distance becomes [..,T,S] by key. */
+pm_status pm_infer_rel_shift(pm_tensor *t) {
+    const pm_tensor *x = t->in[0], *position = t->n_in > 1 ? t->in[1] : NULL;
+    int64_t dims[PM_MAX_DIMS];
+    PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_F32));
+    if (x->rank < 2)
+        return pm_raise(PM_ERR_USAGE, "rel_shift: x is %s, [..,T,N] was expected", pm_shape(x).s);
+    if (position) PM_TRY(pm_want_type(t, 1, "position", PM_TYPE_I32));
+    if (position && position->rank != 0)
+        return pm_raise(PM_ERR_USAGE, "rel_shift: position is %s, rank 0 was expected", pm_shape(position).s);
+    if (t->attrs.length < 1)
+        return pm_raise(PM_ERR_USAGE, "rel_shift: length is %" PRId64 ", 1 key or more was expected",
+                        t->attrs.length);
+    memcpy(dims, x->dims, sizeof dims);
+    dims[x->rank - 1] = t->attrs.length;
+    return pm_set_result(t, PM_F32, x->rank, dims);
 }

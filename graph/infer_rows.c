@@ -1,4 +1,4 @@
-/* Shape rules of the operations over rows: reductions, argmax, softmax, norms; and the rule of masks, which
+/* Shape rules of the operations over rows: reductions, argmax, softmax, log_softmax, norms; and the rule of masks, which
  * softmax and attention share (pm_want_masks in infer_masks.h). */
 #include "graph/infer_masks.h"
 
@@ -95,6 +95,11 @@ pm_status pm_infer_softmax(pm_tensor *t) {
     pm_mask_rule rule = {
         .t = t, .position = PM_SOFTMAX_POSITION, .rank = t->in[0]->rank, .scores = t->in[0]->dims};
     PM_TRY(pm_want_masks(&rule));
+    return pm_infer_same(t);
+}
+
+pm_status pm_infer_log_softmax(pm_tensor *t) {
+    PM_TRY(want_f32_row(t));
     return pm_infer_same(t);
 }
 

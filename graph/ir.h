@@ -38,7 +38,7 @@ typedef enum pm_kind {
 /* Attributes of every operation; zero is the default and is not printed. The table in graph/attrs.c names them. */
 typedef struct pm_attrs {
     int64_t dims[PM_MAX_DIMS]; /* reshape, expand: target */
-    int64_t start, length;     /* slice */
+    int64_t start, length;     /* slice; length also: rel_shift's keys */
     int64_t window; /* softmax, attention: keys allowed behind the query, with itself; 0 is no window */
     int32_t axes[PM_MAX_DIMS]; /* permute */
     int32_t rank;              /* reshape, expand, permute: entries used above */

@@ -1,4 +1,4 @@
-/* Lowering of the operations that move data: gather, concat, cache_write, rotary. */
+/* Lowering of the operations that move data: gather, concat, cache_write, rotary, rel_shift. */
 #include "graph/lower.h"
 
 #include <string.h>
@@ -89,5 +89,20 @@ pm_status pm_lower_rotary(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     table_strides(t->in[1], p.cos_stride);
     table_strides(t->in[2], p.sin_stride);
     pm_lower_params(out, PM_KERNEL_ROTARY, &p);
+    return PM_OK;
+}
+
+pm_status pm_lower_rel_shift(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *x = t->in[0], *position = t->n_in > 1 ? t->in[1] : NULL;
+    pm_rel_shift_params p = {.n = (uint32_t)pm_elems(t), .has_position = position != NULL};
+    (void)part;
+    PM_TRY(pm_lower_bind(l, out, x, false, &p.x_offset));
+    PM_TRY(pm_lower_bind(l, out, position, false, &p.position_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
+    pm_lower_dims(t, PM_DIMS, p.dims);
+    pm_lower_strides(x, PM_DIMS, p.x_stride);
+    pm_lower_strides(t, PM_DIMS, p.y_stride);
+    p.n_distances = (uint32_t)x->dims[x->rank - 1];
+    pm_lower_params(out, PM_KERNEL_REL_SHIFT, &p);
     return PM_OK;
 }

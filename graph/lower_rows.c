@@ -100,6 +100,20 @@ pm_status pm_lower_rms_norm(pm_lowering *l, const pm_tensor *t, uint32_t part, p
 
 /* ---- softmax ---- */
 
+pm_status pm_lower_log_softmax(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const rows x = rows_of(t->in[0], t->rank - 1), y = rows_of(t, t->rank - 1);
+    pm_norm_params p = {
+        .n_rows = x.n, .n_cols = x.n_cols, .x_col_stride = x.col_stride, .y_col_stride = y.col_stride};
+    (void)part;
+    memcpy(p.dims, x.dims, sizeof p.dims);
+    memcpy(p.x_stride, x.stride, sizeof p.x_stride);
+    memcpy(p.y_stride, y.stride, sizeof p.y_stride);
+    PM_TRY(pm_lower_bind(l, out, t->in[0], false, &p.x_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
+    pm_lower_params(out, PM_KERNEL_LOG_SOFTMAX, &p);
+    return PM_OK;
+}
+
 /* Scores [b, ..., t, s]: the outermost dim must come to stand first, since it tells the batch of length and
  * key_mask; the two last ones stand last. [B,T,S] becomes [B,1,1,T,S]. `rank` is that of the scores, with
  * which x broadcasts. */

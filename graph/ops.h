@@ -25,6 +25,7 @@ pm_status pm_infer_where(pm_tensor *t);
 pm_status pm_infer_reduce(pm_tensor *t);
 pm_status pm_infer_argmax(pm_tensor *t);
 pm_status pm_infer_softmax(pm_tensor *t);
+pm_status pm_infer_log_softmax(pm_tensor *t);
 pm_status pm_infer_norm(pm_tensor *t);
 pm_status pm_infer_matmul(pm_tensor *t);
 pm_status pm_infer_attention(pm_tensor *t);
@@ -32,6 +33,7 @@ pm_status pm_infer_gather(pm_tensor *t);
 pm_status pm_infer_concat(pm_tensor *t);
 pm_status pm_infer_cache_write(pm_tensor *t);
 pm_status pm_infer_rotary(pm_tensor *t);
+pm_status pm_infer_rel_shift(pm_tensor *t);
 
 uint64_t pm_cost_elems(const pm_tensor *t);     /* elements written */
 uint64_t pm_cost_reads(const pm_tensor *t);     /* elements read */
@@ -46,6 +48,7 @@ PM_LOWER(pm_lower_where);
 PM_LOWER(pm_lower_reduce);
 PM_LOWER(pm_lower_argmax);
 PM_LOWER(pm_lower_softmax);
+PM_LOWER(pm_lower_log_softmax);
 PM_LOWER(pm_lower_layer_norm);
 PM_LOWER(pm_lower_rms_norm);
 PM_LOWER(pm_lower_matmul);
@@ -54,6 +57,7 @@ PM_LOWER(pm_lower_gather);
 PM_LOWER(pm_lower_concat);
 PM_LOWER(pm_lower_cache_write);
 PM_LOWER(pm_lower_rotary);
+PM_LOWER(pm_lower_rel_shift);
 
 /* ---- shared by the shape rules (infer.c) ---- */
 

@@ -238,6 +238,7 @@ static const row rows[] = {
     {PM_VARIANT_REDUCE_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_ARGMAX_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_SOFTMAX_F32, NULL, by_rows, row_loops},
+    {PM_VARIANT_LOG_SOFTMAX_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_RMS_NORM_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_MATMUL_F32_F32_VEC, has_few_rows, matmul_vec, matmul_vec_loops},
@@ -249,6 +250,7 @@ static const row rows[] = {
     {PM_VARIANT_GATHER_F32, NULL, by_elements, NULL},
     {PM_VARIANT_CACHE_WRITE_F32, NULL, by_elements, NULL},
     {PM_VARIANT_ROTARY_F32, NULL, by_elements, NULL},
+    {PM_VARIANT_REL_SHIFT_F32, NULL, by_elements, NULL},
 };
 
 static bool groups_fit(const pm_caps *caps, const pm_dispatch *d) {

@@ -48,8 +48,13 @@ static order_rule rule_of(pm_op op) {
     static const order_rule rules[PM_N_OPS] = {
         [PM_OP_MATMUL] = ORDER_KEEPS_LAST,    /* over n the stride is 1 */
         [PM_OP_ATTENTION] = ORDER_KEEPS_LAST, /* over D the stride is 1 */
-        [PM_OP_SOFTMAX] = ORDER_ANY,          [PM_OP_LAYER_NORM] = ORDER_ANY, [PM_OP_RMS_NORM] = ORDER_ANY,
-        [PM_OP_ROTARY] = ORDER_ANY,           [PM_OP_COPY] = ORDER_ANY,
+        [PM_OP_SOFTMAX] = ORDER_ANY,
+        [PM_OP_LAYER_NORM] = ORDER_ANY,
+        [PM_OP_RMS_NORM] = ORDER_ANY,
+        [PM_OP_ROTARY] = ORDER_ANY,
+        [PM_OP_LOG_SOFTMAX] = ORDER_ANY,
+        [PM_OP_REL_SHIFT] = ORDER_ANY,
+        [PM_OP_COPY] = ORDER_ANY,
     };
     return pm_op_get(op)->flags & PM_OPF_ELEMENTWISE ? ORDER_ANY : rules[op];
 }

@@ -2,6 +2,7 @@
  * reduce:     y[row] = fn over x[row, :]                                       bindings: x, y
  * argmax:     y[row] = lowest index of the largest x[row, :], I32              bindings: x, y
  *             NaN is never the largest; a row of NaN gives 0
+ * log_softmax: y = x - max - log(sum over c of exp(x - max)), max of x[row, :]  bindings: x, y
  * layer_norm: y = (x - mean) / sqrt(var + eps) * gamma[c] + beta[c]            bindings: x, gamma, beta, y
  * rms_norm:   y = x / sqrt(mean(x^2) + eps) * gamma[c]                         bindings: x, gamma, y
  * An absent gamma or beta is bound to x's range and not read. gamma and beta have stride 1. */

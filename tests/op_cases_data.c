@@ -1,4 +1,4 @@
-/* Cases of the kernels gather, cache_write and rotary, and of concat, which runs as copies. */
+/* Cases of the kernels gather, cache_write, rotary and rel_shift, and of concat, which runs as copies. */
 #include "tests/support_ops.h"
 
 /* ---- gather: V, C, then the ids' dims ---- */
@@ -134,6 +134,26 @@ static pm_tensor *rotary_strided_result(pm_graph *g, const test_op_case *c) {
     return y;
 }
 
+/* ---- rel_shift: leading dims 2, heads, T, N distances, S keys ---- */
+
+static pm_tensor *rel_shift(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){2, s[0], s[1], s[2]});
+    return pm_rel_shift(g, x, s[4] ? pm_param(g, "position") : NULL, s[3]);
+}
+
+/* [T,B,N,H], seen as [B,H,T,N] */
+static pm_tensor *rel_shift_strided(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){s[1], 2, s[2], s[0]});
+    return pm_rel_shift(g, pm_permute(g, x, (int[]){1, 3, 0, 2}), s[4] ? pm_param(g, "position") : NULL,
+                        s[3]);
+}
+
+static pm_tensor *rel_shift_rank2(pm_graph *g, const test_op_case *c) {
+    return pm_rel_shift(g, pm_input(g, "x", PM_F32, 2, c->size + 1), NULL, c->size[3]);
+}
+
 /* ---- the table ---- */
 
 #define GATHER(text, how, low, high, ...)                                                                    \
@@ -158,6 +178,14 @@ static pm_tensor *rotary_strided_result(pm_graph *g, const test_op_case *c) {
         .name = "rotary " text, .build = rotary##how, .size = {__VA_ARGS__}, .hints = {                      \
             {"cos", TEST_UNIFORM, -1, 1},                                                                    \
             {"sin", TEST_UNIFORM, -1, 1}                                                                     \
+        }                                                                                                    \
+    }
+
+/* size[4]: whether there is a position, which is `at` */
+#define REL_SHIFT(text, how, at, ...)                                                                        \
+    {                                                                                                        \
+        .name = "rel_shift " text, .build = rel_shift##how, .size = {__VA_ARGS__}, .hints = {                \
+            {"position", TEST_UNIFORM, at, at}                                                               \
         }                                                                                                    \
     }
 
@@ -217,6 +245,19 @@ static const test_op_case cases[] = {
     ROTARY("heads, table a batch", _heads, 2, 3, 5, 16, 4),
     ROTARY("strided result", _strided_result, 2, 3, 5, 16),
     ROTARY("large", , 2, 8, 201, 64),
+
+    REL_SHIFT("one", , 0, 1, 1, 1, 1, 0),
+    REL_SHIFT("no memory", , 0, 3, 7, 7, 7, 0),
+    REL_SHIFT("memory", , 5, 3, 7, 12, 12, 1),
+    REL_SHIFT("few distances", , 5, 3, 7, 4, 12, 1),
+    REL_SHIFT("many distances", , 5, 3, 7, 40, 12, 1),
+    REL_SHIFT("behind 0", , -9, 2, 5, 6, 17, 1),
+    REL_SHIFT("far ahead", , 2147483647, 2, 5, 6, 17, 1),
+    REL_SHIFT("far behind", , -2147483648.0, 2, 5, 6, 17, 1),
+    REL_SHIFT("a step", , 64, 4, 1, 65, 70, 1),
+    REL_SHIFT("strided", _strided, 3, 3, 5, 8, 9, 1),
+    REL_SHIFT("rank 2", _rank2, 0, 1, 9, 5, 33, 0),
+    REL_SHIFT("large", , 100, 8, 65, 165, 165, 1),
 };
 
 const test_op_table test_data_cases = {cases, PM_COUNT(cases)};

@@ -278,6 +278,29 @@ static void cache_write(const run *r, const pm_tensor *t) {
     } while (advance(x, &p));
 }
 
+static double rel_shift(const run *r, const pm_tensor *t, const int64_t *at) {
+    const pm_tensor *x = t->in[0];
+    int32_t last = t->rank - 1;
+    double position = t->n_in > 1 ? *element(r, t->in[1], NULL) : 0;
+    place p;
+    memcpy(p.at, at, sizeof p.at);
+    p.at[last] =
+        (int64_t)fmin(fmax((double)(at[last - 1] - at[last]) + position, 0), (double)x->dims[last] - 1);
+    return *element(r, x, p.at);
+}
+
+static double log_softmax(const run *r, const pm_tensor *t, const int64_t *at) {
+    int32_t last = t->rank - 1;
+    double most = -INFINITY, sum = 0;
+    place p;
+    memcpy(p.at, at, sizeof p.at);
+    for (p.at[last] = 0; p.at[last] < t->dims[last]; p.at[last]++)
+        most = fmax(most, *element(r, t->in[0], p.at));
+    for (p.at[last] = 0; p.at[last] < t->dims[last]; p.at[last]++)
+        sum += exp(*element(r, t->in[0], p.at) - most);
+    return *element(r, t->in[0], at) - most - log(sum);
+}
+
 typedef double (*element_fn)(const run *r, const pm_tensor *t, const int64_t *at);
 
 static element_fn function_of(const pm_tensor *t) {
@@ -293,6 +316,8 @@ static element_fn function_of(const pm_tensor *t) {
     case PM_OP_ATTENTION: return attention;
     case PM_OP_MATMUL: return matmul;
     case PM_OP_ROTARY: return rotary;
+    case PM_OP_REL_SHIFT: return rel_shift;
+    case PM_OP_LOG_SOFTMAX: return log_softmax;
     case PM_OP_GATHER: return gather;
     case PM_OP_CONCAT: return concat;
     default: fail_msg("%s: not known here", pm_op_get(t->op)->name); return NULL;

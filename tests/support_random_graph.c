@@ -143,6 +143,11 @@ static pm_tensor *make_row(gen *n, pm_op op) {
     return pm_add_op(n->g, op, 1, &x, &attrs);
 }
 
+static pm_tensor *make_log_softmax(gen *n, pm_op op) {
+    pm_tensor *x = any(n, PM_F32, 1);
+    return pm_add_op(n->g, op, 1, &x, NULL);
+}
+
 static pm_tensor *make_norm(gen *n, pm_op op) {
     pm_tensor *x = any(n, PM_F32, 1);
     pm_attrs attrs = {.eps = 1e-5f};
@@ -240,6 +245,12 @@ static pm_tensor *make_rotary(gen *n, pm_op op) {
     return pm_add_op(n->g, op, 3, in, NULL);
 }
 
+static pm_tensor *make_rel_shift(gen *n, pm_op op) {
+    int64_t x[4] = {dim(n), dim(n), dim(n), dim(n)};
+    pm_tensor *in[2] = {want(n, PM_F32, 4, x), below(n, 2) ? want(n, PM_I32, 0, NULL) : NULL};
+    return pm_add_op(n->g, op, 2, in, &(pm_attrs){.length = dim(n)});
+}
+
 static pm_tensor *make_op(gen *n, pm_op op) {
     static pm_tensor *(*const makers[PM_N_OPS])(gen *, pm_op) = {
         [PM_OP_RESHAPE] = make_view,
@@ -260,6 +271,8 @@ static pm_tensor *make_op(gen *n, pm_op op) {
         [PM_OP_CONCAT] = make_concat,
         [PM_OP_CACHE_WRITE] = make_cache_write,
         [PM_OP_ROTARY] = make_rotary,
+        [PM_OP_REL_SHIFT] = make_rel_shift,
+        [PM_OP_LOG_SOFTMAX] = make_log_softmax,
     };
     const pm_op_info *info = pm_op_get(op);
     if (op == PM_OP_IOTA) return pm_iota(n->g, dim(n));

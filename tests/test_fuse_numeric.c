@@ -9,9 +9,9 @@
 #define N_SEEDS   8
 #define TOLERANCE 1e-5
 
-static const char *const files[] = {
-    "fuse_norm.txt",      "fuse_act.txt",    "fuse_rotary.txt", "fuse_softmax.txt",
-    "fuse_attention.txt", "fuse_matmul.txt", "layout.txt",      "fold.txt"};
+static const char *const files[] = {"fuse_norm.txt",        "fuse_act.txt",       "fuse_rotary.txt",
+                                    "fuse_softmax.txt",     "fuse_attention.txt", "fuse_matmul.txt",
+                                    "fuse_log_softmax.txt", "layout.txt",         "fold.txt"};
 
 typedef pm_status (*pass_fn)(const pm_graph *g, pm_graph **out);
 
@@ -41,6 +41,9 @@ static void rotary(void **state) {
 }
 static void softmax(void **state) {
     (void)state, check_file("fuse_softmax.txt", pm_pass_fuse);
+}
+static void log_softmax(void **state) {
+    (void)state, check_file("fuse_log_softmax.txt", pm_pass_fuse);
 }
 static void attention(void **state) {
     (void)state, check_file("fuse_attention.txt", pm_pass_fuse);
@@ -195,6 +198,7 @@ int main(void) {
         cmocka_unit_test(activations),
         cmocka_unit_test(rotary),
         cmocka_unit_test(softmax),
+        cmocka_unit_test(log_softmax),
         cmocka_unit_test(attention),
         cmocka_unit_test(matmul),
         cmocka_unit_test(layouts),

@@ -117,6 +117,10 @@ pm_tensor *pm_concat(pm_graph *g, int n, pm_tensor *const *parts, int axis);
  * after the write, which later reads must use. Rows that would fall outside S are not written. */
 pm_tensor *pm_cache_write(pm_graph *g, pm_tensor *state, pm_tensor *x, pm_tensor *position);
 
+/* From distances to keys (Dai et al. 2019): x[...,T,N] to y[...,T,n_keys], y[...,t,s] = x[...,t,d], where
+ * d = t + position - s tells how far key s lies behind query t, held within 0 .. N-1. position: rank-0 I32, or NULL for 0. */
+pm_tensor *pm_rel_shift(pm_graph *g, pm_tensor *x, pm_tensor *position, int64_t n_keys);
+
 /* Text: one line a tensor; pm_graph_parse reads what pm_graph_print wrote. *out_text is freed with pm_text_release. */
 pm_status pm_graph_print(const pm_graph *g, char **out_text) PM_MUST_USE;
 pm_status pm_graph_parse(const char *text, pm_graph **out_graph) PM_MUST_USE;

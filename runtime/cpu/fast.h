@@ -21,6 +21,7 @@
 PM_FAST(matmul)
 PM_FAST(attention)
 PM_FAST(softmax)
+PM_FAST(log_softmax)
 PM_FAST(layer_norm)
 PM_FAST(rms_norm)
 PM_FAST(unary)

@@ -1,4 +1,4 @@
-/* Fast softmax, layer_norm, rms_norm. Rows whose elements do not lie side by side go to the reference kernels. */
+/* Fast softmax, log_softmax, layer_norm, rms_norm. Rows whose elements do not lie side by side go to the reference kernels. */
 #include "runtime/cpu/fast.h"
 #include "runtime/cpu/reference.h"
 #include "shaders/rowwise.params.h"
@@ -51,6 +51,26 @@ void pm_fast_softmax(const pm_call *c, uint64_t first, uint64_t last) {
         return;
     }
     for (uint64_t i = first; i < last; i++) softmax_row(c, p, i);
+}
+
+/* ---- log_softmax ---- */
+
+uint64_t pm_fast_log_softmax_items(const pm_call *c) {
+    return pm_reference_log_softmax_items(c);
+}
+
+void pm_fast_log_softmax(const pm_call *c, uint64_t first, uint64_t last) {
+    const pm_norm_params *p = c->params;
+    for (uint64_t row = first; row < last; row++) {
+        const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(row, p->dims, p->x_stride, 4);
+        float *y = (float *)c->out + p->y_offset + pm_strided(row, p->dims, p->y_stride, 4), most = x[0];
+        uint64_t step = p->x_col_stride;
+        double sum = 0;
+        for (uint64_t i = 1; i < p->n_cols; i++) most = x[i * step] > most ? x[i * step] : most;
+        for (uint64_t i = 0; i < p->n_cols; i++) sum += (double)expf(x[i * step] - most);
+        float log_sum = (float)log(sum);
+        for (uint64_t i = 0; i < p->n_cols; i++) y[i * p->y_col_stride] = x[i * step] - most - log_sum;
+    }
 }
 
 /* ---- norms ---- */

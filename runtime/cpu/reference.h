@@ -72,6 +72,7 @@ PM_REFERENCE(where)
 PM_REFERENCE(reduce)
 PM_REFERENCE(argmax)
 PM_REFERENCE(softmax)
+PM_REFERENCE(log_softmax)
 PM_REFERENCE(layer_norm)
 PM_REFERENCE(rms_norm)
 PM_REFERENCE(matmul)
@@ -79,6 +80,7 @@ PM_REFERENCE(attention)
 PM_REFERENCE(gather)
 PM_REFERENCE(cache_write)
 PM_REFERENCE(rotary)
+PM_REFERENCE(rel_shift)
 #undef PM_REFERENCE
 
 #endif

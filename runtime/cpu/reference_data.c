@@ -1,4 +1,4 @@
-/* Reference kernels gather, cache_write, rotary: shaders/data.params.h. An item is an element. */
+/* Reference kernels gather, cache_write, rotary, rel_shift: shaders/data.params.h. An item is an element. */
 #include "runtime/cpu/reference.h"
 #include "shaders/data.params.h"
 
@@ -11,6 +11,9 @@ uint64_t pm_reference_cache_write_items(const pm_call *c) {
 }
 uint64_t pm_reference_rotary_items(const pm_call *c) {
     return ((const pm_rotary_params *)c->params)->n;
+}
+uint64_t pm_reference_rel_shift_items(const pm_call *c) {
+    return ((const pm_rel_shift_params *)c->params)->n;
 }
 
 void pm_reference_gather(const pm_call *c, uint64_t first, uint64_t last) {
@@ -64,5 +67,20 @@ void pm_reference_rotary(const pm_call *c, uint64_t first, uint64_t last) {
         ((float *)c->out)[at] = (float)(left + right);
         /* two products, a sum, and the rounding of the reference itself */
         if (c->bound) c->bound[at] = (float)(3 * PM_U * (fabs(left) + fabs(right)) + PM_TINY);
+    }
+}
+
+void pm_reference_rel_shift(const pm_call *c, uint64_t first, uint64_t last) {
+    const pm_rel_shift_params *p = c->params;
+    const uint32_t *x = (const uint32_t *)c->in[0] + p->x_offset;
+    int64_t position = p->has_position ? ((const int32_t *)c->in[1])[p->position_offset] : 0;
+    for (uint64_t i = first; i < last; i++) {
+        int64_t s = (int64_t)(i % p->dims[4]), t = (int64_t)(i / p->dims[4] % p->dims[3]);
+        int64_t distance = t + position - s, most = (int64_t)p->n_distances - 1;
+        distance = distance < 0 ? 0 : distance < most ? distance : most;
+        uint64_t row = pm_strided(i / p->dims[4], p->dims, p->x_stride, 4);
+        uint64_t at = p->y_offset + pm_strided(i, p->dims, p->y_stride, PM_DIMS);
+        ((uint32_t *)c->out)[at] = x[row + (uint64_t)distance * p->x_stride[4]];
+        if (c->bound) c->bound[at] = 0;
     }
 }

@@ -1,5 +1,6 @@
-/* Reference kernel softmax: shaders/softmax.params.h. An item is a row of keys. */
+/* Reference kernels softmax, log_softmax: shaders/softmax.params.h, rowwise.params.h. An item is a row. */
 #include "runtime/cpu/reference.h"
+#include "shaders/rowwise.params.h"
 #include "shaders/softmax.params.h"
 
 uint64_t pm_reference_softmax_items(const pm_call *c) {
@@ -70,4 +71,37 @@ static void softmax_row(const pm_call *c, uint64_t index) {
 
 void pm_reference_softmax(const pm_call *c, uint64_t first, uint64_t last) {
     for (uint64_t i = first; i < last; i++) softmax_row(c, i);
+}
+
+/* ---- log_softmax ---- */
+
+uint64_t pm_reference_log_softmax_items(const pm_call *c) {
+    return ((const pm_norm_params *)c->params)->n_rows;
+}
+
+/* y = z - log(sum exp(z)), z = x - max: the roundings of z and y, the error of the logarithm (absolute near 1, and the sum
+ * may lie on the other side of 2), and the relative error of the sum. */
+static void log_softmax_row(const pm_call *c, uint64_t index) {
+    const pm_norm_params *p = c->params;
+    const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4);
+    uint64_t y_row = p->y_offset + pm_strided(index, p->dims, p->y_stride, 4), step = p->x_col_stride;
+    double most = -INFINITY, sum = 0, sum_error = 0;
+    for (uint64_t i = 0; i < p->n_cols; i++) most = fmax(most, (double)x[i * step]);
+    for (uint64_t i = 0; i < p->n_cols; i++) {
+        double z = (double)x[i * step] - most, e = exp(z);
+        sum += e;
+        sum_error += e * pm_exp_relative(z, 0, 0);
+    }
+    pm_valued log_sum = pm_unary_value(PM_FN_LOG, sum);
+    double error = fmax(log_sum.error, 4.76837158203125e-07) + sum_error / sum + PM_DOT * PM_U;
+    for (uint64_t i = 0; i < p->n_cols; i++) {
+        double z = (double)x[i * step] - most, y = z - log_sum.y;
+        uint64_t at = y_row + i * p->y_col_stride;
+        ((float *)c->out)[at] = (float)y;
+        if (c->bound) c->bound[at] = (float)(error + PM_ULP * fabs(z) + PM_ULP * fabs(y) + PM_TINY);
+    }
+}
+
+void pm_reference_log_softmax(const pm_call *c, uint64_t first, uint64_t last) {
+    for (uint64_t i = first; i < last; i++) log_softmax_row(c, i);
 }

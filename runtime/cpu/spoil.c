@@ -22,6 +22,7 @@ static const size_t y_offset_at[PM_N_KERNELS] = {
     [PM_KERNEL_REDUCE] = offsetof(pm_reduce_params, y_offset),
     [PM_KERNEL_ARGMAX] = offsetof(pm_reduce_params, y_offset),
     [PM_KERNEL_SOFTMAX] = offsetof(pm_softmax_params, y_offset),
+    [PM_KERNEL_LOG_SOFTMAX] = offsetof(pm_norm_params, y_offset),
     [PM_KERNEL_LAYER_NORM] = offsetof(pm_norm_params, y_offset),
     [PM_KERNEL_RMS_NORM] = offsetof(pm_norm_params, y_offset),
     [PM_KERNEL_MATMUL] = offsetof(pm_matmul_params, y_offset),
@@ -29,6 +30,7 @@ static const size_t y_offset_at[PM_N_KERNELS] = {
     [PM_KERNEL_GATHER] = offsetof(pm_gather_params, y_offset),
     [PM_KERNEL_CACHE_WRITE] = offsetof(pm_cache_write_params, state_offset),
     [PM_KERNEL_ROTARY] = offsetof(pm_rotary_params, y_offset),
+    [PM_KERNEL_REL_SHIFT] = offsetof(pm_rel_shift_params, y_offset),
 };
 
 void pm_spoil(pm_kernel kernel, const pm_call *call) {
