@@ -23,9 +23,10 @@ static const struct {
 };
 
 static const char *const act_names[PM_N_ACT] = {
-    [PM_ACT_NONE] = "none",           [PM_ACT_RELU] = "relu", [PM_ACT_GELU] = "gelu",
-    [PM_ACT_GELU_TANH] = "gelu_tanh", [PM_ACT_SILU] = "silu", [PM_ACT_TANH] = "tanh",
-    [PM_ACT_SIGMOID] = "sigmoid",
+    [PM_ACT_NONE] = "none",       [PM_ACT_RELU] = "relu",
+    [PM_ACT_GELU] = "gelu",       [PM_ACT_GELU_TANH] = "gelu_tanh",
+    [PM_ACT_SILU] = "silu",       [PM_ACT_TANH] = "tanh",
+    [PM_ACT_SIGMOID] = "sigmoid", [PM_ACT_QUICK_GELU] = "quick_gelu",
 };
 
 static const char *const mask_names[] = {"causal", "window", "length",

@@ -17,13 +17,14 @@ static const struct {
     {1, PM_OP_ADD, pm_fuse_norm_beta},    {1, PM_OP_MUL, pm_fuse_gelu},
     {1, PM_OP_DIV, pm_fuse_gelu},         {1, PM_OP_MUL, pm_fuse_gelu_tanh},
     {1, PM_OP_DIV, pm_fuse_gelu_tanh},    {1, PM_OP_MUL, pm_fuse_silu},
-    {1, PM_OP_ADD, pm_fuse_rotary},       {1, PM_OP_SOFTMAX, pm_fuse_softmax},
-    {1, PM_OP_SUB, pm_fuse_log_softmax},  {2, PM_OP_MATMUL, pm_fuse_attention},
-    {2, PM_OP_MUL, pm_fuse_glu},          {3, PM_OP_MUL, pm_fuse_matmul},
-    {3, PM_OP_DIV, pm_fuse_matmul},       {3, PM_OP_ADD, pm_fuse_matmul},
-    {3, PM_OP_RELU, pm_fuse_matmul},      {3, PM_OP_GELU, pm_fuse_matmul},
-    {3, PM_OP_GELU_TANH, pm_fuse_matmul}, {3, PM_OP_SILU, pm_fuse_matmul},
-    {3, PM_OP_TANH, pm_fuse_matmul},      {3, PM_OP_SIGMOID, pm_fuse_matmul},
+    {1, PM_OP_MUL, pm_fuse_quick_gelu},   {1, PM_OP_ADD, pm_fuse_rotary},
+    {1, PM_OP_SOFTMAX, pm_fuse_softmax},  {1, PM_OP_SUB, pm_fuse_log_softmax},
+    {2, PM_OP_MATMUL, pm_fuse_attention}, {2, PM_OP_MUL, pm_fuse_glu},
+    {3, PM_OP_MUL, pm_fuse_matmul},       {3, PM_OP_DIV, pm_fuse_matmul},
+    {3, PM_OP_ADD, pm_fuse_matmul},       {3, PM_OP_RELU, pm_fuse_matmul},
+    {3, PM_OP_GELU, pm_fuse_matmul},      {3, PM_OP_GELU_TANH, pm_fuse_matmul},
+    {3, PM_OP_SILU, pm_fuse_matmul},      {3, PM_OP_TANH, pm_fuse_matmul},
+    {3, PM_OP_SIGMOID, pm_fuse_matmul},   {3, PM_OP_QUICK_GELU, pm_fuse_matmul},
 };
 
 static pm_tensor *match_any(pm_fuse *f, int stage, const pm_tensor *t) {

@@ -21,6 +21,7 @@ pm_tensor *pm_fuse_norm(pm_fuse *f, const pm_tensor *root);        /* fuse_norm.
 pm_tensor *pm_fuse_norm_beta(pm_fuse *f, const pm_tensor *root);   /* fuse_norm.c */
 pm_tensor *pm_fuse_gelu(pm_fuse *f, const pm_tensor *root);        /* fuse_act.c */
 pm_tensor *pm_fuse_gelu_tanh(pm_fuse *f, const pm_tensor *root);   /* fuse_act.c */
+pm_tensor *pm_fuse_quick_gelu(pm_fuse *f, const pm_tensor *root);  /* fuse_act.c */
 pm_tensor *pm_fuse_silu(pm_fuse *f, const pm_tensor *root);        /* fuse_act.c */
 pm_tensor *pm_fuse_glu(pm_fuse *f, const pm_tensor *root);         /* fuse_act.c */
 pm_tensor *pm_fuse_rotary(pm_fuse *f, const pm_tensor *root);      /* fuse_rotary.c */

@@ -2,6 +2,7 @@
  *   gelu:      0.5 x (1 + erf(x / sqrt(2)))
  *   gelu_tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
  *   silu:      x sigmoid(x)
+ *   quick_gelu: x sigmoid(1.702 x)
  *   glu:       act(gate) * up
  * Products may be associated and commuted in any way. */
 #include "graph/fuse.h"
@@ -10,8 +11,13 @@ static const struct {
     pm_op op;
     int32_t act;
 } acts[] = {
-    {PM_OP_RELU, PM_ACT_RELU}, {PM_OP_GELU, PM_ACT_GELU}, {PM_OP_GELU_TANH, PM_ACT_GELU_TANH},
-    {PM_OP_SILU, PM_ACT_SILU}, {PM_OP_TANH, PM_ACT_TANH}, {PM_OP_SIGMOID, PM_ACT_SIGMOID},
+    {PM_OP_RELU, PM_ACT_RELU},
+    {PM_OP_GELU, PM_ACT_GELU},
+    {PM_OP_GELU_TANH, PM_ACT_GELU_TANH},
+    {PM_OP_SILU, PM_ACT_SILU},
+    {PM_OP_TANH, PM_ACT_TANH},
+    {PM_OP_SIGMOID, PM_ACT_SIGMOID},
+    {PM_OP_QUICK_GELU, PM_ACT_QUICK_GELU},
 };
 
 int32_t pm_fuse_act_of(pm_op op) {
@@ -91,6 +97,17 @@ pm_tensor *pm_fuse_silu(pm_fuse *f, const pm_tensor *root) {
         const pm_tensor *x = root->in[i], *gate = root->in[1 - i];
         if (gate->op != PM_OP_SIGMOID || gate->in[0] != x || !pm_fuse_single(f, gate)) continue;
         return pm_fuse_op(f, root, PM_OP_SILU, 1, &x, NULL);
+    }
+    return NULL;
+}
+
+pm_tensor *pm_fuse_quick_gelu(pm_fuse *f, const pm_tensor *root) {
+    for (int i = 0; i < 2; i++) {
+        const pm_tensor *x = root->in[i], *gate = root->in[1 - i];
+        double scale = 1;
+        if (gate->op != PM_OP_SIGMOID || !pm_fuse_single(f, gate)) continue;
+        if (pm_fuse_scaled(f, gate->in[0], &scale) != x || !pm_fuse_near(scale, 1.702)) continue;
+        return pm_fuse_op(f, root, PM_OP_QUICK_GELU, 1, &x, NULL);
     }
     return NULL;
 }

@@ -69,8 +69,9 @@ pm_status pm_infer_glu(pm_tensor *t) {
     PM_TRY(want_one_type(t, 0, PM_TYPE_F32));
     int32_t act = t->attrs.act;
     if (act != PM_ACT_RELU && act != PM_ACT_GELU && act != PM_ACT_GELU_TANH && act != PM_ACT_SILU &&
-        act != PM_ACT_SIGMOID)
-        return pm_raise(PM_ERR_USAGE, "glu: act is %d, relu, gelu, gelu_tanh, silu or sigmoid was expected",
+        act != PM_ACT_SIGMOID && act != PM_ACT_QUICK_GELU)
+        return pm_raise(PM_ERR_USAGE,
+                        "glu: act is %d, relu, gelu, gelu_tanh, silu, sigmoid or quick_gelu was expected",
                         act);
     return broadcast_result(t, PM_F32, 2);
 }

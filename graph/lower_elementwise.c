@@ -38,7 +38,7 @@ static uint32_t glu_fn(int32_t act) {
     static const uint32_t fns[PM_N_ACT] = {
         [PM_ACT_RELU] = PM_FN_GLU_RELU,           [PM_ACT_GELU] = PM_FN_GLU_GELU,
         [PM_ACT_GELU_TANH] = PM_FN_GLU_GELU_TANH, [PM_ACT_SILU] = PM_FN_GLU_SILU,
-        [PM_ACT_SIGMOID] = PM_FN_GLU_SIGMOID,
+        [PM_ACT_SIGMOID] = PM_FN_GLU_SIGMOID,     [PM_ACT_QUICK_GELU] = PM_FN_GLU_QUICK_GELU,
     };
     return fns[act];
 }

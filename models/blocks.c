@@ -4,13 +4,13 @@
 #include <stdio.h>
 
 const char *const pm_activation_names[] = {"relu",      "gelu", "gelu_new", "gelu_pytorch_tanh",
-                                           "gelu_fast", "silu", "swish"};
+                                           "gelu_fast", "silu", "swish",    "quick_gelu"};
 const size_t pm_n_activation_names = PM_COUNT(pm_activation_names);
 
 pm_activation pm_activation_of(int choice) {
     static const pm_activation kinds[] = {
         PM_ACTIVATION_RELU,      PM_ACTIVATION_GELU, PM_ACTIVATION_GELU_TANH, PM_ACTIVATION_GELU_TANH,
-        PM_ACTIVATION_GELU_TANH, PM_ACTIVATION_SILU, PM_ACTIVATION_SILU};
+        PM_ACTIVATION_GELU_TANH, PM_ACTIVATION_SILU, PM_ACTIVATION_SILU,      PM_ACTIVATION_QUICK_GELU};
     return kinds[choice];
 }
 
@@ -83,6 +83,8 @@ pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind) {
     case PM_ACTIVATION_GELU: return gelu(b->g, x);
     case PM_ACTIVATION_GELU_TANH: return gelu_tanh(b->g, x);
     case PM_ACTIVATION_SILU: return pm_mul(b->g, x, pm_sigmoid(b->g, x));
+    case PM_ACTIVATION_QUICK_GELU: /* the sigmoid form of GELU, Hendrycks and Gimpel 2016 */
+        return pm_mul(b->g, x, pm_sigmoid(b->g, pm_mul(b->g, pm_const_f32(b->g, 1.702f), x)));
     }
     return x;
 }

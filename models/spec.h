@@ -17,7 +17,8 @@ typedef enum pm_activation {
     PM_ACTIVATION_RELU,
     PM_ACTIVATION_GELU,
     PM_ACTIVATION_GELU_TANH,
-    PM_ACTIVATION_SILU
+    PM_ACTIVATION_SILU,
+    PM_ACTIVATION_QUICK_GELU
 } pm_activation;
 /* config.json's names of activations ("gelu_new"), for pm_config_choose; pm_activation_of gives the kind of
  * one. */

@@ -85,6 +85,8 @@ float act_gelu_tanh(float x) {
 
 float act_silu(float x) { return x < -110.0 ? 0.0 : x * act_sigmoid(x); }
 
+float act_quick_gelu(float x) { return x < -64.0 ? 0.0 : x * act_sigmoid(1.702 * x); }
+
 float activate(uint act, float x) {
     switch (act) {
     case PM_ACT_RELU: return max(x, 0.0);
@@ -93,6 +95,7 @@ float activate(uint act, float x) {
     case PM_ACT_SILU: return act_silu(x);
     case PM_ACT_TANH: return act_tanh(x);
     case PM_ACT_SIGMOID: return act_sigmoid(x);
+    case PM_ACT_QUICK_GELU: return act_quick_gelu(x);
     }
     return x;
 }
@@ -124,6 +127,7 @@ uint unary_fn(uint fn, uint word) {
     case PM_FN_GELU: y = act_gelu(x); break;
     case PM_FN_GELU_TANH: y = act_gelu_tanh(x); break;
     case PM_FN_SILU: y = act_silu(x); break;
+    case PM_FN_QUICK_GELU: y = act_quick_gelu(x); break;
     case PM_FN_NOT: return word == 0u ? 1u : 0u;
     case PM_FN_F32_TO_I32: return uint(to_int(x));
     case PM_FN_I32_TO_F32: y = float(int(word)); break;
@@ -178,6 +182,7 @@ uint binary_float(uint fn, float a, float b) {
     case PM_FN_GLU_GELU_TANH: y = act_gelu_tanh(a) * b; break;
     case PM_FN_GLU_RELU: y = max(a, 0.0) * b; break;
     case PM_FN_GLU_SIGMOID: y = act_sigmoid(a) * b; break;
+    case PM_FN_GLU_QUICK_GELU: y = act_quick_gelu(a) * b; break;
     }
     return floatBitsToUint(y);
 }

@@ -61,33 +61,35 @@ typedef struct pm_mask_params {
 #define PM_FN_GELU        11 /* x * 0.5 * (1 + erf(x / sqrt(2))) */
 #define PM_FN_GELU_TANH   12 /* 0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
 #define PM_FN_SILU        13 /* x * sigmoid(x) */
-#define PM_FN_NOT         14
-#define PM_FN_F32_TO_I32  15 /* truncates */
-#define PM_FN_I32_TO_F32  16
-#define PM_FN_I32_TO_BOOL 17 /* x != 0 */
-#define PM_N_UNARY_FN     18
+#define PM_FN_QUICK_GELU  14 /* x * sigmoid(1.702 x) */
+#define PM_FN_NOT         15
+#define PM_FN_F32_TO_I32  16 /* truncates */
+#define PM_FN_I32_TO_F32  17
+#define PM_FN_I32_TO_BOOL 18 /* x != 0 */
+#define PM_N_UNARY_FN     19
 
 /* Functions of the binary kernel; the _I32 ones read integers. Comparisons and PM_FN_AND, PM_FN_OR write 0 or 1. */
-#define PM_FN_ADD           0
-#define PM_FN_SUB           1
-#define PM_FN_MUL           2
-#define PM_FN_DIV           3
-#define PM_FN_MAX           4
-#define PM_FN_MIN           5
-#define PM_FN_LT            6
-#define PM_FN_LE            7
-#define PM_FN_GT            8
-#define PM_FN_GE            9
-#define PM_FN_EQ            10
-#define PM_FN_NE            11
-#define PM_FN_AND           12
-#define PM_FN_OR            13
-#define PM_FN_GLU_SILU      14 /* silu(a) * b */
-#define PM_FN_GLU_GELU      15 /* gelu(a) * b */
-#define PM_FN_GLU_GELU_TANH 16 /* gelu_tanh(a) * b */
-#define PM_FN_GLU_RELU      17
-#define PM_FN_GLU_SIGMOID   18
-#define PM_N_BINARY_FN      19
+#define PM_FN_ADD            0
+#define PM_FN_SUB            1
+#define PM_FN_MUL            2
+#define PM_FN_DIV            3
+#define PM_FN_MAX            4
+#define PM_FN_MIN            5
+#define PM_FN_LT             6
+#define PM_FN_LE             7
+#define PM_FN_GT             8
+#define PM_FN_GE             9
+#define PM_FN_EQ             10
+#define PM_FN_NE             11
+#define PM_FN_AND            12
+#define PM_FN_OR             13
+#define PM_FN_GLU_SILU       14 /* silu(a) * b */
+#define PM_FN_GLU_GELU       15 /* gelu(a) * b */
+#define PM_FN_GLU_GELU_TANH  16 /* gelu_tanh(a) * b */
+#define PM_FN_GLU_RELU       17
+#define PM_FN_GLU_SIGMOID    18
+#define PM_FN_GLU_QUICK_GELU 19
+#define PM_N_BINARY_FN       20
 #define PM_FN_I32                                                                                            \
     64 /* added to ADD..NE: both operands and the result (or the comparison's operands) are integers */
 
@@ -97,14 +99,15 @@ typedef struct pm_mask_params {
 #define PM_FN_REDUCE_MAX 2
 
 /* Activations of matmul epilogues and gates. */
-#define PM_ACT_NONE      0
-#define PM_ACT_RELU      1
-#define PM_ACT_GELU      2
-#define PM_ACT_GELU_TANH 3
-#define PM_ACT_SILU      4
-#define PM_ACT_TANH      5
-#define PM_ACT_SIGMOID   6
-#define PM_N_ACT         7
+#define PM_ACT_NONE       0
+#define PM_ACT_RELU       1
+#define PM_ACT_GELU       2
+#define PM_ACT_GELU_TANH  3
+#define PM_ACT_SILU       4
+#define PM_ACT_TANH       5
+#define PM_ACT_SIGMOID    6
+#define PM_ACT_QUICK_GELU 7
+#define PM_N_ACT          8
 
 /* Which keys a query sees; softmax and attention. Query row t stands at key position t + position. */
 #define PM_MASK_CAUSAL   1  /* key s is present when s <= t + position */

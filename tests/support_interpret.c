@@ -74,15 +74,17 @@ static double unary(pm_op op, double x) {
     case PM_OP_GELU: return gelu(x);
     case PM_OP_GELU_TANH: return gelu_tanh(x);
     case PM_OP_SILU: return silu(x);
+    case PM_OP_QUICK_GELU: return x * sigmoid(1.702 * x);
     default: fail_msg("%s: not known here", pm_op_get(op)->name); return 0;
     }
 }
 
 static double activation(int32_t act, double x) {
     static const pm_op ops[PM_N_ACT] = {
-        [PM_ACT_NONE] = PM_OP_COPY,           [PM_ACT_RELU] = PM_OP_RELU, [PM_ACT_GELU] = PM_OP_GELU,
-        [PM_ACT_GELU_TANH] = PM_OP_GELU_TANH, [PM_ACT_SILU] = PM_OP_SILU, [PM_ACT_TANH] = PM_OP_TANH,
-        [PM_ACT_SIGMOID] = PM_OP_SIGMOID,
+        [PM_ACT_NONE] = PM_OP_COPY,       [PM_ACT_RELU] = PM_OP_RELU,
+        [PM_ACT_GELU] = PM_OP_GELU,       [PM_ACT_GELU_TANH] = PM_OP_GELU_TANH,
+        [PM_ACT_SILU] = PM_OP_SILU,       [PM_ACT_TANH] = PM_OP_TANH,
+        [PM_ACT_SIGMOID] = PM_OP_SIGMOID, [PM_ACT_QUICK_GELU] = PM_OP_QUICK_GELU,
     };
     return unary(ops[act], x);
 }

@@ -195,6 +195,9 @@ static void test_unary_by_hand(void **state) {
         {PM_OP_GELU_TANH, -1, -0.1588080093917232},
         {PM_OP_SILU, 1, 0.7310585786300049},
         {PM_OP_SILU, -1, -0.2689414213699951},
+        {PM_OP_QUICK_GELU, 1, 0.8457957659328212},
+        {PM_OP_QUICK_GELU, -1, -0.1542042340671788},
+        {PM_OP_QUICK_GELU, -500, 0},
         {PM_OP_TO_I32, 1.75f, 1},
         {PM_OP_TO_I32, -1.75f, -1},
         {PM_OP_TO_I32, -0.5f, 0},
@@ -255,11 +258,9 @@ static void test_glu_by_hand(void **state) {
     static const struct {
         int32_t act;
         double y; /* of 1, times 3 */
-    } rows[] = {{PM_ACT_SILU, 2.193175735890015},
-                {PM_ACT_GELU, 2.524034238205629},
-                {PM_ACT_GELU_TANH, 2.52357597182483},
-                {PM_ACT_RELU, 3},
-                {PM_ACT_SIGMOID, 2.193175735890015}};
+    } rows[] = {{PM_ACT_SILU, 2.193175735890015},     {PM_ACT_GELU, 2.524034238205629},
+                {PM_ACT_GELU_TANH, 2.52357597182483}, {PM_ACT_RELU, 3},
+                {PM_ACT_SIGMOID, 2.193175735890015},  {PM_ACT_QUICK_GELU, 2.5373872977984636}};
     for (size_t i = 0; i < PM_COUNT(rows); i++) {
         sheet s = new_sheet();
         pm_tensor *in[] = {leaf(&s, PM_F32, DIMS(1), F(1)), leaf(&s, PM_F32, DIMS(1), F(3))};

@@ -29,7 +29,7 @@ PM_FAST(binary)
 #undef PM_FAST
 
 float pm_fast_act(uint32_t act, float x);     /* PM_ACT_* */
-float pm_fast_unary_fn(uint32_t fn, float x); /* PM_FN_NEG .. PM_FN_SILU */
+float pm_fast_unary_fn(uint32_t fn, float x); /* PM_FN_NEG .. PM_FN_QUICK_GELU */
 
 static inline float pm_lanes_sum(const float *acc) {
     return ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));

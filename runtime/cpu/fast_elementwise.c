@@ -22,15 +22,17 @@ float pm_fast_unary_fn(uint32_t fn, float x) {
     case PM_FN_GELU_TANH:
         return x < -20 ? 0 : 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
     case PM_FN_SILU: return x < -110 ? 0 : x / (1.0f + expf(-x));
+    case PM_FN_QUICK_GELU: return x < -64 ? 0 : x / (1.0f + expf(-1.702f * x));
     default: assert(0 && "a function of floats"); return x;
     }
 }
 
 float pm_fast_act(uint32_t act, float x) {
     static const uint32_t fns[PM_N_ACT] = {
-        [PM_ACT_NONE] = PM_FN_COPY,           [PM_ACT_RELU] = PM_FN_RELU, [PM_ACT_GELU] = PM_FN_GELU,
-        [PM_ACT_GELU_TANH] = PM_FN_GELU_TANH, [PM_ACT_SILU] = PM_FN_SILU, [PM_ACT_TANH] = PM_FN_TANH,
-        [PM_ACT_SIGMOID] = PM_FN_SIGMOID,
+        [PM_ACT_NONE] = PM_FN_COPY,       [PM_ACT_RELU] = PM_FN_RELU,
+        [PM_ACT_GELU] = PM_FN_GELU,       [PM_ACT_GELU_TANH] = PM_FN_GELU_TANH,
+        [PM_ACT_SILU] = PM_FN_SILU,       [PM_ACT_TANH] = PM_FN_TANH,
+        [PM_ACT_SIGMOID] = PM_FN_SIGMOID, [PM_ACT_QUICK_GELU] = PM_FN_QUICK_GELU,
     };
     return act == PM_ACT_NONE ? x : pm_fast_unary_fn(fns[act], x);
 }

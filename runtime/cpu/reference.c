@@ -54,6 +54,15 @@ static pm_valued silu_value(double x) {
     return (pm_valued){x * s.y, fabs(x) * s.error + 2 * PM_U * fabs(x * s.y) + PM_TINY};
 }
 
+/* The argument carries two roundings. */
+static pm_valued quick_gelu_value(double x) {
+    double z = 1.702 * x;
+    if (x < -1000) return (pm_valued){0, PM_TINY}; /* not -inf * 0 */
+    pm_valued s = sigmoid_value(z);
+    double error = s.error + 2 * PM_U * fabs(z) * s.y * (1 - s.y);
+    return (pm_valued){x * s.y, fabs(x) * error + 2 * PM_U * fabs(x * s.y) + PM_TINY};
+}
+
 static pm_valued log_value(double x) {
     double y = log(x);
     double error = x >= 0.5 && x <= 2 ? 4.76837158203125e-07 : 3 * PM_ULP * fabs(y);
@@ -82,6 +91,7 @@ static pm_valued unary_value(uint32_t fn, double x) {
     case PM_FN_GELU: return gelu_value(x);
     case PM_FN_GELU_TANH: return gelu_tanh_value(x);
     case PM_FN_SILU: return silu_value(x);
+    case PM_FN_QUICK_GELU: return quick_gelu_value(x);
     default: assert(0 && "a function of floats"); return (pm_valued){0, 0};
     }
 }
@@ -107,7 +117,7 @@ static const struct {
     [PM_ACT_NONE] = {PM_FN_COPY, 1},          [PM_ACT_RELU] = {PM_FN_RELU, 1},
     [PM_ACT_GELU] = {PM_FN_GELU, 1.13},       [PM_ACT_GELU_TANH] = {PM_FN_GELU_TANH, 1.13},
     [PM_ACT_SILU] = {PM_FN_SILU, 1.1},        [PM_ACT_TANH] = {PM_FN_TANH, 1},
-    [PM_ACT_SIGMOID] = {PM_FN_SIGMOID, 0.25},
+    [PM_ACT_SIGMOID] = {PM_FN_SIGMOID, 0.25}, [PM_ACT_QUICK_GELU] = {PM_FN_QUICK_GELU, 1.1},
 };
 
 pm_valued pm_act_value(uint32_t act, double x) {

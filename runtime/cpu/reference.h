@@ -47,7 +47,7 @@ typedef struct pm_valued {
 } pm_valued;
 /* `exact` where a device that flushes operands may also give the value `flushed`. */
 pm_valued pm_or_flushed(pm_valued exact, pm_valued flushed);
-pm_valued pm_unary_value(uint32_t fn, double x); /* PM_FN_NEG .. PM_FN_SILU */
+pm_valued pm_unary_value(uint32_t fn, double x); /* PM_FN_NEG .. PM_FN_QUICK_GELU */
 pm_valued pm_act_value(uint32_t act, double x);  /* PM_ACT_* */
 double pm_act_slope(uint32_t act); /* the largest slope anywhere: how much an argument's error can grow */
 

@@ -88,6 +88,7 @@ static const uint32_t gate_act[] = {
     [PM_FN_GLU_GELU_TANH - PM_FN_GLU_SILU] = PM_ACT_GELU_TANH,
     [PM_FN_GLU_RELU - PM_FN_GLU_SILU] = PM_ACT_RELU,
     [PM_FN_GLU_SIGMOID - PM_FN_GLU_SILU] = PM_ACT_SIGMOID,
+    [PM_FN_GLU_QUICK_GELU - PM_FN_GLU_SILU] = PM_ACT_QUICK_GELU,
 };
 
 static bool is_comparison(uint32_t fn) {
