@@ -2,34 +2,26 @@
 #include "models/lora.h"
 
 #include <inttypes.h>
-#include <jansson.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "models/config.h"
 #include "models/convert.h"
+#include "models/lora_config.h"
 #include "models/safetensors.h"
 
-static const char config_name[] = "adapter_config.json", weights_name[] = "adapter_model.safetensors";
+static const char weights_name[] = "adapter_model.safetensors";
 static const char prefix[] = "base_model.model.", a_end[] = ".lora_A.weight", b_end[] = ".lora_B.weight";
 
-typedef struct settings {
-    int64_t r;
-    float alpha;
-    bool rslora, transposed; /* W is [K,N], as GPT-2 keeps it */
-} settings;
-
+/* What the adapter has for one tensor of the model: a product that is added, or (b NULL) the tensor that takes its place. */
 typedef struct part {
-    const char *weight; /* the adapter's name of W */
+    const char *weight; /* the adapter's name of it */
     const char *name;   /* the checkpoint's; NULL until it is bound */
     const pm_array *a, *b;
+    double scale;
 } part;
 
 struct pm_lora {
-    settings settings;
+    pm_lora_config config;
     pm_files files;
-    pm_config config;
     pm_blob blob;
     pm_safetensors file;
     part *parts;
@@ -37,101 +29,11 @@ struct pm_lora {
     pm_arena arena;
 };
 
-/* ---- adapter_config.json ---- */
-
-static const pm_config_field fields[] = {
-    {"r", PM_CONFIG_INT, offsetof(settings, r), PM_CONFIG_REQUIRED, 1, 65536},
-    {"lora_alpha", PM_CONFIG_REAL, offsetof(settings, alpha), PM_CONFIG_REQUIRED, -1e6, 1e6},
-    {"use_rslora", PM_CONFIG_BOOL, offsetof(settings, rslora), 0, 0, 1},
-    {"fan_in_fan_out", PM_CONFIG_BOOL, offsetof(settings, transposed), 0, 0, 1},
-};
-
-/* Keys that are read, and keys that change nothing of what is merged. Any other must be null, false or empty. */
-static const char *const known_keys[] = {"r",
-                                         "lora_alpha",
-                                         "use_rslora",
-                                         "fan_in_fan_out",
-                                         "bias",
-                                         "peft_type",
-                                         "target_modules",
-                                         "init_lora_weights",
-                                         "auto_mapping",
-                                         "base_model_name_or_path",
-                                         "exclude_modules",
-                                         "inference_mode",
-                                         "layers_pattern",
-                                         "layers_to_transform",
-                                         "lora_dropout",
-                                         "megatron_core",
-                                         "peft_version",
-                                         "qalora_group_size",
-                                         "revision",
-                                         "task_type"};
-
-static bool is_known(const char *key) {
-    for (size_t i = 0; i < PM_COUNT(known_keys); i++)
-        if (strcmp(known_keys[i], key) == 0) return true;
-    return false;
-}
-
-static bool is_empty(const json_t *v) {
-    bool container = json_is_object(v) || json_is_array(v);
-    return json_is_null(v) || json_is_false(v) ||
-           (container && json_object_size(v) == 0 && json_array_size(v) == 0);
-}
-
-static pm_status refuse_key(const char *key, const json_t *v, const char *expected) {
-    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-    pm_status s = pm_raise(PM_ERR_FILE, "%s: %s is %.60s, %s", config_name, key,
-                           text ? text : "something else", expected);
-    free(text);
-    return s;
-}
-
-/* Some ways to begin an adapter's training change the model's own weights, too. */
-static pm_status check_start(const json_t *v) {
-    static const char *const harmless[] = {"gaussian", "eva", "orthogonal"};
-    if (!v || json_is_boolean(v)) return PM_OK;
-    for (size_t i = 0; json_is_string(v) && i < PM_COUNT(harmless); i++)
-        if (strcmp(json_string_value(v), harmless[i]) == 0) return PM_OK;
-    return refuse_key("init_lora_weights", v, "expected true, false, gaussian, eva or orthogonal");
-}
-
-static pm_status read_config(pm_lora *l) {
-    static const char *const types[] = {"LORA"}, *const biases[] = {"none"};
-    const pm_config *c = &l->config;
-    const char *key;
-    json_t *v;
-    int choice;
-    PM_TRY(pm_config_choose(c, NULL, &(pm_config_choice){"peft_type", "LORA", types, 1}, &choice));
-    PM_TRY(pm_config_choose(c, NULL, &(pm_config_choice){"bias", "none", biases, 1}, &choice));
-    PM_TRY(pm_config_read(c, NULL, fields, PM_COUNT(fields), &l->settings));
-    json_object_foreach(c->root, key, v) {
-        if (!is_known(key) && !is_empty(v)) return refuse_key(key, v, "which is not read");
-    }
-    return check_start(json_object_get(c->root, "init_lora_weights"));
-}
-
 /* ---- adapter_model.safetensors ---- */
 
 static bool ends_in(const char *text, const char *end) {
     size_t n = strlen(text), m = strlen(end);
     return n > m && strcmp(text + n - m, end) == 0;
-}
-
-/* Whether target_modules lists the module; a pattern, or nothing, is not asked. */
-static pm_status check_target(const pm_lora *l, const char *module) {
-    const json_t *list = json_object_get(l->config.root, "target_modules"), *v;
-    size_t i, n = strlen(module);
-    if (!json_is_array(list)) return PM_OK;
-    json_array_foreach(list, i, v) {
-        size_t m = json_string_length(v);
-        const char *text = json_string_value(v);
-        if (text && n >= m && memcmp(module + n - m, text, m) == 0 && (n == m || module[n - m - 1] == '.'))
-            return PM_OK;
-    }
-    return pm_raise(PM_ERR_FILE, "%s: module %.120s is not in target_modules of %s", weights_name, module,
-                    config_name);
 }
 
 static pm_status check_floats(const pm_entry *e) {
@@ -158,29 +60,51 @@ static pm_status find_end(const pm_lora *l, const char *module, const char *end,
     return s;
 }
 
+/* A tensor of its own: of modules_to_save, or a bias. */
+static pm_status read_whole(pm_lora *l, const pm_entry *e) {
+    const char *name = e->array.name + strlen(prefix), *dot = strrchr(name, '.');
+    size_t n = dot ? (size_t)(dot - name) : 0;
+    char *module = pm_arena_alloc(&l->arena, n + 1);
+    if (!module) return PM_ERR_MEMORY;
+    memcpy(module, name, n), module[n] = 0;
+    bool bias = l->config.biases && ends_in(name, ".bias");
+    if (!bias && (!n || !pm_lora_config_saves(&l->config, module)))
+        return pm_raise(PM_ERR_FILE, "%s: tensor %.160s is not read, %sMODULE%s or %s was expected",
+                        weights_name, e->array.name, prefix, a_end, b_end);
+    PM_TRY(check_floats(e));
+    l->parts[l->n_parts++] = (part){.weight = name, .a = &e->array};
+    return PM_OK;
+}
+
 /* One tensor: an A brings its part, a B must have one. */
 static pm_status read_tensor(pm_lora *l, const pm_entry *e) {
     const char *name = e->array.name, *end = ends_in(name, a_end)   ? a_end
                                              : ends_in(name, b_end) ? b_end
                                                                     : NULL;
-    if (!end || strncmp(name, prefix, strlen(prefix)) != 0)
+    if (strncmp(name, prefix, strlen(prefix)) != 0)
         return pm_raise(PM_ERR_FILE, "%s: tensor %.160s is not read, %sMODULE%s or %s was expected",
                         weights_name, name, prefix, a_end, b_end);
+    if (!end) return read_whole(l, e);
     size_t n = strlen(name) - strlen(prefix) - strlen(end);
     char *module = pm_arena_alloc(&l->arena, n + sizeof ".weight");
     if (!module) return PM_ERR_MEMORY;
     memcpy(module, name + strlen(prefix), n);
     PM_TRY(check_floats(e));
-    PM_TRY(check_target(l, module));
+    if (!pm_lora_config_targets(&l->config, module))
+        return pm_raise(PM_ERR_FILE, "%s: module %.120s is not in target_modules of adapter_config.json",
+                        weights_name, module);
     const pm_entry *other = NULL;
     PM_TRY(find_end(l, module, end == a_end ? b_end : a_end, &other));
     if (!other)
         return pm_raise(PM_ERR_FILE, "%s: tensor %s has no %s beside it", weights_name, name,
                         end == a_end ? "lora_B" : "lora_A");
-    PM_TRY(check_shape(&e->array, end == a_end ? 0 : 1, l->settings.r));
+    int64_t r;
+    double scale;
+    PM_TRY(pm_lora_config_of(&l->config, module, &r, &scale));
+    PM_TRY(check_shape(&e->array, end == a_end ? 0 : 1, r));
     if (end != a_end) return PM_OK;
     memcpy(module + n, ".weight", sizeof ".weight");
-    l->parts[l->n_parts++] = (part){.weight = module, .a = &e->array, .b = &other->array};
+    l->parts[l->n_parts++] = (part){.weight = module, .a = &e->array, .b = &other->array, .scale = scale};
     return PM_OK;
 }
 
@@ -200,8 +124,7 @@ pm_status pm_lora_open(const char *folder, pm_lora **out) {
     pm_lora *l = pm_calloc(1, sizeof *l);
     if (!l) return PM_ERR_MEMORY;
     PM_GOTO(pm_files_open(folder, &l->files));
-    PM_GOTO(pm_config_open(&l->files, config_name, &l->config));
-    PM_GOTO(read_config(l));
+    PM_GOTO(pm_lora_config_open(&l->files, &l->config));
     PM_GOTO(read_weights(l));
     *out = l;
     return PM_OK;
@@ -213,7 +136,7 @@ fail:
 void pm_lora_close(pm_lora *l) {
     if (!l) return;
     pm_blob_close(&l->blob);
-    pm_config_close(&l->config);
+    pm_lora_config_close(&l->config);
     pm_files_close(&l->files);
     pm_arena_free(&l->arena);
     pm_free(l);
@@ -228,23 +151,27 @@ const char *pm_lora_weight(const pm_lora *l, size_t i) {
 pm_status pm_lora_bind(pm_lora *l, size_t i, const char *name, int32_t rank, const int64_t *dims) {
     char is[PM_SHAPE_CHARS], expected[PM_SHAPE_CHARS];
     part *p = &l->parts[i];
-    int64_t n = p->b->dims[0], k = p->a->dims[1];
-    const int64_t fits[2] = {l->settings.transposed ? k : n, l->settings.transposed ? n : k};
-    if (rank != 2 || dims[0] != fits[0] || dims[1] != fits[1])
-        return pm_raise(PM_ERR_FILE, "%s: tensors %s and %s are for a weight of %s, the model's is %s",
-                        weights_name, p->a->name, p->b->name, pm_array_shape(2, fits, expected),
+    int64_t n = p->b ? p->b->dims[0] : 0, k = p->b ? p->a->dims[1] : 0;
+    const int64_t product[2] = {l->config.transposed ? k : n, l->config.transposed ? n : k};
+    const int64_t *fits = p->b ? product : p->a->dims;
+    int32_t fits_rank = p->b ? 2 : p->a->rank;
+    bool same = rank == fits_rank;
+    for (int32_t axis = 0; same && axis < rank; axis++) same = dims[axis] == fits[axis];
+    if (!same)
+        return pm_raise(PM_ERR_FILE, "%s: tensor %s is for a weight of %s, the model's is %s", weights_name,
+                        p->a->name, pm_array_shape(fits_rank, fits, expected),
                         pm_array_shape(rank, dims, is));
     p->name = pm_arena_strdup(&l->arena, name);
     return p->name ? PM_OK : PM_ERR_MEMORY;
 }
 
 /* row[k] = scale sum_r b[r] a[r][k]. */
-static void product_row(const settings *c, const float *a, const float *b, uint64_t n_k, float *row) {
-    double r = (double)c->r, scale = (double)c->alpha / (c->rslora ? sqrt(r) : r);
+static void product_row(const part *p, const float *a, const float *b, float *row) {
+    uint64_t n_r = (uint64_t)p->a->dims[0], n_k = (uint64_t)p->a->dims[1];
     memset(row, 0, (size_t)n_k * sizeof *row);
-    for (int64_t i = 0; i < c->r; i++)
-        for (uint64_t k = 0; k < n_k; k++) row[k] += b[i] * a[(uint64_t)i * n_k + k];
-    for (uint64_t k = 0; k < n_k; k++) row[k] = (float)(scale * (double)row[k]);
+    for (uint64_t r = 0; r < n_r; r++)
+        for (uint64_t k = 0; k < n_k; k++) row[k] += b[r] * a[r * n_k + k];
+    for (uint64_t k = 0; k < n_k; k++) row[k] = (float)(p->scale * (double)row[k]);
 }
 
 static pm_status floats_of(const pm_array *a, float **out) {
@@ -253,8 +180,8 @@ static pm_status floats_of(const pm_array *a, float **out) {
 }
 
 static pm_status merge_part(const pm_lora *l, const part *p, float *w) {
-    const settings *c = &l->settings;
-    uint64_t n_n = (uint64_t)p->b->dims[0], n_k = (uint64_t)p->a->dims[1];
+    if (!p->b) return pm_convert_f32(p->a, w);
+    uint64_t n_n = (uint64_t)p->b->dims[0], n_k = (uint64_t)p->a->dims[1], n_r = (uint64_t)p->a->dims[0];
     float *a = NULL, *b = NULL, *row = NULL;
     pm_status s;
     PM_GOTO(floats_of(p->a, &a));
@@ -262,8 +189,8 @@ static pm_status merge_part(const pm_lora *l, const part *p, float *w) {
     row = pm_realloc_array(NULL, (size_t)n_k, sizeof *row);
     PM_GOTO(row ? PM_OK : PM_ERR_MEMORY);
     for (uint64_t n = 0; n < n_n; n++) {
-        product_row(c, a, b + n * (uint64_t)c->r, n_k, row);
-        for (uint64_t k = 0; k < n_k; k++) w[c->transposed ? k * n_n + n : n * n_k + k] += row[k];
+        product_row(p, a, b + n * n_r, row);
+        for (uint64_t k = 0; k < n_k; k++) w[l->config.transposed ? k * n_n + n : n * n_k + k] += row[k];
     }
 fail:
     pm_free(a);

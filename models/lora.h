@@ -1,5 +1,6 @@
 /* A LoRA adapter (Hu et al. 2021) as PEFT keeps it: adapter_config.json and adapter_model.safetensors in a folder. Its
- * products are added to the weights when they are read: W + scale B A, scale = alpha / r, or alpha / sqrt(r) of rsLoRA.
+ * products are added to the weights when they are read: W + scale B A, scale = alpha / r, or alpha / sqrt(r) of rsLoRA; modules
+ * that were trained whole, and biases, take the place of the model's.
  * What else an adapter may hold is refused by name. */
 #ifndef PM_LORA_H
 #define PM_LORA_H

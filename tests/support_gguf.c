@@ -194,7 +194,7 @@ static void add_gpt2_keys(test_gguf *f) {
     test_gguf_u32(f, "gpt2.embedding_length", 32);
     test_gguf_u32(f, "gpt2.block_count", 2);
     test_gguf_u32(f, "gpt2.attention.head_count", 4);
-    test_gguf_u32(f, "gpt2.feed_forward_length", 48);
+    test_gguf_u32(f, "gpt2.feed_forward_length", 4 * 32); /* as converters write; the tensors say 48 */
     test_gguf_u32(f, "gpt2.context_length", 64);
     test_gguf_f32(f, "gpt2.attention.layer_norm_epsilon", 1e-5f);
     test_gguf_u32(f, "tokenizer.ggml.eos_token_id", 2);

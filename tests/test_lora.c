@@ -72,6 +72,10 @@ static const merge_case merges[] = {
      "\"task_type\":\"CAUSAL_LM\",\"modules_to_save\":null,\"rank_pattern\":{},\"use_dora\":false}",
      "base_model.model.model.layers.1.mlp.down_proj", "model.layers.1.mlp.down_proj.weight",
      "model.layers.0.mlp.down_proj.weight", 32, 48, 1, false},
+    {"llama", /* the first pattern that fits counts */
+     "{\"r\":8,\"lora_alpha\":1,\"rank_pattern\":{\"proj\":2,\"layers.1.self_attn.q_proj\":3,\"q_proj\":4},"
+     "\"alpha_pattern\":{\"model\\\\.layers\\\\.[0-4]\\\\..*q_proj\":10,\"q_proj\":3}}",
+     Q, q_weight, "model.layers.1.self_attn.q_proj.weight", 32, 32, 2.5, false},
     {"gpt2", "{\"r\":4,\"lora_alpha\":8,\"fan_in_fan_out\":true,\"target_modules\":[\"attn.c_attn\"]}",
      "base_model.model.transformer.h.1.attn.c_attn", "transformer.h.1.attn.c_attn.weight",
      "transformer.h.0.attn.c_attn.weight", 96, 32, 2, true},
@@ -142,6 +146,95 @@ static void test_others_stay(void **state) {
     free(after);
     pm_checkpoint_close(&c);
     pm_files_close(&files);
+}
+
+/* Modules that were trained whole, and biases, take the place of the model's. */
+static void test_whole_tensors(void **state) {
+    static const struct {
+        const char *model, *config, *name, *weight;
+        int64_t dims[2];
+        int rank;
+        const char *refusal; /* NULL: it is read */
+    } rows[] = {
+        {"llama",
+         PLAIN ",\"modules_to_save\":[\"lm_head\"]}",
+         "base_model.model.lm_head.weight",
+         "lm_head.weight",
+         {61, 32},
+         2,
+         NULL},
+        {"llama",
+         PLAIN ",\"modules_to_save\":[\"mlp\"]}",
+         "base_model.model.model.layers.0.mlp.up_proj.weight",
+         "model.layers.0.mlp.up_proj.weight",
+         {48, 32},
+         2,
+         NULL},
+        {"llama",
+         PLAIN ",\"modules_to_save\":[\"head\"]}",
+         "base_model.model.lm_head.weight",
+         NULL,
+         {61, 32},
+         2,
+         "not read"},
+        {"llama",
+         PLAIN ",\"modules_to_save\":[\"lm_head\"]}",
+         "base_model.model.lm_head.weight",
+         NULL,
+         {64, 32},
+         2,
+         "[64,32]"},
+        {"gpt2",
+         "{\"r\":4,\"lora_alpha\":1,\"bias\":\"all\"}",
+         "base_model.model.transformer.h.0.mlp.c_fc.bias",
+         "transformer.h.0.mlp.c_fc.bias",
+         {48},
+         1,
+         NULL},
+        {"gpt2",
+         "{\"r\":4,\"lora_alpha\":1}",
+         "base_model.model.transformer.h.0.mlp.c_fc.bias",
+         NULL,
+         {48},
+         1,
+         "not read"},
+    };
+    (void)state;
+    for (size_t i = 0; i < PM_COUNT(rows); i++) {
+        test_path folder = test_folder();
+        pm_files files;
+        pm_checkpoint c;
+        pm_tensors *set;
+        const pm_array *a;
+        void *data;
+        pm_array own = {.name = rows[i].name,
+                        .dtype = PM_F32,
+                        .rank = rows[i].rank,
+                        .dims = {rows[i].dims[0], rows[i].dims[1]}};
+        size_t n = (size_t)pm_array_elems(&own);
+        float *w = calloc(n, sizeof *w);
+        assert_non_null(w);
+        assert_ok(pm_tensors_create(&set));
+        assert_ok(pm_tensors_add(set, &own, &data));
+        for (size_t k = 0; k < n; k++) ((float *)data)[k] = (float)k;
+        pm_words_to_file(data, n);
+        write_adapter(&folder, rows[i].config, set);
+        pm_tensors_free(set);
+        open_model(rows[i].model, &files, &c);
+        pm_status s = pm_checkpoint_adapt(&c, folder.s);
+        if (rows[i].refusal) {
+            assert_int_equal(s, PM_ERR_FILE);
+            if (!strstr(pm_error_text(), rows[i].refusal)) fail_msg("%s", pm_error_text());
+        } else {
+            assert_ok(s);
+            assert_ok(pm_checkpoint_want(&c, rows[i].weight, rows[i].rank, rows[i].dims, &a));
+            assert_ok(pm_checkpoint_read(&c, a, w));
+            for (size_t k = 0; k < n; k++) assert_true(w[k] == (float)k);
+        }
+        pm_checkpoint_close(&c);
+        pm_files_close(&files);
+        free(w);
+    }
 }
 
 /* ---- a whole model ---- */
@@ -224,10 +317,12 @@ static void test_bad_configs(void **state) {
         {"{\"r\":\"4\",\"lora_alpha\":1}", {"r is \"4\"", "an integer"}},
         {PLAIN ",\"r\":8}", {"adapter_config.json", "duplicate"}},
         {"{\"r\":4,\"lora_alpha\":1,\"peft_type\":\"IA3\"}", {"peft_type is \"IA3\"", "LORA"}},
-        {"{\"r\":4,\"lora_alpha\":1,\"bias\":\"all\"}", {"bias is \"all\"", "none"}},
+        {"{\"r\":4,\"lora_alpha\":1,\"bias\":\"some\"}", {"bias is \"some\"", "none"}},
         {PLAIN ",\"use_dora\":true}", {"use_dora is true", "not read"}},
-        {PLAIN ",\"modules_to_save\":[\"lm_head\"]}", {"modules_to_save is [\"lm_head\"]"}},
-        {PLAIN ",\"rank_pattern\":{\"q\":8}}", {"rank_pattern is {\"q\":8}"}},
+        {PLAIN ",\"modules_to_save\":\"lm_head\"}", {"modules_to_save is \"lm_head\"", "a list"}},
+        {PLAIN ",\"rank_pattern\":{\"q_proj\":8}}", {"lora_A.weight", "r, which is 8"}},
+        {PLAIN ",\"rank_pattern\":{\"q_proj\":0}}", {"rank_pattern is {\"q_proj\":0}", "from 1"}},
+        {PLAIN ",\"alpha_pattern\":{\"(q\":8}}", {"regular expression", "(q"}},
         {PLAIN ",\"some_new_key\":1}", {"some_new_key is 1", "not read"}},
         {PLAIN ",\"init_lora_weights\":\"pissa\"}", {"init_lora_weights is \"pissa\""}},
         {"{\"r\":4,\"lora_alpha\":1,\"target_modules\":[\"v_proj\",\"proj\"]}", {"q_proj", "target_modules"}},
@@ -308,9 +403,9 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merges),         cmocka_unit_test(test_others_stay),
-        cmocka_unit_test(test_whole_model),    cmocka_unit_test(test_bad_configs),
-        cmocka_unit_test(test_bad_tensors),    cmocka_unit_test(test_missing_files),
-        cmocka_unit_test(test_memory_runs_out)};
+        cmocka_unit_test(test_merges),        cmocka_unit_test(test_others_stay),
+        cmocka_unit_test(test_whole_tensors), cmocka_unit_test(test_whole_model),
+        cmocka_unit_test(test_bad_configs),   cmocka_unit_test(test_bad_tensors),
+        cmocka_unit_test(test_missing_files), cmocka_unit_test(test_memory_runs_out)};
     return run_all_tests(tests);
 }

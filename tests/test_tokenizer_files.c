@@ -185,6 +185,23 @@ static void test_gguf_vocabulary(void **state) {
     check_ids(path.s, "a  b<u>", false, "[6,3,3,5,8]");
 }
 
+/* A file of BERT's that gives no ids of [CLS] and [SEP]: they are found by name. */
+static void test_gguf_bert(void **state) {
+    static const char *const tokens[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "\xE2\x96\x81the", "s"};
+    enum { TYPE_TEXT = 8 };
+    test_path folder = test_folder(), path = test_join(&folder, "v.gguf");
+    test_gguf f = {0};
+    pm_text list = {0};
+    (void)state;
+    for (size_t i = 0; i < PM_COUNT(tokens); i++) test_gguf_string(&list, tokens[i]);
+    test_gguf_text(&f, "tokenizer.ggml.model", "bert");
+    test_gguf_array(&f, "tokenizer.ggml.tokens", TYPE_TEXT, PM_COUNT(tokens), list.data, list.length);
+    test_gguf_write(&f, path.s);
+    pm_text_free(&list);
+    check_ids(path.s, "the thes", false, "[4,4,5]");
+    check_ids(path.s, "the thes", true, "[2,4,4,5,3]");
+}
+
 /* ---- what is refused ---- */
 
 typedef struct wrong {
@@ -350,10 +367,11 @@ static void test_allocations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vocab_txt),       cmocka_unit_test(test_vocab_and_merges),
-        cmocka_unit_test(test_sentencepiece),   cmocka_unit_test(test_gguf_vocabulary),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_deep_and_cut),
-        cmocka_unit_test(test_hostile_pattern), cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_vocab_txt),     cmocka_unit_test(test_vocab_and_merges),
+        cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_gguf_vocabulary),
+        cmocka_unit_test(test_gguf_bert),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_deep_and_cut),  cmocka_unit_test(test_hostile_pattern),
+        cmocka_unit_test(test_allocations),
     };
     return run_all_tests(tests);
 }

@@ -244,6 +244,7 @@ static pm_status read_bert(pm_tokenizer *t, const vocabulary *v) {
     if (cls < 0) cls = pm_tokenizer_find(t, TOK_LIT("[CLS]"));
     PM_TRY(read_id(v, KEY("seperator_token_id"), &sep));
     if (sep < 0) PM_TRY(read_id(v, KEY("eos_token_id"), &sep));
+    if (sep < 0) sep = pm_tokenizer_find(t, TOK_LIT("[SEP]"));
     return cls >= 0 && sep >= 0 ? tok_template_set_bert(t, cls, sep, false) : PM_OK;
 }
 
