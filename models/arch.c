@@ -53,6 +53,10 @@ static const pm_arch archs[] = {
     T5_ENCODER("t5", "T5EncoderModel", pm_t5_encoder_configure),
     T5_ENCODER("mt5", "MT5EncoderModel", pm_mt5_encoder_configure),
     T5_ENCODER("umt5", "UMT5EncoderModel", pm_umt5_encoder_configure),
+    {"whisper", "WhisperForConditionalGeneration", "transcribe", true, true, pm_whisper_configure,
+     pm_transformer_build, NULL},
+    {"whisper", "WhisperModel", "features", false, true, pm_whisper_model_configure, pm_transformer_build,
+     NULL},
     {"transformer", NULL, "translate", true, true, pm_transformer_configure, pm_transformer_build, NULL},
 };
 

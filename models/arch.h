@@ -11,7 +11,7 @@ typedef struct pm_causal_family pm_causal_family; /* arch_causal.h */
 struct pm_arch {
     const char *model_type;   /* config.json's model_type */
     const char *architecture; /* config.json's architectures[0]; a row with NULL serves a config without it */
-    const char *task;         /* "generate", "translate", "features", "fill", "classify", "tag" */
+    const char *task;         /* "generate", "translate", "features", "fill", "classify", "tag", "transcribe" */
     bool decoder, encoder_decoder;
     /* Fills m->spec and m->info from config.json. May look into the checkpoint for how its names begin. */
     pm_status (*configure)(pm_model *m, const pm_config *c);
@@ -29,6 +29,8 @@ pm_status pm_transformer_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_bart_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_marian_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_m2m100_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_whisper_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_whisper_model_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_t5_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_mt5_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_umt5_configure(pm_model *m, const pm_config *c) PM_MUST_USE;

@@ -94,9 +94,14 @@ pm_status pm_transformer_configure(pm_model *m, const pm_config *config) {
 
 static pm_tensor *encode(pm_build *b, int64_t batch, const pm_context *context, const char *name) {
     const pm_spec *spec = &b->model->spec;
-    pm_tensor *ids = pm_build_ids(b, "input_ids", batch, b->options.length);
-    pm_build_label(b, "source", -1, NULL);
-    pm_tensor *x = pm_block_embed(b, &spec->embed[0], spec->stack[0].width, ids, NULL);
+    pm_tensor *x;
+    if (spec->front)
+        x = spec->front(b);
+    else {
+        pm_tensor *ids = pm_build_ids(b, "input_ids", batch, b->options.length);
+        pm_build_label(b, "source", -1, NULL);
+        x = pm_block_embed(b, &spec->embed[0], spec->stack[0].width, ids, NULL);
+    }
     x = pm_stack_finish(b, &spec->stack[0], pm_stack_layers(b, &spec->stack[0], x, context));
     pm_build_output(b, name, -1, true, x);
     return x;
@@ -111,6 +116,10 @@ static void decode(pm_build *b, int64_t length, const pm_context *context) {
     x = pm_stack_layers(b, st, x, context);
     if (b->options.kind == PM_BUILD_STEP) x = pm_block_last_row(b, x);
     x = pm_stack_finish(b, st, x);
+    if (!spec->head.weight) {
+        pm_build_output(b, "last_hidden_state", -1, true, x);
+        return;
+    }
     pm_build_label(b, "head", -1, NULL);
     x = pm_block_linear(b, x, &spec->head, &(pm_linear_shape){st->width, spec->embed[1].vocab, false});
     if (spec->head_scale != 0) x = pm_mul(b->g, x, pm_const_f32(b->g, spec->head_scale));

@@ -185,7 +185,9 @@ static pm_status build(const pm_model *m, pm_model *record, const pm_build_optio
     PM_GOTO(parse_want(&b));
     PM_GOTO(pm_graph_create(names[options->kind], &b.g));
     if (options->kind == PM_BUILD_STEP) b.position = pm_param(b.g, "position");
-    if (options->kind == PM_BUILD_ENCODE || (options->kind == PM_BUILD_STEP && m->arch->encoder_decoder))
+    bool has_source =
+        options->kind == PM_BUILD_ENCODE || (options->kind == PM_BUILD_STEP && m->arch->encoder_decoder);
+    if (has_source && !m->spec.front) /* a signal is always whole */
         b.source_length = pm_param(b.g, "source_length");
     m->arch->build(&b);
     s = b.status;

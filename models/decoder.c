@@ -38,29 +38,46 @@ pm_status pm_decoder_open(pm_decoder *d, pm_session *s, int64_t batch, int64_t e
     return PM_OK;
 }
 
-pm_status pm_decoder_encode(pm_decoder *d, const int32_t *ids, size_t n) {
-    pm_ready *r;
-    if (n == 0 || n > (size_t)pm_decoder_limit(d))
-        return pm_raise(PM_ERR_USAGE, "source: has %zu ids, expected 1..%" PRId64, n, pm_decoder_limit(d));
-    PM_TRY(pm_check_ids("source", ids, n, d->s->model->spec.embed[0].vocab));
-    d->source = bucket((int64_t)n, MIN_BUCKET, pm_decoder_limit(d));
-    d->source_length = (int64_t)n;
+/* The program for a source of d->source rows. */
+static pm_status encoder_program(pm_decoder *d, bool signal) {
     name_states(d);
     pm_build_options o = {.kind = PM_BUILD_ENCODE,
                           .batch = d->batch,
-                          .length = d->source,
+                          .length = signal ? 0 : d->source,
+                          .signals = signal,
                           .source = d->source,
                           .cross_states = d->cross};
-    PM_TRY(pm_session_program(d->s, &o, &r));
-    d->encoder = r;
+    return pm_session_program(d->s, &o, &d->encoder);
+}
+
+pm_status pm_decoder_encode(pm_decoder *d, const int32_t *ids, size_t n) {
+    const pm_model *m = d->s->model;
+    if (m->spec.front)
+        return pm_raise(PM_ERR_USAGE, "source: %s takes %s, no ids", m->files.path, m->spec.signal.name);
+    if (n == 0 || n > (size_t)pm_decoder_limit(d))
+        return pm_raise(PM_ERR_USAGE, "source: has %zu ids, expected 1..%" PRId64, n, pm_decoder_limit(d));
+    PM_TRY(pm_check_ids("source", ids, n, m->spec.embed[0].vocab));
+    d->source = bucket((int64_t)n, MIN_BUCKET, pm_decoder_limit(d));
+    d->source_length = (int64_t)n;
+    PM_TRY(encoder_program(d, false));
     int32_t *padded = pm_calloc((size_t)d->source, sizeof *padded);
     if (!padded) return PM_ERR_MEMORY;
     memcpy(padded, ids, n * sizeof *ids);
-    pm_status s = pm_ready_write(r, "input_ids", padded, (size_t)d->source);
+    pm_status s = pm_ready_write(d->encoder, "input_ids", padded, (size_t)d->source);
     pm_free(padded);
     PM_TRY(s);
-    pm_ready_set(r, "source_length", d->source_length);
-    return pm_loaded_run(r->loaded);
+    pm_ready_set(d->encoder, "source_length", d->source_length);
+    return pm_loaded_run(d->encoder->loaded);
+}
+
+pm_status pm_decoder_encode_signal(pm_decoder *d, const float *values) {
+    const pm_spec *spec = &d->s->model->spec;
+    size_t n = 1;
+    for (int i = 0; i < spec->signal.rank; i++) n *= (size_t)spec->signal.dims[i];
+    d->source = d->source_length = spec->front_length;
+    PM_TRY(encoder_program(d, true));
+    PM_TRY(pm_ready_write(d->encoder, spec->signal.name, values, n));
+    return pm_loaded_run(d->encoder->loaded);
 }
 
 /* ---- growing and reordering: small graphs over the states ---- */

@@ -25,6 +25,8 @@ int64_t pm_decoder_vocab(const pm_decoder *d);
 pm_status pm_decoder_open(pm_decoder *d, pm_session *s, int64_t batch, int64_t expected) PM_MUST_USE;
 /* Encoder-decoders, before the first feed. The program that it ran stays in d->encoder. */
 pm_status pm_decoder_encode(pm_decoder *d, const int32_t *ids, size_t n) PM_MUST_USE;
+/* The same of one signal, as the model's spec has it. */
+pm_status pm_decoder_encode_signal(pm_decoder *d, const float *values) PM_MUST_USE;
 /* ids[batch][n] behind what was fed before. PM_ERR_USAGE when that passes the limit. */
 pm_status pm_decoder_feed(pm_decoder *d, const int32_t *ids, size_t n) PM_MUST_USE;
 /* The program that feeds `length` tokens at once, 1 or a bucket's size: made before it is needed, or to look

@@ -40,7 +40,7 @@ static pm_status choose_graph(const pm_model *m, const pm_dump_options *o, pm_bu
         return pm_raise(PM_ERR_USAGE, "dump: which is \"%s\", a %s model has no such graph", which,
                         m->arch->task);
     out->kind = strcmp(which, "encode") == 0 ? PM_BUILD_ENCODE : PM_BUILD_STEP;
-    out->source = length;
+    out->source = m->spec.front ? m->spec.front_length : length;
     out->cache = seq2seq ? target : length;
     out->states = out->cross_states = "kv.";
     if (out->kind == PM_BUILD_STEP) out->length = strcmp(which, "decode") == 0 ? 1 : out->cache;

@@ -82,7 +82,11 @@ static pm_status check_generation(const checker *c, const pm_inputs *in) {
     memcpy(padded, target->values, (size_t)n * sizeof *padded);
     PM_TRY(pm_decoder_open(&d, c->s, 1, n + 1 < limit ? n + 1 : limit));
     feed f = {.inputs = {{target->name, padded}}, .last_row = n - 1};
-    if (seq2seq) {
+    if (c->s->model->spec.front) {
+        const pm_given *signal = &in->in[PM_INPUT_SIGNAL];
+        PM_TRY(pm_decoder_encode_signal(&d, signal->reals));
+        PM_TRY(check(c, d.encoder, &(feed){.name = "encode", .inputs = {{signal->name, signal->reals}}}));
+    } else if (seq2seq) {
         PM_TRY(pm_decoder_encode(&d, ids->values, (size_t)ids->dims[1]));
         source = pm_calloc((size_t)d.source, sizeof *source);
         if (!source) return PM_ERR_MEMORY;

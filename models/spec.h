@@ -119,8 +119,15 @@ typedef struct pm_signal {
     int64_t dims[3];
 } pm_signal;
 
+struct pm_build;
+struct pm_tensor;
+
 typedef struct pm_spec {
-    pm_signal signal;      /* besides ids, or in place of embed[0]'s, whose vocab is 0 then */
+    pm_signal signal; /* besides ids, or in place of embed[0]'s, whose vocab is 0 then */
+    struct pm_tensor *(*front)(
+        struct pm_build *b); /* encoder-decoders: makes the encoder's [B,T,C] of the signal */
+    pm_pair front_names[2];
+    int64_t front_length;  /* T of it */
     pm_embedding embed[2]; /* 0: the only one, or the encoder's; 1: the decoder's */
     pm_stack stack[2];
     pm_pair head;                              /* last linear layer; weight may be the embedding's */
