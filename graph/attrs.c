@@ -16,9 +16,9 @@ static const struct {
 } rows[] = {
 #define ROW(field, kind)                                                                                     \
     { #field, kind, offsetof(pm_attrs, field), sizeof((pm_attrs *)0)->field }
-    ROW(dims, ATTR_DIMS),  ROW(axes, ATTR_AXES),  ROW(axis, ATTR_I32),    ROW(start, ATTR_I64),
-    ROW(length, ATTR_I64), ROW(window, ATTR_I64), ROW(act, ATTR_ACT),     ROW(mask, ATTR_MASK),
-    ROW(eps, ATTR_F32),    ROW(scale, ATTR_F32),  ROW(softcap, ATTR_F32),
+    ROW(dims, ATTR_DIMS),  ROW(axes, ATTR_AXES),  ROW(axis, ATTR_I32),   ROW(start, ATTR_I64),
+    ROW(length, ATTR_I64), ROW(window, ATTR_I64), ROW(origin, ATTR_I64), ROW(act, ATTR_ACT),
+    ROW(mask, ATTR_MASK),  ROW(eps, ATTR_F32),    ROW(scale, ATTR_F32),  ROW(softcap, ATTR_F32),
 #undef ROW
 };
 
@@ -29,8 +29,8 @@ static const char *const act_names[PM_N_ACT] = {
     [PM_ACT_SIGMOID] = "sigmoid", [PM_ACT_QUICK_GELU] = "quick_gelu",
 };
 
-static const char *const mask_names[] = {"causal", "window", "length",
-                                         "keys",   "bias",   "position"}; /* bit i */
+static const char *const mask_names[] = {"causal", "window",   "length",  "keys",
+                                         "bias",   "position", "relative"}; /* bit i */
 
 bool pm_attrs_equal(const pm_attrs *a, const pm_attrs *b) {
     if (a->rank != b->rank) return false;

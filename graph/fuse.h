@@ -106,11 +106,19 @@ typedef struct pm_key_mask {
     bool negate;
 } pm_key_mask;
 
+/* A bias that depends on head and distance alone: table[row(distance), head], 0 for rows outside of the table. */
+typedef struct pm_relative_bias {
+    const pm_tensor *table; /* [N,H] or [N,1] */
+    pm_affine row;
+} pm_relative_bias;
+
 #define PM_MAX_KEY_MASKS 4
 typedef struct pm_mask_form {
     const pm_tensor *scores;                 /* the softmax [..., T, S] that the mask is for */
     bool has_causal, has_window, has_length; /* each means: key present where the affine form is below 0 */
     pm_affine causal, window, length;
+    bool has_relative;
+    pm_relative_bias relative;
     int n_keys;
     pm_key_mask keys[PM_MAX_KEY_MASKS];
     int n_steps; /* tensors looked at: shared operands are looked at once a path, and graphs come from files */
@@ -118,7 +126,11 @@ typedef struct pm_mask_form {
 
 /* Adds a predicate (BOOL, broadcasts to the scores) to the form. False: no mask that the kernels know. */
 bool pm_fuse_read_mask(pm_mask_form *m, const pm_tensor *cond, bool negate);
-/* Makes the operands position, length, key_mask (new tensors, NULL where absent) and sets mask and window. */
+/* Whether the bias is a gather at distances key - query, measured from where the masks that were read before have the
+ * queries stand; it is kept in the form then. */
+bool pm_fuse_read_relative(pm_mask_form *m, const pm_tensor *bias);
+/* Makes the operands position, length, key_mask (new tensors, NULL where absent) and sets mask, window and origin. The bias
+ * is made here only if it is relative. */
 bool pm_fuse_make_mask(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out_in);
 
 #endif

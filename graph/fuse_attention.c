@@ -117,6 +117,9 @@ static bool make_masks(pm_fuse *f, const attention *a, const pm_five *scores, pm
         in[PM_ATTN_POSITION - PM_SOFTMAX_POSITION + i] = pm_rebuilt(&f->r, a->softmax->in[i]);
     pm_tensor **bias = &in[PM_ATTN_BIAS];
     if (!*bias) return true;
+    if (a->softmax->attrs.mask &
+        PM_MASK_RELATIVE) /* [H,N] beside scores [..,H,T,S]; fits says whether H is all heads */
+        return a->scores->rank < 5 || (*bias)->dims[0] == 1 || scores->dims[1] == 1;
     const pm_five own = pm_fuse_five(*bias, a->scores->rank);
     bool all = own.dims[1] == scores->dims[1] && own.dims[2] == scores->dims[2];
     bool one = own.dims[1] == 1 && own.dims[2] == 1;

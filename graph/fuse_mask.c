@@ -143,6 +143,34 @@ static bool enter_form(pm_mask_form *m, const pm_affine *d) {
     return false;
 }
 
+/* ---- a bias by distance ---- */
+
+/* Query row t stands at key position t + symbol + origin; causal tells, or else the window, or the bias itself. */
+static const pm_tensor *position_of(const pm_mask_form *m, int64_t *out_origin) {
+    *out_origin = m->has_causal ? -m->causal.origin - 1 : 0;
+    if (m->has_causal) return m->causal.symbol;
+    return m->has_window ? m->window.symbol : m->has_relative ? m->relative.row.symbol : NULL;
+}
+
+bool pm_fuse_read_relative(pm_mask_form *m, const pm_tensor *bias) {
+    int32_t rank = m->scores->rank;
+    if (rank < 2 || bias->rank > rank) return false;
+    int64_t origin, n_q = m->scores->dims[rank - 2], n_k = m->scores->dims[rank - 1];
+    placed p = behind_views(place(m, bias)), rows;
+    if (p.t->op != PM_OP_GATHER || p.t->dtype != PM_F32 || p.t->in[0]->rank != 2) return false;
+    int32_t last = p.t->rank - 1, heads = p.axis[last];
+    if (heads != -1 && heads != rank - 3) return false;
+    rows = p;
+    rows.t = p.t->in[1];
+    pm_relative_bias r = {.table = p.t->in[0]};
+    if (!read_affine(m, rows, 0, &r.row) || !goes(r.row.q, -1, n_q) || !goes(r.row.k, 1, n_k)) return false;
+    if (r.row.symbol && (r.row.n_symbol != -1 || !is_scalar(r.row.symbol))) return false;
+    bool has_position = m->has_causal || m->has_window;
+    if (has_position && position_of(m, &origin) != r.row.symbol) return false;
+    m->relative = r;
+    return m->has_relative = true;
+}
+
 /* ---- key masks ---- */
 
 /* Batch before keys, nothing else; the batch is dim 0 of four or more. */
@@ -200,7 +228,9 @@ bool pm_fuse_read_mask(pm_mask_form *m, const pm_tensor *cond, bool negate) {
 static bool is_readable(const pm_fuse *f, const pm_mask_form *m) {
     for (int i = 0; i < m->n_keys; i++)
         if (!pm_fuse_readable(f, m->keys[i].mask, m->scores)) return false;
-    return pm_fuse_readable(f, m->causal.symbol, m->scores) &&
+    return pm_fuse_readable(f, m->relative.table, m->scores) &&
+           pm_fuse_readable(f, m->relative.row.symbol, m->scores) &&
+           pm_fuse_readable(f, m->causal.symbol, m->scores) &&
            pm_fuse_readable(f, m->window.symbol, m->scores) &&
            pm_fuse_readable(f, m->length.symbol, m->scores);
 }
@@ -223,14 +253,19 @@ static bool fits_i32(int64_t x) {
 
 /* Query row t stands at key position t + position; causal gives the position, or else the window's symbol. */
 static bool make_position(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out) {
-    const pm_affine *c = &m->causal, *w = &m->window;
-    const pm_tensor *symbol = m->has_causal ? c->symbol : m->has_window ? w->symbol : NULL;
-    int64_t origin = m->has_causal ? -c->origin - 1 : 0;
+    const pm_affine *w = &m->window;
+    int64_t origin;
+    const pm_tensor *symbol = position_of(m, &origin);
     if (m->has_window && (w->symbol != symbol || !fits_i32(origin - w->origin) || origin - w->origin <= 0))
         return false;
     if (!fits_i32(origin)) return false;
     if (m->has_causal) attrs->mask |= PM_MASK_CAUSAL;
     if (m->has_window) attrs->mask |= PM_MASK_WINDOW, attrs->window = origin - w->origin;
+    if (m->has_relative) {
+        attrs->mask |= PM_MASK_RELATIVE | PM_MASK_BIAS;
+        attrs->origin = m->relative.row.origin + origin;
+        if (!fits_i32(attrs->origin)) return false;
+    }
     if (!symbol && origin == 0) return true;
     attrs->mask |= PM_MASK_POSITION;
     *out = make_symbol(f, symbol, origin);
@@ -250,10 +285,17 @@ static pm_tensor *make_keys(pm_fuse *f, const pm_mask_form *m, int i) {
     return t;
 }
 
+/* The table as [H,N] with stride 1 over N. */
+static pm_tensor *make_relative(pm_fuse *f, const pm_mask_form *m) {
+    pm_tensor *t = pm_transpose(f->r.graph, pm_rebuilt(&f->r, m->relative.table), 0, 1);
+    return t && t->dims[1] != 1 && t->strides[1] != 1 ? pm_copy(f->r.graph, t) : t;
+}
+
 bool pm_fuse_make_mask(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out_in) {
     pm_graph *g = f->r.graph;
-    out_in[0] = out_in[1] = out_in[2] = NULL;
+    for (int i = 0; i < 4; i++) out_in[i] = NULL;
     if (!is_readable(f, m) || !make_position(f, m, attrs, &out_in[0])) return false;
+    if (m->has_relative) out_in[3] = make_relative(f, m);
     if (m->has_length) {
         if (!fits_i32(-m->length.origin)) return false;
         attrs->mask |= PM_MASK_LENGTH;

@@ -1,5 +1,6 @@
 /* Pattern: scale, cap, bias and mask in front of a softmax become its attributes and operands:
  *   softmax(where(mask, cap * tanh(scale * x / cap) + bias, PM_MASKED))
+ * A bias that is a gather at distances becomes the table that it gathers from.
  * Any part may be missing. where and + bias may stand in either order, and twice; scale and cap stand inside
  * of both. */
 #include "graph/fuse.h"
@@ -133,6 +134,7 @@ pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root) {
     if (s.x == root->in[0] || !pm_fuse_readable(f, s.x, root) || !pm_fuse_readable(f, s.bias, root))
         return NULL;
     if (!isfinite((float)s.scale) || (float)s.scale == 0) return NULL;
+    if (s.bias && pm_fuse_read_relative(&s.mask, s.bias)) s.bias = NULL;
 
     pm_attrs attrs = {.scale = s.scale == 1 ? 0 : (float)s.scale, .softcap = (float)s.softcap};
     pm_tensor *in[5] = {pm_rebuilt(&f->r, s.x)}, like;

@@ -45,8 +45,8 @@ static pm_status bad_operand(const pm_mask_rule *r, int i, const char *what, con
 
 static pm_status want_window(const pm_mask_rule *r) {
     const pm_attrs *a = &r->t->attrs;
-    const uint32_t known =
-        PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_LENGTH | PM_MASK_KEYS | PM_MASK_BIAS | PM_MASK_POSITION;
+    const uint32_t known = PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_LENGTH | PM_MASK_KEYS | PM_MASK_BIAS |
+                           PM_MASK_POSITION | PM_MASK_RELATIVE;
     const char *name = pm_op_get(r->t->op)->name;
     if (a->mask & ~known)
         return pm_raise(PM_ERR_USAGE, "%s: mask is %#x, bits of %#x were expected", name, a->mask, known);
@@ -54,13 +54,27 @@ static pm_status want_window(const pm_mask_rule *r) {
         return pm_raise(PM_ERR_USAGE,
                         "%s: window is %" PRId64 ", more than 0 with the window mask and else 0 was expected",
                         name, a->window);
-    if (r->rank < 2 && a->mask & (PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_POSITION))
+    if (r->rank < 2 && a->mask & (PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_POSITION | PM_MASK_RELATIVE))
         return pm_raise(PM_ERR_USAGE,
                         "%s: a mask over query positions on scores of rank %d, rank 2 was expected", name,
                         r->rank);
     if (!isfinite(a->scale) || !isfinite(a->softcap))
         return pm_raise(PM_ERR_USAGE, "%s: scale %g and softcap %g, finite numbers were expected", name,
                         (double)a->scale, (double)a->softcap);
+    return PM_OK;
+}
+
+/* A bias by distance: [H,N] or [1,N]. */
+static pm_status want_relative(const pm_mask_rule *r, const pm_tensor *bias) {
+    const pm_attrs *a = &r->t->attrs;
+    if (!bias) return want_operand(r, r->position + 3, PM_MASK_RELATIVE, "relative");
+    int64_t heads = r->rank > 2 ? r->scores[r->rank - 3] : 1;
+    if (bias->rank != 2 || (bias->dims[0] != 1 && bias->dims[0] != heads) ||
+        (bias->dims[1] != 1 && bias->strides[1] != 1))
+        return bad_operand(r, r->position + 3, "bias", "[H,N] or [1,N] with stride 1 over N");
+    if (a->origin < INT32_MIN || a->origin > INT32_MAX)
+        return pm_raise(PM_ERR_USAGE, "%s: origin is %" PRId64 ", a number of 32 bits was expected",
+                        pm_op_get(r->t->op)->name, a->origin);
     return PM_OK;
 }
 
@@ -85,6 +99,10 @@ pm_status pm_want_masks(const pm_mask_rule *r) {
                   (n_keys == 1 || keys->strides[1] == 1)))
         return bad_operand(r, r->position + 2, "key_mask", "[B,S] with stride 1 over S");
     if (bias) PM_TRY(pm_want_type(t, r->position + 3, "bias", PM_TYPE_F32));
+    if (t->attrs.mask & PM_MASK_RELATIVE) return want_relative(r, bias);
+    if (t->attrs.origin)
+        return pm_raise(PM_ERR_USAGE, "%s: origin is %" PRId64 ", 0 without a relative bias was expected",
+                        pm_op_get(t->op)->name, t->attrs.origin);
     if (bias && !pm_broadcasts_to(bias, r->rank, r->scores))
         return bad_operand(r, r->position + 3, "bias", "one that broadcasts");
     return PM_OK;

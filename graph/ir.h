@@ -40,6 +40,7 @@ typedef struct pm_attrs {
     int64_t dims[PM_MAX_DIMS]; /* reshape, expand: target */
     int64_t start, length;     /* slice; length also: rel_shift's keys */
     int64_t window; /* softmax, attention: keys allowed behind the query, with itself; 0 is no window */
+    int64_t origin; /* softmax, attention: column of a relative bias that stands for distance 0 */
     int32_t axes[PM_MAX_DIMS]; /* permute */
     int32_t rank;              /* reshape, expand, permute: entries used above */
     int32_t axis;              /* slice, concat, sum, mean, reduce_max; never negative once built */
@@ -101,7 +102,9 @@ enum {
         3, /* I32 rank 0: position of query row 0 among the keys (PM_MASK_CAUSAL, PM_MASK_WINDOW) */
     PM_ATTN_LENGTH = 4,   /* I32 [B] or rank 0: keys at or past it are absent (PM_MASK_LENGTH) */
     PM_ATTN_KEY_MASK = 5, /* I32 or BOOL [B,S]: keys with 0 are absent (PM_MASK_KEYS) */
-    PM_ATTN_BIAS = 6,     /* F32, broadcasts to [B,H,T,S]: added to the scaled scores (PM_MASK_BIAS) */
+    PM_ATTN_BIAS =
+        6, /* F32, broadcasts to [B,H,T,S]: added to the scaled scores (PM_MASK_BIAS); or a table by
+                         distance, [H,N] or [1,N], H being the dim before T (PM_MASK_RELATIVE) */
     PM_MATMUL_A = 0,
     PM_MATMUL_B = 1,
     PM_MATMUL_BIAS = 2,

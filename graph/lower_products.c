@@ -125,7 +125,13 @@ pm_status pm_lower_attention(pm_lowering *l, const pm_tensor *t, uint32_t part, 
     outer_strides(k, p.k_stride);
     outer_strides(v, p.v_stride);
     outer_strides(t, p.y_stride);
-    if (bias) outer_strides(bias, p.bias_stride);
+    if (t->attrs.mask & PM_MASK_RELATIVE) {
+        p.bias_stride[PM_ATTN_RELATIVE_COUNT] = (uint32_t)bias->dims[1];
+        p.bias_stride[PM_ATTN_RELATIVE_ORIGIN] = (uint32_t)t->attrs.origin;
+        p.bias_stride[1] = bias->dims[0] == 1 ? 0 : (uint32_t)bias->strides[0];
+    } else if (bias) {
+        outer_strides(bias, p.bias_stride);
+    }
     out->spec[PM_SPEC_MASK] = t->attrs.mask;
     out->spec[PM_SPEC_WINDOW] = (uint32_t)t->attrs.window;
     out->spec[PM_SPEC_HEAD_SIZE] = (uint32_t)q->dims[3];

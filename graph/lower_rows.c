@@ -141,7 +141,11 @@ pm_status pm_lower_softmax(pm_lowering *l, const pm_tensor *t, uint32_t part, pm
     pm_lower_dims(&x, PM_DIMS, p.dims);
     pm_lower_strides(&x, PM_DIMS, p.x_stride);
     pm_lower_strides(&y, PM_DIMS, p.y_stride);
-    if (bias) {
+    if (t->attrs.mask & PM_MASK_RELATIVE) {
+        if (bias->dims[0] != 1) p.bias_stride[t->rank - 3] = (uint32_t)bias->strides[0]; /* where H stands */
+        p.bias_stride[PM_SOFTMAX_RELATIVE_COUNT] = (uint32_t)bias->dims[1];
+        p.bias_stride[PM_SOFTMAX_RELATIVE_ORIGIN] = (uint32_t)t->attrs.origin;
+    } else if (bias) {
         const pm_tensor wide = spread(bias, t->rank);
         pm_lower_strides(&wide, PM_DIMS, p.bias_stride);
     }

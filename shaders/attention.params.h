@@ -1,12 +1,17 @@
 /* attention: y[b,h,t,:] = sum over present s of p[s] v[b,g,s,:], p = softmax over s of
  * softcap(scale * q[b,h,t,:].k[b,g,s,:]) + bias[b,h,t,s], g = h / group. Never stores T x S.
  * q[B,H,T,D] k[B,G,S,D] v[B,G,S,D] y[B,H,T,D], each with strides for its first three dims and 1 for D.
+ * A relative bias is bias[h, s - (t + position) + origin] instead, 0 outside of the table.
  * bindings: q, k, v, position, length, key_mask, bias, y; an absent operand is bound to q's range and not read.
  * Masks as in softmax.params.h: a key whose score is NaN is absent, too. What k and v hold for an absent key does not
  * matter if it is finite; a shader may multiply infinite values by 0. A row with no key present gives 0. */
 #ifndef PM_ATTENTION_PARAMS_H
 #define PM_ATTENTION_PARAMS_H
 #include "common.params.h"
+
+/* Of a relative bias bias_stride holds: how many distances the table has, its stride over h, the origin. */
+#define PM_ATTN_RELATIVE_COUNT  0
+#define PM_ATTN_RELATIVE_ORIGIN 2
 
 #define PM_SPEC_MASK      8
 #define PM_SPEC_WINDOW    9

@@ -1,7 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 // attention: y[b,h,t,:] = sum over present s of p[s] v[b,g,s,:], g = h / GROUP, p = softmax over s of
-// z[s] = softcap(scale q[b,h,t,:] . k[b,g,s,:]) + bias[b,h,t,s]. A row with no key present gives 0.
+// z[s] = softcap(scale q[b,h,t,:] . k[b,g,s,:]) + bias[b,h,t,s] (or bias[h, distance]). A row with no key present gives 0.
 // One workgroup a query row: groups x = t, y = h, z = b. Keys come in blocks of LOCAL_X: an invocation computes the score of
 // one key, then sums dims d = lane, lane + LOCAL_X, ... of the result over the block. The maximum and the sum run along
 // (online softmax), and what was summed is scaled down when the maximum grows, so T x S scores are never stored.
@@ -22,12 +22,13 @@ layout(std430, set = 0, binding = 5) readonly buffer KeyMask { uint key_mask[]; 
 layout(std430, set = 0, binding = 6) readonly buffer Bias { float bias[]; };
 layout(std430, set = 0, binding = 7) writeonly buffer Y { float y[]; };
 #include "mask.glsl"
+#include "attention_bias.glsl"
 
 const uint N_ACC = (D + LOCAL_X - 1) / LOCAL_X;
 shared float query[D];
 shared float weight[LOCAL_X]; // exp(z - largest) of this block's keys
 
-float score(uint b, uint s, uint k_row, uint bias_at) {
+float score(uint b, uint s, uint k_row, uvec2 biases) {
     if (!key_allowed(b, s)) return NONE;
     float dot_qk = 0.0;
     for (uint d0 = 0; d0 < D; d0 += 32) { // in parts, so that roundings do not pile up over all of D
@@ -36,7 +37,7 @@ float score(uint b, uint s, uint k_row, uint bias_at) {
         dot_qk += part;
     }
     float z = soft_cap(p.scale * dot_qk, p.softcap);
-    if ((MASK & PM_MASK_BIAS) != 0u) z += bias[bias_at];
+    if ((MASK & PM_MASK_BIAS) != 0u) z += bias_of(biases, s);
     return z > MASKED ? z : NONE;
 }
 
@@ -46,7 +47,7 @@ void main() {
     uint q_row = p.q_offset + b * p.q_stride[0] + h * p.q_stride[1] + t * p.q_stride[2];
     uint k_head = p.k_offset + b * p.k_stride[0] + g * p.k_stride[1];
     uint v_head = p.v_offset + b * p.v_stride[0] + g * p.v_stride[1];
-    uint bias_row = p.bias_offset + b * p.bias_stride[0] + h * p.bias_stride[1] + t * p.bias_stride[2];
+    uvec2 biases = bias_row(b, h, t);
     uint first, end;
     key_range(b, t, p.n_keys, first, end);
     for (uint d = lane; d < D; d += LOCAL_X) query[d] = q[q_row + d];
@@ -58,7 +59,7 @@ void main() {
     for (uint s0 = first; s0 < end; s0 += LOCAL_X) {
         uint s = s0 + lane;
         float z = NONE;
-        if (s < end) z = score(b, s, k_head + s * p.k_stride[2], bias_row + s);
+        if (s < end) z = score(b, s, k_head + s * p.k_stride[2], biases);
         float now = max(largest, group_max(z));
         if (now <= NONE) continue; // the same for all invocations: no key so far
         float shrink = largest > NONE ? exp(largest - now) : 0.0;

@@ -25,6 +25,7 @@ layout(std430, set = 0, binding = 5) readonly buffer KeyMask { uint key_mask[]; 
 layout(std430, set = 0, binding = 6) readonly buffer Bias { float bias[]; };
 layout(std430, set = 0, binding = 7) writeonly buffer Y { float y[]; };
 #include "mask.glsl"
+#include "attention_bias.glsl"
 
 const uint TILE = 32, ROW = TILE + 1, N_LOCAL = 64; // a word of padding spreads a column over the banks
 const uint N_CHUNKS = (D + TILE - 1) / TILE;
@@ -59,10 +60,10 @@ void load_v(uint lane, uint v_head, uint s0, uint end, uint d0) {
     }
 }
 
-float score(uint b, uint s, uvec2 range, uint bias_row, float dot_qk) {
+float score(uint b, uint s, uvec2 range, uvec2 biases, float dot_qk) {
     if (s < range.x || s >= range.y || !key_allowed(b, s)) return NONE;
     float z = soft_cap(p.scale * dot_qk, p.softcap);
-    if ((MASK & PM_MASK_BIAS) != 0u) z += bias[bias_row + s];
+    if ((MASK & PM_MASK_BIAS) != 0u) z += bias_of(biases, s);
     return z > MASKED ? z : NONE;
 }
 
@@ -71,9 +72,9 @@ vec4 score_row(uint b, uint h, uint t, uint s, vec4 dots) {
     if (t >= p.n_queries) return vec4(NONE);
     uvec2 range;
     key_range(b, t, p.n_keys, range.x, range.y);
-    uint bias_row = p.bias_offset + b * p.bias_stride[0] + h * p.bias_stride[1] + t * p.bias_stride[2];
-    return vec4(score(b, s, range, bias_row, dots.x), score(b, s + 8, range, bias_row, dots.y),
-                score(b, s + 16, range, bias_row, dots.z), score(b, s + 24, range, bias_row, dots.w));
+    uvec2 biases = bias_row(b, h, t);
+    return vec4(score(b, s, range, biases, dots.x), score(b, s + 8, range, biases, dots.y),
+                score(b, s + 16, range, biases, dots.z), score(b, s + 24, range, biases, dots.w));
 }
 
 float weight(float z, float largest) { return z > NONE ? exp(z - largest) : 0.0; }

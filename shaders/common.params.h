@@ -116,6 +116,8 @@ typedef struct pm_mask_params {
 #define PM_MASK_KEYS     8  /* and key_mask[b, s] != 0 */
 #define PM_MASK_BIAS     16 /* bias[b, h, t, s] is added to scale * score */
 #define PM_MASK_POSITION 32 /* a position operand is bound; without it position is 0 */
+#define PM_MASK_RELATIVE 64 /* with PM_MASK_BIAS: the bias is a table by distance, bias[h, s - (t + position) + origin], and 0 */
+                            /* where that lies outside of the table */
 
 #define PM_MASKED_F32 (-1.0e30) /* scores at or below it are absent: PM_MASKED of graph.h */
 

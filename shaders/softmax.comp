@@ -19,13 +19,26 @@ layout(std430, set = 0, binding = 5) buffer Y { float y[]; };
 
 const uint PART = 16 * LOCAL_X; // keys of which an invocation adds its share in one chain
 
-// z[s] of the row whose x and bias start at the given elements; NONE when key s is absent.
-float score(uint b, uint s, uint x_row, uint bias_row) {
+// biases.x: where those of the row begin; biases.y: of a relative bias the row of the table for key 0, which wraps.
+uvec2 bias_row(uint at[5]) {
+    if ((MASK & PM_MASK_RELATIVE) == 0u) return uvec2(p.bias_offset + strided(at, p.bias_stride), 0u);
+    uint head = at[0] * p.bias_stride[0] + at[1] * p.bias_stride[1] + at[2] * p.bias_stride[2], t = at[3];
+    if ((MASK & PM_MASK_POSITION) != 0u) t += uint(position[p.position_offset]);
+    return uvec2(p.bias_offset + head, p.bias_stride[PM_SOFTMAX_RELATIVE_ORIGIN] - t);
+}
+
+float bias_of(uvec2 biases, uint s) {
+    if ((MASK & PM_MASK_RELATIVE) == 0u) return bias[biases.x + s * p.bias_stride[4]];
+    return biases.y + s < p.bias_stride[PM_SOFTMAX_RELATIVE_COUNT] ? bias[biases.x + biases.y + s] : 0.0;
+}
+
+// z[s] of the row whose x starts at the given element; NONE when key s is absent.
+float score(uint b, uint s, uint x_row, uvec2 biases) {
     if (!key_allowed(b, s)) return NONE;
     float entry = x[x_row + s * p.x_stride[4]];
     if (entry <= MASKED) return NONE; // before scale and cap lift it
     float z = soft_cap(p.scale * entry, p.softcap);
-    if ((MASK & PM_MASK_BIAS) != 0u) z += bias[bias_row + s * p.bias_stride[4]];
+    if ((MASK & PM_MASK_BIAS) != 0u) z += bias_of(biases, s);
     return z > MASKED ? z : NONE;
 }
 
@@ -36,13 +49,13 @@ void main() {
     unflatten(row * p.dims[4], p.dims, at);
     uint x_row = p.x_offset + strided(at, p.x_stride);
     uint y_row = p.y_offset + strided(at, p.y_stride);
-    uint bias_row = p.bias_offset + strided(at, p.bias_stride);
+    uvec2 biases = bias_row(at);
     uint b = at[0], lane = gl_LocalInvocationID.x;
     uint first, end;
     key_range(b, at[3], p.dims[4], first, end);
 
     float largest = NONE;
-    for (uint s = first + lane; s < end; s += LOCAL_X) largest = max(largest, score(b, s, x_row, bias_row));
+    for (uint s = first + lane; s < end; s += LOCAL_X) largest = max(largest, score(b, s, x_row, biases));
     largest = group_max(largest);
 
     float sum = 0.0, lost = 0.0;
@@ -51,7 +64,7 @@ void main() {
         for (uint s = part_start; s < min(part_start + PART, p.dims[4]); s += LOCAL_X) {
             float e = 0.0;
             if (s >= first && s < end) {
-                float z = score(b, s, x_row, bias_row);
+                float z = score(b, s, x_row, biases);
                 if (z > NONE) e = exp(z - largest);
             }
             y[y_row + s * p.y_stride[4]] = e;

@@ -1,16 +1,18 @@
 /* Cases of the kernel attention. size: T, S, D, H, G, then bits below; the batch is 2. */
 #include "tests/op_cases_masks.h"
 
-enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_SCORES = 4, BIAS_HEADS = 8, BATCH = 2 };
+enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_SCORES = 4, BIAS_HEADS = 8, SHORT_TABLE = 16, BATCH = 2 };
 
 static pm_tensor *length_of(pm_graph *g, const test_op_case *c) {
     return c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, (int64_t[]){BATCH})
                                        : pm_param(g, "length");
 }
 
-/* [T,S]; [1,H,T,S]; [B,1,1,S] */
+/* [T,S]; [1,H,T,S]; [B,1,1,S]; by distance [H,N] or [1,N] */
 static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
+    int64_t table[] = {s[5] & BIAS_HEADS ? s[3] : 1, s[5] & SHORT_TABLE ? s[1] / 2 : s[0] + s[1] - 1};
+    if (c->attrs.mask & PM_MASK_RELATIVE) return pm_weight(g, "bias", PM_F32, 2, table);
     if (s[5] & BIAS_SCORES) return pm_input(g, "bias", PM_F32, 2, s);
     if (s[5] & BIAS_HEADS) return pm_weight(g, "bias", PM_F32, 4, (int64_t[]){1, s[3], s[0], s[1]});
     return pm_input(g, "bias", PM_F32, 4, (int64_t[]){BATCH, 1, 1, s[1]});
@@ -109,6 +111,14 @@ static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
         }                                                                                                    \
     }
 
+#define BY_DISTANCE(text, bits, zero, dims, ...)                                                             \
+    {                                                                                                        \
+        .name = "attention, bias by distance" text, .build = attention,                                      \
+        .attrs = {.scale = 0.25f, .mask = (bits) | RELATIVE, .origin = zero}, .size = dims, .hints = {       \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+
 static const test_op_case cases[] = {
     PLAIN("one", , 1, 1, 1, 1, 1),
     PLAIN("D 1", , 3, 5, 1, 2, 2),
@@ -195,6 +205,27 @@ static const test_op_case cases[] = {
     MASKED("bias masks", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES), {"bias", TEST_SPECIAL, -4, 4}),
     MASKED("bias masks rows", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES),
            {"bias", TEST_UNIFORM, -3e38, -2e30}),
+    BY_DISTANCE("", 0, 4, DIMS(5, 33, 16, 2, 2, BIAS_HEADS)),
+    BY_DISTANCE(" T 1", 0, 0, DIMS(1, 65, 16, 2, 2, BIAS_HEADS)),
+    BY_DISTANCE(" T 67", 0, 66, DIMS(67, 35, 16, 4, 2, BIAS_HEADS)),
+    BY_DISTANCE(" S 1", 0, 20, DIMS(21, 1, 8, 2, 2, BIAS_HEADS)),
+    BY_DISTANCE(", one for all heads", 0, 39, DIMS(40, 40, 16, 3, 3)),
+    BY_DISTANCE(", few in the table", 0, 10, DIMS(40, 40, 16, 2, 2, BIAS_HEADS | SHORT_TABLE)),
+    BY_DISTANCE(", few in the table, T 3", 0, 10, DIMS(3, 140, 16, 2, 2, BIAS_HEADS | SHORT_TABLE)),
+    BY_DISTANCE(", none in the table", 0, -500, DIMS(17, 33, 16, 2, 2, BIAS_HEADS)),
+    BY_DISTANCE(", causal", CAUSAL, 16, DIMS(17, 17, 16, 2, 2, BIAS_HEADS)),
+    BY_DISTANCE(", step", CAUSAL | POSITION, 199, DIMS(1, 200, 64, 4, 2, BIAS_HEADS), AT(129)),
+    BY_DISTANCE(", chunk", CAUSAL | POSITION, 199, DIMS(20, 200, 64, 4, 4, BIAS_HEADS), AT(150)),
+    BY_DISTANCE(", position past the keys", CAUSAL | POSITION, 32, DIMS(5, 33, 16, 2, 2, BIAS_HEADS), AT(40)),
+    BY_DISTANCE(", position, all keys", POSITION, 30, DIMS(18, 33, 16, 2, 2, BIAS_HEADS), AT(12)),
+    BY_DISTANCE(", negative position", POSITION, 4, DIMS(5, 33, 16, 2, 2, BIAS_HEADS), AT(-9)),
+    BY_DISTANCE(" masks", 0, 16, DIMS(17, 33, 16, 2, 2, BIAS_HEADS), {"bias", TEST_SPECIAL, -4, 4}),
+    BY_DISTANCE(" is NaN", 0, 4, DIMS(5, 40, 16, 2, 2, BIAS_HEADS), {"bias", TEST_NAN, -4, 4}),
+    {.name = "attention, bias by distance and all masks",
+     .build = attention_heads,
+     .size = {18, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS},
+     .attrs = {.mask = 63 | PM_MASK_RELATIVE, .window = 40, .origin = 60, .scale = 0.25f, .softcap = 3},
+     .hints = {AT(50), LENGTH(60, 61), KEYS}},
     POISONED("causal, few queries", CAUSAL | POSITION, DIMS(9, 40, 16, 2, 2), AT(25)),
     POISONED("length", PM_MASK_LENGTH, DIMS(17, 40, 16, 2, 2), LENGTH(32, 32)),
     POISONED("length T 1", PM_MASK_LENGTH, DIMS(1, 40, 16, 2, 2), LENGTH(33, 33)),

@@ -14,5 +14,6 @@
     { __VA_ARGS__ }
 #define CAUSAL   PM_MASK_CAUSAL
 #define POSITION PM_MASK_POSITION
+#define RELATIVE (PM_MASK_BIAS | PM_MASK_RELATIVE)
 
 #endif

@@ -7,11 +7,13 @@ static int64_t batch_of(const test_op_case *c) {
     return test_rank_of(c) > 2 ? c->size[0] : 1;
 }
 
-/* The full shape of the scores, without one part of it, or the keys alone. */
+/* A table by distance; the full shape of the scores, without one part of it, or the keys alone. */
 static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
     int rank = test_rank_of(c);
-    int64_t dims[PM_MAX_DIMS];
+    int64_t dims[PM_MAX_DIMS], table[2] = {c->size[5] & BIAS_HEADS ? 1 : rank > 2 ? c->size[rank - 3] : 1};
     memcpy(dims, c->size, sizeof dims);
+    table[1] = dims[rank - 1] + dims[rank - 2] - 3; /* the furthest are not in it */
+    if (c->attrs.mask & PM_MASK_RELATIVE) return pm_input(g, "bias", PM_F32, 2, table);
     if (c->size[5] & BIAS_KEYS) return pm_input(g, "bias", PM_F32, 1, dims + rank - 1);
     if (c->size[5] & BIAS_ROWS) dims[rank - 1] = 1;
     if (c->size[5] & BIAS_HEADS) dims[1] = 1;
@@ -88,6 +90,14 @@ static pm_tensor *softmax_peaked(pm_graph *g, const test_op_case *c) {
     {                                                                                                        \
         .name = "softmax " text, .build = softmax, .attrs = {.mask = (bits) | PM_MASK_WINDOW, .window = w},  \
         .size = dims, .hints = {                                                                             \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+
+#define BY_DISTANCE(text, how, bits, zero, dims, ...)                                                        \
+    {                                                                                                        \
+        .name = "softmax, bias by distance" text, .build = softmax##how,                                     \
+        .attrs = {.mask = (bits) | RELATIVE, .origin = zero}, .size = dims, .hints = {                       \
             __VA_ARGS__                                                                                      \
         }                                                                                                    \
     }
@@ -171,6 +181,15 @@ static const test_op_case cases[] = {
     MASKED("bias masks", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_SPECIAL, -4, 4}),
     MASKED("bias is NaN", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_NAN, -4, 4}),
     MASKED("bias masks rows", , PM_MASK_BIAS, DIMS(2, 3, 5, 33), {"bias", TEST_UNIFORM, -3e38, -2e30}),
+    BY_DISTANCE("", , 0, 3, DIMS(2, 3, 5, 33)),
+    BY_DISTANCE(" rank 2", , 0, 3, DIMS(5, 33)),
+    BY_DISTANCE(" rank 3", , 0, 16, DIMS(3, 17, 17)),
+    BY_DISTANCE(" rank 5", , 0, 16, DIMS(2, 3, 2, 5, 17)),
+    BY_DISTANCE(", one for all heads", , 0, 6, DIMS(2, 3, 5, 70, 0, BIAS_HEADS)),
+    BY_DISTANCE(" reversed", _reversed, 0, 15, DIMS(2, 3, 17, 17)),
+    BY_DISTANCE(", causal, position", , CAUSAL | POSITION, 30, DIMS(2, 3, 5, 33), AT(26)),
+    BY_DISTANCE(", negative position", , POSITION, 2, DIMS(2, 3, 5, 33), AT(-20)),
+    BY_DISTANCE(" masks", , 0, 4, DIMS(2, 3, 5, 33), {"bias", TEST_SPECIAL, -4, 4}),
     {.name = "softmax all masks",
      .build = softmax,
      .size = {3, 2, 9, 33, 0, LENGTH_A_BATCH},

@@ -183,6 +183,16 @@ static bool is_present(const run *r, const pm_tensor *t, int first, int64_t b, i
     return !(mask & PM_MASK_KEYS) || *element(r, keys, (int64_t[]){b, k}) != 0;
 }
 
+/* The relative bias of [..., h, q, k]; 0 for distances that the table does not have. */
+static double by_distance(const run *r, const pm_tensor *t, int first, int32_t rank, const int64_t *at) {
+    static const int64_t none[1] = {0};
+    const pm_tensor *position = input(t, first), *table = input(t, first + 3);
+    int64_t head = rank > 2 && table->dims[0] != 1 ? at[rank - 3] : 0;
+    int64_t column = at[rank - 1] - at[rank - 2] + t->attrs.origin;
+    if (position) column -= (int64_t)*element(r, position, none);
+    return column >= 0 && column < table->dims[1] ? *element(r, table, (int64_t[]){head, column}) : 0;
+}
+
 /* A score as it enters the softmax at `at` = [..., q, k]; -INFINITY where the key is absent. */
 static double score(const run *r, const pm_tensor *t, int first, int32_t rank, const int64_t *at, double x) {
     const pm_tensor *bias = input(t, first + 3);
@@ -190,7 +200,9 @@ static double score(const run *r, const pm_tensor *t, int first, int32_t rank, c
     if (!is_present(r, t, first, batch, query, at[rank - 1])) return -INFINITY;
     double cap = (double)t->attrs.softcap, z = x * (t->attrs.scale != 0 ? (double)t->attrs.scale : 1);
     if (cap != 0) z = cap * tanh(z / cap);
-    if (bias) z += broadcast(r, bias, rank, at);
+    if (bias)
+        z += t->attrs.mask & PM_MASK_RELATIVE ? by_distance(r, t, first, rank, at)
+                                              : broadcast(r, bias, rank, at);
     return z <= (double)PM_MASKED ? -INFINITY : z;
 }
 

@@ -172,11 +172,26 @@ static pm_tensor *scale_or_cap(gen *n, pm_tensor *z) {
     return z;
 }
 
+/* A table by distance, of one head or all, gathered at (mostly) key - query. */
+static pm_tensor *by_distance(gen *n, const shape *scores) {
+    int64_t t = scores->dims[scores->rank - 2], s = scores->dims[scores->rank - 1],
+            heads = scores->rank > 2 && chance(n, 70) ? scores->dims[scores->rank - 3] : 1;
+    const shape table = {.rank = 2, .dims = {1 + below(n, 6), heads}};
+    pm_tensor *key = position(n, scores, 1), *query = position(n, scores, 2);
+    pm_tensor *at = chance(n, 90) ? pm_sub(n->g, key, query) : pm_add(n->g, key, query);
+    if (chance(n, 50)) at = add_either(n, at, pm_const_i32(n->g, (int32_t)below(n, 5)));
+    pm_tensor *y = pm_gather(n->g, leaf(n, PM_F32, &table), at);
+    if (heads == 1 && chance(n, 50)) return pm_reshape(n->g, y, 2, (int64_t[]){t, s});
+    y = pm_permute(n->g, y, (int[]){2, 0, 1});
+    if (scores->rank > 3 && chance(n, 50)) y = pm_reshape(n->g, y, 4, (int64_t[]){1, heads, t, s});
+    return scores->rank > 2 ? y : pm_reshape(n->g, y, 2, (int64_t[]){t, s});
+}
+
 static pm_tensor *masked(gen *n, pm_tensor *z) {
     static const float absent[] = {PM_MASKED, -INFINITY, -3e38f};
     pm_tensor *none = number(n, absent[below(n, 3)]);
     const shape scores = shape_of(z), beside = broadcasting(n, &scores, 0);
-    switch (below(n, 8)) {
+    switch (below(n, 9)) {
     case 0:
     case 1:
     case 2: return pm_where(n->g, predicate(n, &scores, 0), z, none);
@@ -184,6 +199,7 @@ static pm_tensor *masked(gen *n, pm_tensor *z) {
     case 4: return add_either(n, z, pm_where(n->g, predicate(n, &scores, 0), number(n, 0), none));
     case 5:
     case 6: return add_either(n, z, leaf(n, PM_F32, &beside));
+    case 7: return add_either(n, z, by_distance(n, &scores));
     default: return chance(n, 50) ? scale_or_cap(n, z) : z;
     }
 }
@@ -295,9 +311,17 @@ static bool has_op(const pm_graph *g, pm_op op) {
     return false;
 }
 
+/* Bits of the masks that the graphs of a kind ended with. */
+static uint32_t add_masks(const pm_graph *g, uint32_t masks) {
+    for (size_t i = 0; i < g->n_items; i++)
+        masks |= g->items[i]->op == PM_OP_ATTENTION ? g->items[i]->attrs.mask : 0;
+    return masks;
+}
+
 /* At least `want` percent of the graphs end with one of the operations, so that it is the fusion that is tested. */
-static void check(pm_tensor *(*make)(gen *), uint64_t seed, const pm_op ops[2], int want) {
+static uint32_t check(pm_tensor *(*make)(gen *), uint64_t seed, const pm_op ops[2], int want) {
     test_rng r = {.state = seed};
+    uint32_t masks = 0;
     int n_fused = 0;
     for (int i = 0; i < N_GRAPHS; i++) {
         gen n = {.r = &r};
@@ -308,15 +332,19 @@ static void check(pm_tensor *(*make)(gen *), uint64_t seed, const pm_op ops[2], 
         test_run_both(n.g, NULL, (uint64_t)i, i % 4 - 1);
         assert_ok(pm_pass_fuse(n.g, &fused));
         n_fused += has_op(fused, ops[0]) || has_op(fused, ops[1]);
+        masks = add_masks(fused, masks);
         pm_graph_destroy(n.g);
         pm_graph_destroy(fused);
     }
     print_message("%d of %d graphs fused\n", n_fused, N_GRAPHS);
     assert_true(100 * n_fused >= want * N_GRAPHS);
+    return masks;
 }
 
 static void attention(void **state) {
-    (void)state, check(make_attention, 1, (pm_op[]){PM_OP_ATTENTION, PM_OP_ATTENTION}, 20);
+    (void)state;
+    uint32_t masks = check(make_attention, 1, (pm_op[]){PM_OP_ATTENTION, PM_OP_ATTENTION}, 20);
+    assert_int_equal(masks, 2 * PM_MASK_RELATIVE - 1); /* every bit was tried */
 }
 static void rotary(void **state) {
     (void)state, check(make_rotary, 3, (pm_op[]){PM_OP_ROTARY, PM_OP_ROTARY}, 5);

@@ -100,6 +100,38 @@ static void test_encoder(void **state) {
     pm_tensors_free(reference);
 }
 
+/* ---- what the compiler finds ---- */
+
+static int count(const char *text, const char *word) {
+    int n = 0;
+    for (; (text = strstr(text, word)); text += strlen(word)) n++;
+    return n;
+}
+
+/* Self attention takes the table by distance, forward and step by step: no bias over queries and keys, nothing unfused. */
+static void test_fused(void **state) {
+    static const struct {
+        const char *which;
+        int n_attention, n_relative;
+    } rows[] = {{"forward", 6, 4}, {"encode", 2, 2}, {"prefill", 4, 2}, {"decode", 4, 2}};
+    static const char *const left[] = {"softmax(", "rsqrt(", "mean(", "where(", "relu(", "sub(", " tanh("};
+    pm_model *m;
+    (void)state;
+    assert_ok(pm_model_open(test_reference("t5", NULL).s, &m));
+    for (size_t i = 0; i < PM_COUNT(rows); i++) {
+        char *text;
+        assert_ok(pm_model_dump(m, &(pm_dump_options){.stage = "fused", .which = rows[i].which}, &text));
+        if (count(text, "= attention(") != rows[i].n_attention ||
+            count(text, "|relative") != rows[i].n_relative)
+            fail_msg("%s: %d attentions, %d of them relative", rows[i].which, count(text, "= attention("),
+                     count(text, "|relative"));
+        for (size_t k = 0; k < PM_COUNT(left); k++)
+            if (strstr(text, left[k])) fail_msg("%s: %s is left", rows[i].which, left[k]);
+        pm_release(text);
+    }
+    pm_model_close(m);
+}
+
 /* ---- configs of other ages ---- */
 
 /* Before transformers 5 the scale of the logits stood in tie_word_embeddings. */
@@ -224,9 +256,9 @@ static void test_large_on_vulkan(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_buckets),         cmocka_unit_test(test_encoder),
-        cmocka_unit_test(test_older_configs),   cmocka_unit_test(test_large_on_cpu),
-        cmocka_unit_test(test_large_on_vulkan),
+        cmocka_unit_test(test_buckets),      cmocka_unit_test(test_encoder),
+        cmocka_unit_test(test_fused),        cmocka_unit_test(test_older_configs),
+        cmocka_unit_test(test_large_on_cpu), cmocka_unit_test(test_large_on_vulkan),
     };
     return run_all_tests(tests);
 }

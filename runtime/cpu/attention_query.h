@@ -7,8 +7,9 @@
 
 typedef struct pm_query {
     const pm_attention_params *p;
-    const float *q, *k, *v, *bias; /* bias: NULL without one */
-    const int32_t *key_mask;       /* likewise */
+    const float *q, *k, *v;
+    pm_bias_row bias;
+    const int32_t *key_mask; /* NULL without one */
     pm_key_range keys;
     uint32_t head_size;
     uint64_t y_at; /* element of the result where the row begins */

@@ -26,7 +26,7 @@ PM_CLONES static float block_scores(const pm_query *q, int64_t s, int64_t n, flo
         }
         float z = q->p->scale * pm_fast_dot(q->q, q->k + (uint64_t)(s + i) * q->p->k_stride[2], q->head_size);
         if (q->p->softcap != 0) z = q->p->softcap * tanhf(z / q->p->softcap);
-        if (q->bias) z += q->bias[s + i];
+        if (q->bias.at) z += pm_bias_of(&q->bias, s + i);
         out[i] = z;
         if (z > most) most = z;
     }

@@ -56,6 +56,18 @@ pm_valued pm_score_value(double score, double score_error, float scale, float so
 /* The relative error of exp(z - max) / sum that comes with an argument d = z - max and the errors of z and max. */
 double pm_exp_relative(double d, double z_error, double max_error);
 
+/* The biases of a query row: of its keys, or a table by distance, of which key s takes entry s + zero. */
+typedef struct pm_bias_row {
+    const float *at;         /* NULL: there is none */
+    int64_t stride, zero, n; /* n: entries of the table; 0: a bias a key */
+} pm_bias_row;
+static inline float pm_bias_of(const pm_bias_row *b, int64_t s) {
+    if (!b->at) return 0;
+    if (!b->n) return b->at[s * b->stride];
+    int64_t i = s + b->zero;
+    return i >= 0 && i < b->n ? b->at[i] : 0;
+}
+
 /* The keys that a query row may see: first .. end-1, still subject to key_mask. */
 typedef struct pm_key_range {
     int64_t first, end;

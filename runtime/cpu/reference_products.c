@@ -80,9 +80,13 @@ pm_query pm_find_query(const pm_call *c, uint64_t index) {
         mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[4])[p->length_offset + b * p->length_stride] : 0;
     if (mask & PM_MASK_KEYS)
         q.key_mask = (const int32_t *)c->in[5] + p->key_mask_offset + b * p->key_mask_stride;
-    if (mask & PM_MASK_BIAS)
-        q.bias = (const float *)c->in[6] + p->bias_offset + b * p->bias_stride[0] + h * p->bias_stride[1] +
-                 t * p->bias_stride[2];
+    const float *bias = (const float *)c->in[6] + p->bias_offset + h * p->bias_stride[1];
+    if (mask & PM_MASK_RELATIVE)
+        q.bias =
+            (pm_bias_row){bias, 1, (int32_t)p->bias_stride[PM_ATTN_RELATIVE_ORIGIN] - (int64_t)t - position,
+                          p->bias_stride[PM_ATTN_RELATIVE_COUNT]};
+    else if (mask & PM_MASK_BIAS)
+        q.bias = (pm_bias_row){.at = bias + b * p->bias_stride[0] + t * p->bias_stride[2], .stride = 1};
     q.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->n_keys);
     q.y_at = p->y_offset + b * p->y_stride[0] + h * p->y_stride[1] + t * p->y_stride[2];
     return q;
@@ -92,7 +96,7 @@ static bool score_key(const pm_query *q, int64_t s, pm_valued *out) {
     if (q->key_mask && !q->key_mask[s]) return false;
     dotted dot = dot_of(q->q, 1, q->k + (uint64_t)s * q->p->k_stride[2], 1, q->head_size);
     *out = pm_score_value(dot.sum, dot_error(&dot, q->head_size), q->p->scale, q->p->softcap,
-                          q->bias ? (double)q->bias[s] : 0);
+                          (double)pm_bias_of(&q->bias, s));
     return out->y > PM_MASKED_F32;
 }
 

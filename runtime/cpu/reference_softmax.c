@@ -12,16 +12,16 @@ uint64_t pm_reference_softmax_items(const pm_call *c) {
 typedef struct row {
     const pm_call *c;
     const pm_softmax_params *p;
-    const float *x, *bias;
+    const float *x;
+    pm_bias_row bias;
     const int32_t *key_mask;
     pm_key_range keys;
 } row;
 
 static bool present(const row *r, int64_t s, pm_valued *out) {
     if (s < r->keys.first || s >= r->keys.end || (r->key_mask && !r->key_mask[s])) return false;
-    double bias = r->bias ? (double)r->bias[(uint64_t)s * r->p->bias_stride[4]] : 0;
     double x = (double)r->x[(uint64_t)s * r->p->x_stride[4]];
-    *out = pm_score_value(x, 0, r->p->scale, r->p->softcap, bias);
+    *out = pm_score_value(x, 0, r->p->scale, r->p->softcap, (double)pm_bias_of(&r->bias, s));
     return out->y > PM_MASKED_F32 && x > PM_MASKED_F32;
 }
 
@@ -37,8 +37,17 @@ static row find_row(const pm_call *c, uint64_t index) {
         mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
     if (mask & PM_MASK_KEYS)
         r.key_mask = (const int32_t *)c->in[3] + p->key_mask_offset + b * p->key_mask_stride;
-    if (mask & PM_MASK_BIAS)
-        r.bias = (const float *)c->in[4] + p->bias_offset + pm_strided(index, p->dims, p->bias_stride, 4);
+    if (mask & PM_MASK_RELATIVE) {
+        const float *table = (const float *)c->in[4] + p->bias_offset +
+                             pm_strided(index / p->dims[3], p->dims, p->bias_stride, 3);
+        r.bias = (pm_bias_row){table, 1,
+                               (int32_t)p->bias_stride[PM_SOFTMAX_RELATIVE_ORIGIN] - (int64_t)t - position,
+                               p->bias_stride[PM_SOFTMAX_RELATIVE_COUNT]};
+    } else if (mask & PM_MASK_BIAS) {
+        const float *first =
+            (const float *)c->in[4] + p->bias_offset + pm_strided(index, p->dims, p->bias_stride, 4);
+        r.bias = (pm_bias_row){.at = first, .stride = p->bias_stride[4]};
+    }
     r.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
     return r;
 }
