@@ -16,7 +16,28 @@
 #define T5_ENCODER(type, class, configure)                                                                   \
     { type, class, "features", false, false, configure, pm_transformer_encoder_build, NULL }
 
+#define VIT(type, class, task)                                                                               \
+    { type, class, task, false, false, pm_vit_configure, pm_vit_build, NULL }
+#define CLIP(type, class, task)                                                                              \
+    { type, class, task, false, false, pm_clip_configure, pm_clip_build, NULL }
+
 static const pm_arch archs[] = {
+    VIT("vit", "ViTForImageClassification", "see"),
+    VIT("vit", "ViTModel", "features"),
+    VIT("vit", NULL, "features"),
+    VIT("deit", "DeiTForImageClassificationWithTeacher", "see"),
+    VIT("deit", "DeiTForImageClassification", "see"),
+    VIT("deit", "DeiTModel", "features"),
+    VIT("dinov2", "Dinov2ForImageClassification", "see"),
+    VIT("dinov2", "Dinov2Model", "features"),
+    VIT("dinov2_with_registers", "Dinov2WithRegistersForImageClassification", "see"),
+    VIT("dinov2_with_registers", "Dinov2WithRegistersModel", "features"),
+    CLIP("clip", "CLIPModel", "match"),
+    CLIP("clip", NULL, "match"),
+    CLIP("clip_text_model", "CLIPTextModel", "features"),
+    CLIP("clip_text_model", "CLIPTextModelWithProjection", "features"),
+    CLIP("clip_vision_model", "CLIPVisionModel", "features"),
+    CLIP("clip_vision_model", "CLIPVisionModelWithProjection", "features"),
     CAUSAL("llama", "LlamaForCausalLM", pm_llama),
     CAUSAL("mistral", "MistralForCausalLM", pm_mistral),
     CAUSAL("qwen2", "Qwen2ForCausalLM", pm_qwen2),

@@ -40,6 +40,10 @@ pm_status pm_umt5_encoder_configure(pm_model *m, const pm_config *c) PM_MUST_USE
 extern const pm_causal_family pm_llama, pm_mistral, pm_qwen2, pm_qwen3, pm_gemma, pm_gemma2, pm_gemma3,
     pm_olmo2, pm_phi3;
 extern const pm_causal_family pm_neox, pm_opt, pm_bloom, pm_falcon;
+pm_status pm_vit_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_clip_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+void pm_vit_build(pm_build *b);
+void pm_clip_build(pm_build *b);
 void pm_causal_build(pm_build *b); /* any decoder-only model */
 void pm_bert_build(pm_build *b);
 void pm_transformer_build(pm_build *b);         /* any encoder-decoder */

@@ -29,6 +29,10 @@ pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_
                           pm_tensor *types);
 /* How many entries of is[B,T] (BOOL) hold up to and with each: I32 [B,T]. T x T is never stored. */
 pm_tensor *pm_block_count(pm_build *b, pm_tensor *is);
+/* Pictures [B,channels,height,width] to tokens [B,N,C] (patches.c). */
+pm_tensor *pm_block_patches(pm_build *b, const pm_patches *p, const pm_stack *st, pm_tensor *pixels);
+/* Token i of x[B,T,C]: [B,C]. */
+pm_tensor *pm_block_token(pm_build *b, pm_tensor *x, int64_t i);
 /* Rotary embedding of x[B,H,T,D] at b->position. name: what its tables' names begin with. */
 pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x, const pm_rope *rope, const char *name);
 /* The bias of ALiBi for scores of n_heads heads and s keys: [n_heads,1,s]. */
@@ -71,6 +75,8 @@ void pm_block_next(pm_build *b, pm_tensor *logits);
 pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x);
 
 /* Tables that the host computes. */
+void pm_fill_bicubic(const pm_table *table, float *out); /* [new,old]: how a line of points is resized */
+void pm_fill_bicubic_smooth(const pm_table *table, float *out); /* the same with antialiasing */
 void pm_fill_rope_cos(const pm_table *table, float *out);
 void pm_fill_rope_sin(const pm_table *table, float *out);
 void pm_fill_sinusoids(const pm_table *table, float *out); /* sin on even, cos on odd columns */

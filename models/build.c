@@ -103,7 +103,9 @@ pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch, int64_t le
 
 pm_tensor *pm_build_signal(pm_build *b) {
     const pm_signal *signal = &b->model->spec.signal;
-    int64_t dims[4] = {b->options.signals, signal->dims[0], signal->dims[1], signal->dims[2]};
+    const pm_build_options *o = &b->options;
+    int64_t dims[4] = {o->signals, signal->dims[0], o->height ? o->height : signal->dims[1],
+                       o->width ? o->width : signal->dims[2]};
     return b->options.signals ? pm_input(b->g, signal->name, PM_F32, signal->rank + 1, dims) : NULL;
 }
 

@@ -16,6 +16,7 @@ typedef struct pm_build_options {
     pm_build_kind kind;
     int64_t batch, length; /* B and T of input_ids (encoder-decoders: the source; STEP: the new tokens) */
     int64_t signals;       /* batch of the spec's signal; 0: it is not given */
+    int64_t height, width; /* of its pictures, where the model takes any; 0: the spec's */
     int64_t target_length; /* FORWARD of encoder-decoders: T of decoder_input_ids */
     int64_t cache, source; /* STEP: S of the cache; keys of the encoder's states */
     bool key_mask, types;  /* FORWARD: attention_mask, token_type_ids are given */

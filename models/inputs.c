@@ -43,8 +43,15 @@ static pm_status want_ids_shape(const pm_array *a, const pm_given *ids, int64_t 
 static pm_status want_signal_shape(const pm_array *a, const pm_signal *signal) {
     char is[PM_SHAPE_CHARS], one[PM_SHAPE_CHARS];
     bool fits = a->rank == signal->rank + 1 && a->dims[0] >= 1 && a->dims[0] <= 65536;
-    for (int i = 0; fits && i < signal->rank; i++) fits = a->dims[i + 1] == signal->dims[i];
+    for (int i = 0; fits && i < signal->rank; i++)
+        fits = i > 0 && signal->smallest ? a->dims[i + 1] >= signal->smallest && a->dims[i + 1] <= 65536
+                                         : a->dims[i + 1] == signal->dims[i];
     if (fits) return PM_OK;
+    if (signal->smallest)
+        return pm_raise(PM_ERR_USAGE,
+                        "inputs: %s is %s, expected [B,%" PRId64
+                        ",H,W] with B in 1..65536, H and W in %" PRId64 "..65536",
+                        a->name, pm_array_shape(a->rank, a->dims, is), signal->dims[0], signal->smallest);
     return pm_raise(PM_ERR_USAGE, "inputs: %s is %s, expected [B, then %s] with B in 1..65536", a->name,
                     pm_array_shape(a->rank, a->dims, is), pm_array_shape(signal->rank, signal->dims, one));
 }

@@ -32,6 +32,10 @@ pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char 
                           .key_mask = in[PM_INPUT_MASK].values != NULL,
                           .types = in[PM_INPUT_TYPES].values != NULL,
                           .want = want};
+    if (s->model->spec.signal.smallest) {
+        o.height = in[PM_INPUT_SIGNAL].dims[2];
+        o.width = in[PM_INPUT_SIGNAL].dims[3];
+    }
     return pm_session_program(s, &o, out);
 }
 

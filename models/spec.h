@@ -74,7 +74,9 @@ typedef struct pm_stack {
     pm_pair self_after, ffn_after;                 /* of a sublayer's result, before it is added */
     pm_pair gate, up, down;                        /* down(act(up(x))), or down(act(gate(x)) * up(x)) */
     pm_pair gate_up;                               /* both as rows of one matrix: gate, then up */
+    const char *self_scale, *ffn_scale;            /* [C], times a sublayer's result; NULL: none */
     pm_pair final_norm;                            /* whole names */
+    bool hidden_raw;                               /* the last of hidden_out is from before final_norm */
     const char *hidden_out, *self_out, *cross_out; /* names of outputs: "hidden_states", "attentions" */
 } pm_stack;
 
@@ -117,12 +119,43 @@ typedef struct pm_signal {
     const char *name; /* "pixel_values"; NULL: the model has none */
     int rank;         /* of one: 3 for [channels,height,width], 2 for [mels,frames] */
     int64_t dims[3];
+    int64_t smallest; /* pictures may have any height and width from this on; 0: dims alone */
 } pm_signal;
+
+/* Tokens of the model's own that stand before others. */
+typedef struct pm_lead {
+    const char *name; /* NULL: none */
+    int64_t n;
+    bool flat; /* kept as [C], else as [1,n,C] */
+} pm_lead;
+
+/* Pictures as tokens: patches of size x size pixels, a linear layer of each (Dosovitskiy et al. 2020). */
+typedef struct pm_patches {
+    pm_pair linear; /* weight [C,channels,size,size] */
+    int64_t channels, size;
+    int64_t rows, columns; /* of patches, that the table of positions is for */
+    pm_lead lead[2];       /* class token, distillation token: have positions as patches do */
+    pm_lead registers;     /* stand behind the class token, without positions */
+    const char *positions; /* of lead tokens and patches */
+    bool flat_positions;   /* kept as [N,C], else as [1,N,C] */
+    bool smooth_positions; /* for other sizes the table is resized with antialiasing */
+    pm_pair norm;          /* behind the positions; or no name */
+} pm_patches;
+
+/* The two sides of a model that compares pictures with texts (CLIP). */
+typedef struct pm_contrast {
+    pm_pair image, text; /* projections; no name: the model has no such side */
+    int64_t width;       /* of what they make */
+    const char *scale;   /* of the products, as its logarithm; rank 0; NULL: only one side */
+    int32_t end;         /* a text is what its first such id became; -1: its largest id */
+} pm_contrast;
 
 struct pm_build;
 struct pm_tensor;
 
 typedef struct pm_spec {
+    pm_patches patches;
+    pm_contrast contrast;
     pm_signal signal; /* besides ids, or in place of embed[0]'s, whose vocab is 0 then */
     struct pm_tensor *(*front)(
         struct pm_build *b); /* encoder-decoders: makes the encoder's [B,T,C] of the signal */
@@ -132,8 +165,12 @@ typedef struct pm_spec {
     pm_stack stack[2];
     pm_pair head;                              /* last linear layer; weight may be the embedding's */
     float head_scale;                          /* of the logits; 0: 1 */
-    pm_pair head_transform, head_norm, pooler; /* BERT's */
+    pm_pair head_transform, head_norm, pooler; /* BERT's; the pooler is also ViT's */
+    pm_pair head_distilled;                    /* DeiT's second head, of token 1: the logits are the mean */
+    bool head_mean;                            /* the head sees token 0 and the patches' mean (DINOv2) */
+    pm_pair pool_norm;                         /* a norm of token 0 alone (CLIP's pictures) */
     int64_t n_labels;                          /* rows of a classifier */
+    int64_t pooled;                            /* width of what ViT's pooler makes */
     const char *logits_bias;                   /* [1,V], added to the logits; NULL: none */
     float softcap;                             /* of the logits; 0: none */
     int64_t max_positions;

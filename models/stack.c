@@ -43,6 +43,14 @@ static pm_tensor *norm_if_named(pm_build *b, const layer_place *at, pm_tensor *x
     return names->weight ? norm(b, at, x, names) : x;
 }
 
+/* y times a weight [C]; y when it has no name (Touvron et al. 2021). */
+static pm_tensor *scaled(pm_build *b, const layer_place *at, pm_tensor *y, const char *name) {
+    layer_name text[2];
+    if (!name) return y;
+    pm_pair full = full_names(at, &(pm_pair){name, NULL}, text);
+    return pm_mul(b->g, y, pm_build_weight(b, full.weight, 1, &at->st->width));
+}
+
 /* ---- projections to heads ---- */
 
 enum { PART_Q, PART_K, PART_V };
@@ -159,7 +167,8 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
     if (p[PART_K]) mask.bias = relative_bias(b, at, &mask, pm_tensor_dim(x, 1), pm_tensor_dim(p[PART_K], 2));
     if (st->alibi && p[PART_K]) mask.bias = pm_block_alibi(b, st->n_heads, pm_tensor_dim(p[PART_K], 2));
     pm_tensor *y = pm_block_attention(b, p[PART_Q], p[PART_K], p[PART_V], &mask);
-    return linear(b, at, y, &st->self.o, (int64_t[]){st->n_heads * st->head_dim, st->width});
+    y = linear(b, at, y, &st->self.o, (int64_t[]){st->n_heads * st->head_dim, st->width});
+    return scaled(b, at, y, st->self_scale);
 }
 
 /* States of a layer's cross keys and values. */
@@ -218,7 +227,8 @@ static pm_tensor *feed_forward(pm_build *b, const layer_place *at, pm_tensor *x,
         if (st->gate.weight) gate = linear(b, at, x, &st->gate, (int64_t[]){st->width, st->ffn});
     }
     up = gate ? pm_mul(b->g, pm_block_activation(b, gate, st->act), up) : pm_block_activation(b, up, st->act);
-    return linear(b, at, up, &st->down, (int64_t[]){st->ffn, st->width});
+    up = linear(b, at, up, &st->down, (int64_t[]){st->ffn, st->width});
+    return scaled(b, at, up, st->ffn_scale);
 }
 
 typedef pm_tensor *(*sublayer_fn)(pm_build *b, const layer_place *at, pm_tensor *x,
@@ -259,8 +269,9 @@ pm_tensor *pm_stack_layers(pm_build *b, const pm_stack *st, pm_tensor *x, const 
 
 pm_tensor *pm_stack_finish(pm_build *b, const pm_stack *st, pm_tensor *x) {
     pm_build_label(b, st->label, -1, "norm");
+    if (st->hidden_out && st->hidden_raw) pm_build_output(b, st->hidden_out, st->n_layers, false, x);
     if (st->final_norm.weight)
         x = pm_block_norm(b, x, &(pm_norm){st->norm, st->eps, st->norm_plus_one}, &st->final_norm);
-    if (st->hidden_out) pm_build_output(b, st->hidden_out, st->n_layers, false, x);
+    if (st->hidden_out && !st->hidden_raw) pm_build_output(b, st->hidden_out, st->n_layers, false, x);
     return x;
 }

@@ -14,7 +14,8 @@ static const char *const families[] = {
     "bert-mlm",    "bert-classify", "bert-ner", "mistral-window", "qwen2",
     "qwen3",       "gemma",         "gemma2",   "gemma3",         "olmo2",
     "phi3",        "gpt-neox",      "opt",      "bloom",          "falcon",
-    "bart",        "m2m100",        "t5",       "t5-v1.1",        "whisper"};
+    "bart",        "m2m100",        "t5",       "t5-v1.1",        "whisper",
+    "vit",         "clip"};
 #define TOLERANCE 1e-4
 
 /* ---- comparing ---- */
