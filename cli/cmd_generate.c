@@ -38,6 +38,8 @@ static int make_options(const generation *g, pm_generate_options *o) {
         o->has_length_penalty = true;
     }
     static const char *const early[] = {"false", "true", "never"};
+    if (!g->early) return PM_OK;
+    o->has_early_stopping = true;
     for (int i = 0; i < 3; i++)
         if (!strcmp(g->early, early[i])) {
             o->early_stopping = i;
@@ -137,7 +139,7 @@ static void note_early_end(const pm_generate_options *o, const cli_place *p, con
 }
 
 int cmd_generate(int argc, char **argv) {
-    generation g = {.device = "auto", .early = "false", .beams = 1, .start = -1, .length_penalty = -1e10};
+    generation g = {.device = "auto", .beams = 1, .start = -1, .length_penalty = -1e10};
     const cli_flag flags[] = {
         {"--ids", CLI_STRING, &g.ids, "LIST", "the prompt as token ids: 5,9,2", 0, 0},
         {"-n|--max-new", CLI_INT, &g.max_new, "N", "most new tokens; default: up to the model's limit", 1,

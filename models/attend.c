@@ -125,7 +125,7 @@ pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, con
     bool needs_target = map->query_side || map->key_side;
     pm_status status = needs_target ? make_target(s, &sides[0], &g, &sides[1]) : PM_OK;
     if (status == PM_OK) status = run_maps(s, map, sides, out);
-    if (status == PM_OK && needs_target && m->words.source)
+    if (status == PM_OK && needs_target && m->info.has_tokenizer)
         status = pm_model_decode(m, g.ids + g.n_prompt, g.n_ids - g.n_prompt, &out->text);
     pm_generated_free(&g);
     if (status != PM_OK) pm_attention_free(out);

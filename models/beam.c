@@ -32,7 +32,7 @@ typedef struct beams {
     beam *running, *next, *finished, *spare;   /* k each */
     candidate *kept;                           /* n_kept: continuations of a step, best first */
     float *logits;
-    int32_t *ids, *order;
+    int32_t *ids, *order, *whole; /* whole: prompt and new ids of the beam that rules are asked about */
     bool can_improve, all_end;
     pm_arena arena;
 } beams;
@@ -66,9 +66,11 @@ static pm_status make(beams *b, pm_search *g) {
     b->logits = pm_arena_alloc(&b->arena, (size_t)(b->k * b->vocab) * sizeof *b->logits);
     b->ids = pm_arena_alloc(&b->arena, (size_t)b->k * sizeof *b->ids * (g->n_prompt + 1));
     b->order = pm_arena_alloc(&b->arena, (size_t)b->k * sizeof *b->order);
+    b->whole = pm_arena_alloc(&b->arena, (g->n_prompt + (size_t)b->max_new) * sizeof *b->whole);
     if (!b->running || !b->next || !b->finished || !b->spare || !b->kept || !b->logits || !b->ids ||
-        !b->order)
+        !b->order || !b->whole)
         return PM_ERR_MEMORY;
+    memcpy(b->whole, g->ids, g->n_prompt * sizeof *b->whole);
     b->running[0].score = 0; /* all rows are the prompt: only the first may go on */
     return PM_OK;
 }
@@ -116,11 +118,22 @@ static pm_status find_end(beams *b, candidate *c) {
     return pm_search_meets_stop(g, b->next[0].ids, (size_t)b->next[0].length, &c->ends);
 }
 
+/* The model's rules on the log probabilities behind a running beam. */
+static pm_status follow_rules(beams *b, const beam *from, float *row) {
+    pm_search *g = b->g;
+    size_t n = g->n_prompt + (size_t)b->length;
+    if (b->length) memcpy(b->whole + g->n_prompt, from->ids, (size_t)b->length * sizeof *b->whole);
+    PM_TRY(pm_search_judge(g, b->whole, n));
+    pm_search_apply(g, b->whole, n, row);
+    return PM_OK;
+}
+
 static pm_status find_candidates(beams *b) {
     int64_t n = 0;
     for (int64_t i = 0; i < b->k; i++) {
         float *row = b->logits + i * b->vocab;
         PM_TRY(log_softmax(row, b->vocab));
+        PM_TRY(follow_rules(b, &b->running[i], row));
         for (int64_t v = 0; v < b->vocab; v++) {
             candidate c = {.score = row[v] + b->running[i].score, .from = (int32_t)i, .id = (int32_t)v};
             n = keep(b->kept, n, b->n_kept, &c);
@@ -160,7 +173,7 @@ static bool all_finished(const beams *b) {
 }
 
 static float penalised(const beams *b, float score, int64_t length) {
-    float penalty = b->g->options->has_length_penalty ? b->g->options->length_penalty : 1.0f;
+    float penalty = b->g->rules.length_penalty;
     return score / (float)pow((double)length, (double)penalty);
 }
 
@@ -195,9 +208,8 @@ static void choose_finished(beams *b) {
 
 /* Whether the running beams may still pass the worst finished one. */
 static void check_heuristic(beams *b) {
-    float penalty = b->g->options->has_length_penalty ? b->g->options->length_penalty : 1.0f,
-          worst = b->finished[0].score;
-    int64_t length = b->g->options->early_stopping == 2 && penalty > 0 ? b->max_new : b->length;
+    float penalty = b->g->rules.length_penalty, worst = b->finished[0].score;
+    int64_t length = b->g->rules.early_stopping == 2 && penalty > 0 ? b->max_new : b->length;
     float best = penalised(b, b->running[0].score, length);
     bool improves = false;
     for (int64_t i = 1; i < b->k; i++) worst = b->finished[i].score < worst ? b->finished[i].score : worst;
@@ -230,7 +242,7 @@ static pm_status search(beams *b) {
         b->n_kept = n_kept;
         PM_TRY(step(b));
         if (b->length == 1) PM_TRY(pm_search_begin_decoding(g));
-        if (!b->can_improve || b->all_end || (all_finished(b) && g->options->early_stopping == 1)) break;
+        if (!b->can_improve || b->all_end || (all_finished(b) && g->rules.early_stopping == 1)) break;
         PM_TRY(pm_decoder_reorder(&g->decoder, b->order));
         PM_TRY(pm_decoder_feed(&g->decoder, b->ids, 1));
         g->out->decode_steps++;

@@ -156,22 +156,66 @@ pm_status pm_config_text(const pm_config *c, const char *key, const char **out) 
     return PM_OK;
 }
 
+bool pm_config_names(const pm_config *c, const char *key) {
+    return json_object_get(c->root, key) != NULL;
+}
+
+/* Some configs write -1 for none. */
+static pm_status read_id(const pm_config *c, const char *key, const json_t *id, int64_t *out) {
+    if (!json_is_integer(id))
+        return pm_raise(PM_ERR_FILE, "%s: %s is not an id or a list of ids", c->label, key);
+    *out = json_integer_value(id);
+    if (*out < -1 || *out > INT32_MAX)
+        return pm_raise(PM_ERR_FILE, "%s: %s is %" JSON_INTEGER_FORMAT ", expected 0..%d", c->label, key,
+                        (json_int_t)*out, INT32_MAX);
+    return PM_OK;
+}
+
+/* out: room for all of them. */
+static pm_status read_ids(const pm_config *c, const char *key, const json_t *v, int32_t *out, size_t *out_n) {
+    size_t n = !v ? 0 : json_is_array(v) ? json_array_size(v) : 1;
+    for (size_t i = 0; i < n; i++) {
+        int64_t id = -1;
+        PM_TRY(read_id(c, key, json_is_array(v) ? json_array_get(v, i) : v, &id));
+        if (id >= 0) out[(*out_n)++] = (int32_t)id;
+    }
+    return PM_OK;
+}
+
 pm_status pm_config_ids(const pm_config *c, const char *key, int32_t *out, size_t capacity, size_t *out_n) {
     const json_t *v = find_value(c->root, key);
     *out_n = 0;
-    size_t n = !v ? 0 : json_is_array(v) ? json_array_size(v) : 1;
-    if (n > capacity)
-        return pm_raise(PM_ERR_FILE, "%s: %s has %zu ids, at most %zu were expected", c->label, key, n,
-                        capacity);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *id = json_is_array(v) ? json_array_get(v, i) : v;
-        if (!json_is_integer(id))
-            return pm_raise(PM_ERR_FILE, "%s: %s is not an id or a list of ids", c->label, key);
-        json_int_t value = json_integer_value(id);
-        if (value < -1 || value > INT32_MAX)
-            return pm_raise(PM_ERR_FILE, "%s: %s is %" JSON_INTEGER_FORMAT ", expected 0..%d", c->label, key,
-                            value, INT32_MAX);
-        if (value >= 0) out[(*out_n)++] = (int32_t)value; /* some configs write -1 for none */
+    if (json_is_array(v) && json_array_size(v) > capacity)
+        return pm_raise(PM_ERR_FILE, "%s: %s has %zu ids, at most %zu were expected", c->label, key,
+                        json_array_size(v), capacity);
+    return read_ids(c, key, v, out, out_n);
+}
+
+pm_status pm_config_id_list(const pm_config *c, const char *key, pm_arena *arena, int32_t **out, size_t *out_n) {
+    const json_t *v = find_value(c->root, key);
+    *out_n = 0;
+    *out = pm_arena_alloc(arena, (json_array_size(v) + 1) * sizeof **out);
+    return *out ? read_ids(c, key, v, *out, out_n) : PM_ERR_MEMORY;
+}
+
+pm_status pm_config_id_lists(const pm_config *c, const char *key, pm_arena *arena, int32_t **out_ids,
+                             size_t **out_ends, size_t *out_n) {
+    const json_t *v = find_value(c->root, key), *list;
+    size_t i, n = 0;
+    *out_n = 0;
+    if (v && !json_is_array(v)) return pm_raise(PM_ERR_FILE, "%s: %s is not a list of lists", c->label, key);
+    json_array_foreach(v, i, list) {
+        if (!json_is_array(list) || !json_array_size(list))
+            return pm_raise(PM_ERR_FILE, "%s: %s has an entry that is no list of ids", c->label, key);
+        n += json_array_size(list);
+    }
+    *out_ids = pm_arena_alloc(arena, (n + 1) * sizeof **out_ids);
+    *out_ends = pm_arena_alloc(arena, (json_array_size(v) + 1) * sizeof **out_ends);
+    if (!*out_ids || !*out_ends) return PM_ERR_MEMORY;
+    n = 0;
+    json_array_foreach(v, i, list) {
+        PM_TRY(read_ids(c, key, list, *out_ids, &n));
+        (*out_ends)[(*out_n)++] = n;
     }
     return PM_OK;
 }

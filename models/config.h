@@ -53,6 +53,13 @@ pm_status pm_config_text(const pm_config *c, const char *key, const char **out) 
 /* An id or a list of ids (end-of-text tokens). *out_n is 0 when the key is absent. */
 pm_status pm_config_ids(const pm_config *c, const char *key, int32_t *out, size_t capacity,
                         size_t *out_n) PM_MUST_USE;
+/* The same of any length, in `arena`. */
+pm_status pm_config_id_list(const pm_config *c, const char *key, pm_arena *arena, int32_t **out,
+                            size_t *out_n) PM_MUST_USE;
+/* A list of lists of ids: all of them, one behind the other, and where each list ends. */
+pm_status pm_config_id_lists(const pm_config *c, const char *key, pm_arena *arena, int32_t **out_ids,
+                             size_t **out_ends, size_t *out_n) PM_MUST_USE;
+bool pm_config_names(const pm_config *c, const char *key); /* present, be it null */
 size_t pm_config_size(const pm_config *c, const char *key); /* entries of an object or list; 0 when absent */
 bool pm_config_has(const pm_config *c, const char *inside, const char *key); /* present and not null */
 

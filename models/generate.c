@@ -2,10 +2,28 @@
 #include "models/search.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
+#include "models/model_text.h"
 #include "models/sample.h"
+
+enum { STOP_IDS = 16 };
+
+static pm_rule_place place_of(const pm_search *g, const int32_t *ids, size_t n) {
+    const pm_model *m = g->s->model;
+    return (pm_rule_place){ids, n, g->n_prompt, g->max_new, m->eos, g->options->ignore_eos ? 0 : m->n_eos};
+}
+
+pm_status pm_search_judge(pm_search *g, const int32_t *ids, size_t n) {
+    pm_rule_place at = place_of(g, ids, n);
+    return pm_rules_judge(&g->rules, &at, &g->verdict);
+}
+
+void pm_search_apply(pm_search *g, const int32_t *ids, size_t n, float *logits) {
+    pm_rule_place at = place_of(g, ids, n);
+    pm_rules_apply(&g->rules, &at, &g->verdict, logits, (size_t)pm_decoder_vocab(&g->decoder));
+}
 
 bool pm_search_is_eos(const pm_search *g, int32_t id) {
     const pm_model *m = g->s->model;
@@ -36,10 +54,28 @@ static pm_status check_options(const pm_session *s, const pm_generate_options *o
                         (int)o->n_beams);
     if (o->early_stopping < 0 || o->early_stopping > 2)
         return pm_raise(PM_ERR_USAGE, "early_stopping: %d, expected 0, 1 or 2", (int)o->early_stopping);
-    if (o->n_stops && !s->model->words.source)
+    if (!(o->repetition_penalty >= 0) || !isfinite(o->repetition_penalty))
+        return pm_raise(PM_ERR_USAGE, "repetition_penalty: %g, expected more than 0",
+                        (double)o->repetition_penalty);
+    if (o->no_repeat_ngram < 0 || o->min_new < 0)
+        return pm_raise(PM_ERR_USAGE, "no_repeat_ngram and min_new: %d and %d, expected 0 or more",
+                        (int)o->no_repeat_ngram, (int)o->min_new);
+    if (o->has_forced_bos)
+        PM_TRY(pm_check_ids("forced_bos", &o->forced_bos, 1, s->model->info.vocab_size));
+    if (o->n_stops && !s->model->info.has_tokenizer)
         return pm_raise(PM_ERR_USAGE,
                         "stops: the model has no tokenizer, so that no text can end its output");
     return pm_check_sampling(o);
+}
+
+/* The caller's most, else the model's, else what there is room for. The last new id is never fed, so that it needs no
+ * position. */
+static void set_most(pm_search *g) {
+    int64_t most = g->options->max_new;
+    g->max_new = g->s->model->info.max_positions - (int64_t)g->n_prompt + 1;
+    if (!most) most = g->rules.max_new;
+    if (!most && g->rules.max_length > (int64_t)g->n_prompt) most = g->rules.max_length - (int64_t)g->n_prompt;
+    if (most && most < g->max_new) g->max_new = most;
 }
 
 /* The ids that the decoder begins with. */
@@ -60,29 +96,39 @@ static pm_status set_prompt(pm_search *g, const int32_t *ids, size_t n) {
     if (g->n_prompt > (size_t)info->max_positions)
         return pm_raise(PM_ERR_USAGE, "ids: the prompt has %zu ids, the model has %" PRId64 " positions",
                         g->n_prompt, info->max_positions);
-    /* The last new id is never fed, so that it needs no position. */
-    g->max_new = info->max_positions - (int64_t)g->n_prompt + 1;
-    if (g->options->max_new && g->options->max_new < g->max_new) g->max_new = g->options->max_new;
+    set_most(g);
     return pm_check_ids("ids", g->ids, g->n_ids, info->vocab_size);
 }
 
 /* ---- one sequence ---- */
 
-/* Greedy reads one id and its logit from the device; all logits only when that one is no finite number. */
+/* Greedy reads one id and its logit from the device; all logits only when that one is no finite number, or when rules
+ * forbid it or change logits. */
 static pm_status choose(pm_search *g, pm_random *random, float *logits, int32_t *out_id) {
     size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
     bool found = false;
-    if (!g->options->sample) PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
-    if (found) return PM_OK;
+    PM_TRY(pm_search_judge(g, g->ids, g->n_ids));
+    if (!g->options->sample && !g->verdict.penalised)
+        PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
+    if (found && pm_verdict_allows(&g->verdict, *out_id)) return PM_OK;
     PM_TRY(pm_decoder_logits(&g->decoder, logits));
+    pm_search_apply(g, g->ids, g->n_ids, logits);
     if (!g->options->sample) return pm_likeliest(logits, vocab, out_id);
     return pm_sample(g->options, random, logits, vocab, out_id);
 }
 
+/* A stop is found as soon as it is whole, so that the newest ids alone can hold its end: at least one byte of text each,
+ * but for a few that have none. */
 pm_status pm_search_meets_stop(const pm_search *g, const int32_t *ids, size_t n, bool *out_stop) {
     char *text = NULL;
-    if (!g->options->n_stops) return PM_OK;
-    PM_TRY(pm_model_decode(g->s->model, ids, n, &text));
+    size_t most = 0;
+    for (size_t i = 0; i < g->options->n_stops; i++) {
+        size_t bytes = strlen(g->options->stops[i]);
+        if (bytes > most) most = bytes;
+    }
+    if (!most) return PM_OK;
+    size_t skip = n > most + STOP_IDS ? n - most - STOP_IDS : 0;
+    PM_TRY(pm_model_decode(g->s->model, ids + skip, n - skip, &text));
     for (size_t i = 0; i < g->options->n_stops; i++)
         if (*g->options->stops[i] && strstr(text, g->options->stops[i])) *out_stop = true;
     pm_release(text);
@@ -146,6 +192,8 @@ fail:
 
 static pm_status generate(pm_search *g, const int32_t *ids, size_t n) {
     bool beams = g->options->n_beams > 1;
+    g->rules = g->s->model->rules;
+    pm_rules_override(&g->rules, g->options);
     PM_TRY(set_prompt(g, ids, n));
     /* Rows to begin with; longer outputs grow the cache when they come to it. */
     int64_t guess = g->options->max_new ? 1024 : 64, ahead = g->max_new < guess ? g->max_new : guess;
@@ -165,6 +213,7 @@ pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_gene
     *out = (pm_generated){0};
     PM_TRY(check_options(s, g.options));
     pm_status status = generate(&g, ids, n);
+    pm_verdict_free(&g.verdict);
     if (status != PM_OK) {
         pm_free(g.ids);
         *out = (pm_generated){0};
@@ -183,14 +232,16 @@ void pm_generated_free(pm_generated *g) {
 }
 
 pm_status pm_translate(pm_session *s, const char *text, const pm_generate_options *options, char **out_text) {
+    pm_generate_options o = options ? *options : (pm_generate_options){0};
     int32_t *ids = NULL;
     size_t n = 0;
     pm_generated g = {0};
     *out_text = NULL;
     if (!s->model->arch->encoder_decoder)
         return pm_raise(PM_ERR_USAGE, "%s: the model is not an encoder-decoder", s->model->files.path);
-    PM_TRY(pm_model_encode(s->model, text, &ids, &n));
-    pm_status status = pm_generate(s, ids, n, options, &g);
+    if (!o.n_beams && !o.sample && !o.ignore_rules) o.n_beams = (int32_t)s->model->rules.n_beams;
+    PM_TRY(pm_model_encode_source(s->model, text, &o, &ids, &n));
+    pm_status status = pm_generate(s, ids, n, &o, &g);
     if (status == PM_OK)
         status = pm_model_decode(s->model, g.ids + g.n_prompt, g.n_ids - g.n_prompt, out_text);
     pm_generated_free(&g);

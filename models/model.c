@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "models/convert.h"
+#include "models/model_text.h"
 
 /* ---- opening ---- */
 
@@ -42,7 +43,7 @@ static void describe(pm_model *m) {
     info->task = m->arch->task;
     info->decoder = m->arch->decoder;
     info->encoder_decoder = m->arch->encoder_decoder;
-    info->has_tokenizer = m->words.source != NULL;
+    info->has_tokenizer = m->words.source || m->tokenizer[0];
     info->vocab_size = spec->embed[side].vocab;
     info->source_vocab_size = spec->embed[0].vocab;
     info->max_positions = spec->max_positions;
@@ -78,6 +79,21 @@ static pm_status configure(pm_model *m, const pm_config *c) {
     return s;
 }
 
+/* generation_config.json's rules; without it config.json's, over what the family's class has by itself. */
+static pm_status read_rules(pm_model *m, const pm_config *c, bool own_file) {
+    static const struct {
+        const char *model_type;
+        int32_t forced_eos;
+    } classes[] = {{"bart", 2}, {"marian", 0}};
+    PM_TRY(pm_rules_read(c, &m->arena, &m->rules));
+    for (size_t i = 0; !own_file && i < PM_COUNT(classes); i++)
+        if (!strcmp(m->arch->model_type, classes[i].model_type) && !pm_config_names(c, "forced_eos_token_id")) {
+            m->rules.forced_eos[0] = classes[i].forced_eos;
+            m->rules.n_forced_eos = 1;
+        }
+    return PM_OK;
+}
+
 static pm_status read_settings(pm_model *m) {
     pm_config c, generation = {0};
     m->info.bos_id = m->info.eos_id = m->info.pad_id = m->info.decoder_start_id = -1;
@@ -95,6 +111,7 @@ static pm_status read_settings(pm_model *m) {
         PM_GOTO(pm_config_open(&m->files, "generation_config.json", &generation));
         PM_GOTO(read_ids(m, &generation));
     }
+    PM_GOTO(read_rules(m, generation.root ? &generation : &c, generation.root));
 fail:
     pm_config_close(&c);
     pm_config_close(&generation);
@@ -114,6 +131,7 @@ pm_status pm_model_open_with(const char *path, const pm_model_options *options, 
     PM_GOTO(read_settings(m));
     PM_GOTO(pm_words_open(&m->files, &m->words));
     PM_GOTO(check_words(m));
+    PM_GOTO(pm_model_open_text(m));
     if (options && options->lora) PM_GOTO(pm_checkpoint_adapt(&m->checkpoint, options->lora));
     PM_GOTO(pm_model_collect(m));
     describe(m);
@@ -126,7 +144,7 @@ fail:
 
 void pm_model_close(pm_model *m) {
     if (!m) return;
-    pm_words_close(&m->words);
+    pm_model_close_text(m);
     pm_checkpoint_close(&m->checkpoint);
     pm_files_close(&m->files);
     pm_free(m->needs);
@@ -148,52 +166,6 @@ const char *pm_model_builtin_name(size_t i) {
     return NULL;
 }
 
-/* ---- text and ids ---- */
-
 void pm_release(void *p) {
     pm_free(p);
-}
-
-static pm_status want_words(const pm_model *m) {
-    if (m->words.source) return PM_OK;
-    return pm_raise(PM_ERR_USAGE,
-                    "%s: the model has no tokenizer that is supported, give ids instead of text",
-                    m->files.path);
-}
-
-pm_status pm_model_encode(const pm_model *m, const char *text, int32_t **out_ids, size_t *out_n) {
-    *out_ids = NULL;
-    *out_n = 0;
-    PM_TRY(want_words(m));
-    return pm_words_encode(&m->words, text, out_ids, out_n);
-}
-
-static pm_status take_text(pm_text *t, pm_status s, char **out_text) {
-    if (s == PM_OK) s = pm_text_status(t);
-    if (s == PM_OK && !t->data) t->data = pm_strdup("");
-    if (s == PM_OK && t->data)
-        *out_text = t->data;
-    else
-        pm_text_free(t);
-    return s == PM_OK && !*out_text ? PM_ERR_MEMORY : s;
-}
-
-pm_status pm_model_decode(const pm_model *m, const int32_t *ids, size_t n, char **out_text) {
-    pm_text t = {0};
-    *out_text = NULL;
-    PM_TRY(want_words(m));
-    return take_text(&t, pm_words_decode(&m->words, ids, n, &t), out_text);
-}
-
-pm_status pm_model_token_label(const pm_model *m, int side, int32_t id, char **out_text) {
-    const pm_words *w = &m->words;
-    const char **list = side ? w->target : w->source;
-    size_t n = side ? w->n_target : w->n_source;
-    pm_text t = {0};
-    *out_text = NULL;
-    if (list && id >= 0 && (size_t)id < n)
-        pm_text_add(&t, "%s", list[id]);
-    else
-        pm_text_add(&t, "%d", (int)id);
-    return take_text(&t, PM_OK, out_text);
 }

@@ -3,6 +3,7 @@
 #define PM_MODEL_DATA_H
 
 #include "models/checkpoint.h"
+#include "models/rules.h"
 #include "models/spec.h"
 #include "models/words.h"
 #include "pumice/model.h"
@@ -36,7 +37,11 @@ struct pm_model {
     pm_model_info info;
     int32_t eos[PM_MAX_EOS];
     size_t n_eos;
-    pm_words words;
+    pm_rules rules;   /* generation_config.json's */
+    pm_words words;   /* of built-in models; else: */
+    pm_tokenizer *tokenizer[2]; /* source and target; [1] NULL: the same; both NULL: none */
+    char *tokenizer_error;      /* why files that are there gave none */
+    int32_t source_language;    /* id of the token that says a source's language, when the caller does not; -1: none */
     pm_need *needs;
     size_t n_needs, needs_capacity;
     pm_arena arena;

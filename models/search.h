@@ -3,6 +3,7 @@
 #define PM_SEARCH_H
 
 #include "models/decoder.h"
+#include "models/rules.h"
 
 enum { PM_MAX_BEAMS = 256 };
 
@@ -16,6 +17,8 @@ typedef struct pm_search {
     pm_session *s;
     pm_decoder decoder;
     const pm_generate_options *options;
+    pm_rules rules;
+    pm_verdict verdict; /* the newest */
     pm_generated *out; /* its times and counts are written as the search goes */
     uint64_t start_ns; /* when work on the prompt began */
     pm_meter meter;
@@ -25,6 +28,9 @@ typedef struct pm_search {
     float score;
 } pm_search;
 
+/* What the rules say behind ids[n], the prompt among them: in g->verdict. */
+pm_status pm_search_judge(pm_search *g, const int32_t *ids, size_t n) PM_MUST_USE;
+void pm_search_apply(pm_search *g, const int32_t *ids, size_t n, float *logits);
 bool pm_search_is_eos(const pm_search *g, int32_t id);
 pm_status pm_search_append(pm_search *g, int32_t id) PM_MUST_USE;
 /* Whether the text of new ids holds one of the options' stops; *out_stop is left alone when it does not. */

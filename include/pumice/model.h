@@ -17,6 +17,7 @@
 
 #include "pumice/device.h"
 #include "pumice/tensors.h"
+#include "pumice/tokenizer.h"
 #include "pumice/verify.h"
 
 #ifdef __cplusplus
@@ -54,6 +55,8 @@ const char *pm_model_builtin_name(size_t i); /* i-th built-in model, NULL past t
 
 /* ---- text and ids ---- */
 
+/* The model's tokenizer, for texts that go in (side 0) and come out (side 1); NULL when it has none, or is built in. */
+const pm_tokenizer *pm_model_tokenizer(const pm_model *m, int side);
 /* Ids of a text, with the special tokens the model wants. *out_ids is freed with pm_release.
  * Errors: PM_ERR_USAGE when the model has no tokenizer that is supported, or a word is unknown (named). */
 pm_status pm_model_encode(const pm_model *m, const char *text, int32_t **out_ids, size_t *out_n) PM_MUST_USE;
@@ -61,6 +64,8 @@ pm_status pm_model_encode(const pm_model *m, const char *text, int32_t **out_ids
 pm_status pm_model_decode(const pm_model *m, const int32_t *ids, size_t n, char **out_text) PM_MUST_USE;
 /* Text of one id for an axis label: source (side 0) or target (side 1). The id's number when there is no tokenizer. */
 pm_status pm_model_token_label(const pm_model *m, int side, int32_t id, char **out_text) PM_MUST_USE;
+/* The token of a language, as "fr" of M2M-100 and NLLB ("fra_Latn"), or ">>fra<<" of Marian. Errors: PM_ERR_USAGE. */
+pm_status pm_model_language(const pm_model *m, const char *code, int32_t *out_id) PM_MUST_USE;
 void pm_release(void *p);
 
 /* ---- sessions ---- */
@@ -79,7 +84,11 @@ pm_status pm_session_run(pm_session *s, const pm_tensors *inputs, const char *wa
  * greedy output of these ids feeds the decoder with. Freed with pm_tensors_free. */
 pm_status pm_session_inputs(pm_session *s, const int32_t *ids, size_t n, pm_tensors **out_inputs) PM_MUST_USE;
 
-/* ---- generation ---- */
+/* ---- generation ----
+ * The model's own rules hold (generation_config.json, or config.json where that is missing): forced_bos_token_id,
+ * forced_eos_token_id, suppress_tokens, begin_suppress_tokens, bad_words_ids, no_repeat_ngram_size, repetition_penalty, min_length,
+ * min_new_tokens, length_penalty, early_stopping; max_length and max_new_tokens where max_new is 0; pm_translate takes num_beams,
+ * too. Its sampling settings do not count: sampling is the caller's choice. */
 typedef struct pm_generate_options {
     int32_t max_new;    /* most new tokens; 0: up to the model's limit */
     bool sample;        /* false: greedy (or beams) */
@@ -90,8 +99,16 @@ typedef struct pm_generate_options {
     int32_t n_beams; /* 0 or 1: no beam search */
     float
         length_penalty; /* beams: score = sum of log probabilities / length^penalty; see has_length_penalty */
-    bool has_length_penalty; /* false: 1.0, as Hugging Face */
+    bool has_length_penalty; /* false: the model's, else 1.0 */
     int32_t early_stopping;  /* beams: 0 false, 1 true, 2 "never" */
+    bool has_early_stopping; /* false with 0 above: the model's, else 0 */
+    bool ignore_rules;       /* the model's rules do not hold */
+    float repetition_penalty; /* of ids that came before; 0: the model's */
+    int32_t no_repeat_ngram;  /* no run of so many ids comes twice; 0: the model's */
+    int32_t min_new;          /* the end of text comes after so many new ids; 0: the model's */
+    int32_t forced_bos;       /* the id behind the decoder's first */
+    bool has_forced_bos;
+    const char *from, *to; /* pm_translate: languages, for models of many; NULL: the model's default */
     bool ignore_eos;
     const char *const *stops; /* texts that end generation */
     size_t n_stops;
@@ -113,7 +130,8 @@ pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_gene
                       pm_generated *out) PM_MUST_USE;
 void pm_generated_free(pm_generated *g);
 
-/* Text to text with an encoder-decoder: encode, generate (greedy unless options say otherwise), decode. Freed with pm_release. */
+/* Text to text with an encoder-decoder: encode, generate (with the model's beams where options say nothing), decode. Freed with
+ * pm_release. Errors: PM_ERR_USAGE, too, when the model has no such language. */
 pm_status pm_translate(pm_session *s, const char *text, const pm_generate_options *options,
                        char **out_text) PM_MUST_USE;
 
