@@ -4,14 +4,17 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "pumice/chat.h"
 
 typedef struct generation {
     const char *device, *ids, *print, *early; /* print NULL: text where the model has a tokenizer, else ids */
-    int64_t max_new, top_k, beams, start;
-    double temperature, top_p, min_p, length_penalty;
+    const char *system;                       /* of a chat */
+    int64_t max_new, top_k, beams, start, no_repeat_ngram, min_new;
+    double temperature, top_p, min_p, length_penalty, repetition_penalty;
     cli_seed seed;
-    bool greedy, ignore_eos, stats, json, verbose;
+    bool greedy, ignore_eos, ignore_rules, chat, stats, json, verbose;
     cli_strings stops;
+    pm_text_stream *stream; /* text goes out as it comes; NULL: at the end */
 } generation;
 
 /* Flags to options; any sampling flag turns sampling on, as long as --greedy does not forbid it. */
@@ -24,6 +27,10 @@ static int make_options(const generation *g, pm_generate_options *o) {
                                .seed = g->seed.value,
                                .n_beams = (int32_t)g->beams,
                                .ignore_eos = g->ignore_eos,
+                               .ignore_rules = g->ignore_rules,
+                               .repetition_penalty = (float)g->repetition_penalty,
+                               .no_repeat_ngram = (int32_t)g->no_repeat_ngram,
+                               .min_new = (int32_t)g->min_new,
                                .stops = g->stops.at,
                                .n_stops = g->stops.n};
     o->sample = g->temperature > 0 || g->top_k > 0 || g->top_p > 0 || g->min_p > 0 || g->seed.given;
@@ -86,22 +93,60 @@ static int print_json(const generation *g, const cli_place *p, const pm_generate
     return cli_print_json(row, JSON_INDENT(2));
 }
 
+/* The text of the answer, with the prompt's before it, as for ids; of a chat the answer alone. */
 static int print_result(const generation *g, const cli_place *p, const pm_generated *r) {
+    size_t skip = g->chat ? r->n_prompt : 0;
     char *text = NULL;
     int code = PM_OK;
-    if (!strcmp(g->print, "text")) {
-        pm_status s = pm_model_decode(p->model, r->ids, r->n_ids, &text);
+    if (!strcmp(g->print, "text") && !g->stream) {
+        pm_status s = pm_model_decode(p->model, r->ids + skip, r->n_ids - skip, &text);
         if (s != PM_OK) return cli_library_error(s);
     }
     if (g->json)
         code = print_json(g, p, r, text);
     else if (text)
         printf("%s\n", text);
-    else
+    else if (!g->stream)
         cli_print_ids(r->ids, r->n_ids);
     pm_release(text);
     if (g->stats && !g->json) print_stats(r, pm_device_name(p->device));
     return code;
+}
+
+/* ---- text as it comes ---- */
+
+static bool stream_id(void *user, int32_t id) {
+    generation *g = user;
+    const char *text;
+    size_t n;
+    if (pm_text_stream_add(g->stream, id, &text, &n) != PM_OK) return false;
+    fwrite(text, 1, n, stdout);
+    if (n) fflush(stdout);
+    return true;
+}
+
+/* Beams, JSON and the built-in model's characters come at the end. */
+static int begin_stream(generation *g, const pm_model *m, const int32_t *ids, size_t n,
+                        pm_generate_options *o) {
+    const pm_tokenizer *t = pm_model_tokenizer(m, 1);
+    pm_model_info info;
+    pm_model_get_info(m, &info);
+    if (g->json || g->beams > 1 || strcmp(g->print, "text") != 0 || !t) return PM_OK;
+    pm_status s = pm_text_stream_open(t, true, &g->stream);
+    if (s != PM_OK) return cli_library_error(s);
+    for (size_t i = 0; i < n && !g->chat && !info.encoder_decoder; i++) stream_id(g, ids[i]);
+    o->on_token = stream_id;
+    o->user = g;
+    return PM_OK;
+}
+
+static void end_stream(generation *g) {
+    const char *text;
+    size_t n;
+    if (!g->stream) return;
+    if (pm_text_stream_end(g->stream, &text, &n) == PM_OK) fwrite(text, 1, n, stdout);
+    printf("\n");
+    pm_text_stream_close(g->stream);
 }
 
 /* What to print, before anything is generated for nothing. JSON has the text whenever the model can give it. */
@@ -118,14 +163,32 @@ static int choose_print(generation *g, const pm_model *m) {
 
 /* The ids to start from: --ids, or the text's. Without a tokenizer the model's own error says so. */
 static int prompt_ids(const generation *g, const pm_model *m, const char *text, int32_t **out, size_t *n) {
+    pm_chat_message talk[2] = {{"system", g->system}, {"user", text}};
+    int skip = g->system ? 0 : 1;
+    *n = 0;
     if (g->ids) return cli_parse_ids(g->ids, out, n);
+    if (!text) return PM_OK;
     int32_t *ids;
-    pm_status s = pm_model_encode(m, text, &ids, n);
+    pm_status s = g->chat ? pm_chat_encode(m, talk + skip, (size_t)(2 - skip), &ids, n)
+                          : pm_model_encode(m, text, &ids, n);
     if (s != PM_OK) return cli_library_error(s);
     *out = malloc(*n * sizeof **out + 1);
-    if (*out) memcpy(*out, ids, *n * sizeof **out);
+    if (*out && *n) memcpy(*out, ids, *n * sizeof **out);
     pm_release(ids);
     return *out ? PM_OK : cli_error(PM_ERR_MEMORY, "out of memory: %zu ids", *n);
+}
+
+/* What may start a generation: one of TEXT and --ids; a model that only continues needs neither. */
+static int check_prompt(const generation *g, const char *text, const pm_model *m) {
+    pm_model_info info;
+    pm_model_get_info(m, &info);
+    if (g->ids && text)
+        return cli_error(PM_ERR_USAGE, "generate: both TEXT and --ids were given, expected one");
+    if (!g->ids && !text && (g->chat || info.encoder_decoder))
+        return cli_error(PM_ERR_USAGE, "generate: TEXT is missing");
+    if (g->chat && g->ids) return cli_error(PM_ERR_USAGE, "generate: --chat needs TEXT, not --ids");
+    if (g->system && !g->chat) return cli_error(PM_ERR_USAGE, "generate: --system goes with --chat");
+    return PM_OK;
 }
 
 /* Fewer ids than were asked for, with no end of text among them. */
@@ -136,6 +199,26 @@ static void note_early_end(const pm_generate_options *o, const cli_place *p, con
     if (r->n_ids > (size_t)info.max_positions && n_new < (size_t)o->max_new)
         fprintf(stderr, "pumice: note: %zu new ids, not %d: the model has %" PRId64 " positions\n", n_new,
                 (int)o->max_new, info.max_positions);
+}
+
+static int run(generation *g, cli_place *place, const char *text, pm_generate_options *options) {
+    int32_t *ids = NULL;
+    size_t n = 0;
+    pm_generated result = {0};
+    int code = check_prompt(g, text, place->model);
+    if (!code) code = choose_print(g, place->model);
+    if (!code) code = cli_set_start(place, g->start);
+    if (!code) code = prompt_ids(g, place->model, text, &ids, &n);
+    if (!code) code = begin_stream(g, place->model, ids, n, options);
+    if (!code) {
+        pm_status s = pm_generate(place->session, ids, n, options, &result);
+        end_stream(g);
+        if (s == PM_OK) note_early_end(options, place, &result);
+        code = s == PM_OK ? print_result(g, place, &result) : cli_library_error(s);
+    }
+    pm_generated_free(&result);
+    free(ids);
+    return code;
 }
 
 int cmd_generate(int argc, char **argv) {
@@ -156,6 +239,14 @@ int cmd_generate(int argc, char **argv) {
         {"--length-penalty", CLI_REAL, &g.length_penalty, "A",
          "beams: scores are divided by length^A (default 1)", -1e3, 1e3},
         {"--early-stopping", CLI_STRING, &g.early, "WHEN", "beams: false, true or never", 0, 0},
+        {"--repetition-penalty", CLI_REAL, &g.repetition_penalty, "P",
+         "tokens that came before are this much less likely", 1e-3, 1e3},
+        {"--no-repeat-ngram", CLI_INT, &g.no_repeat_ngram, "N", "no N tokens in a row come twice", 1, 1e6},
+        {"--min-new", CLI_INT, &g.min_new, "N", "least new tokens", 1, 1e7},
+        {"--ignore-rules", CLI_BOOL, &g.ignore_rules, NULL, "leave the model's generation_config.json aside",
+         0, 0},
+        {"--chat", CLI_BOOL, &g.chat, NULL, "TEXT is a message to a chat model; prints its answer", 0, 0},
+        {"--system", CLI_STRING, &g.system, "TEXT", "with --chat: the system's message", 0, 0},
         {"--stop", CLI_STRINGS, &g.stops, "S", "end when the text holds S; may be repeated", 0, 0},
         {"--ignore-eos", CLI_BOOL, &g.ignore_eos, NULL, "go on after the end-of-sequence token", 0, 0},
         CLI_START_FLAG(&g.start),
@@ -180,7 +271,6 @@ int cmd_generate(int argc, char **argv) {
     if (code) return code == CLI_HELP ? PM_OK : code;
     if (g.print && strcmp(g.print, "ids") && strcmp(g.print, "text"))
         return cli_error(PM_ERR_USAGE, "--print: %s, expected text or ids", g.print);
-    if (!g.ids == (n_words == 1)) return cli_error(PM_ERR_USAGE, "generate: expected either TEXT or --ids");
     pm_generate_options options;
     code = make_options(&g, &options);
     if (code) return code;
@@ -188,19 +278,7 @@ int cmd_generate(int argc, char **argv) {
     cli_place place;
     code = cli_open(words[0], g.device, NULL, &place);
     if (code) return code;
-    int32_t *ids = NULL;
-    size_t n;
-    pm_generated result = {0};
-    code = choose_print(&g, place.model);
-    if (!code) code = cli_set_start(&place, g.start);
-    if (!code) code = prompt_ids(&g, place.model, n_words == 2 ? words[1] : NULL, &ids, &n);
-    if (!code) {
-        pm_status s = pm_generate(place.session, ids, n, &options, &result);
-        if (s == PM_OK) note_early_end(&options, &place, &result);
-        code = s == PM_OK ? print_result(&g, &place, &result) : cli_library_error(s);
-    }
-    pm_generated_free(&result);
-    free(ids);
+    code = run(&g, &place, n_words == 2 ? words[1] : NULL, &options);
     cli_close(&place);
     return code;
 }

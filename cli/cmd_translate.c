@@ -89,11 +89,16 @@ static int check_model(const cli_place *p, int64_t start) {
 int cmd_translate(int argc, char **argv) {
     translation t = {0};
     const char *device = "auto";
-    int64_t beams = 1, max_new = 0, start = -1;
+    int64_t beams = 0, max_new = 0, start = -1;
     const cli_flag flags[] = {
         {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
          0},
-        {"--beams", CLI_INT, &beams, "K", "beam search with K beams", 1, 64},
+        {"--from", CLI_STRING, &t.options.from, "LANG",
+         "the text's language, for models of many: en, eng_Latn", 0, 0},
+        {"--to", CLI_STRING, &t.options.to, "LANG", "the language to translate into: fr, fra_Latn, fra", 0,
+         0},
+        {"--beams", CLI_INT, &beams, "K",
+         "beam search with K beams; 1: greedy; default: as the model's files say", 1, 64},
         {"-n|--max-new", CLI_INT, &max_new, "N", "most new tokens", 1, 1e6},
         CLI_START_FLAG(&start),
         {"--json", CLI_BOOL, &t.json, NULL, "one JSON object a line", 0, 0},
@@ -109,7 +114,8 @@ int cmd_translate(int argc, char **argv) {
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
     if (code) return code == CLI_HELP ? PM_OK : code;
-    t.options = (pm_generate_options){.n_beams = (int32_t)beams, .max_new = (int32_t)max_new};
+    t.options.n_beams = (int32_t)beams;
+    t.options.max_new = (int32_t)max_new;
     code = cli_open(words[0], device, NULL, &t.place);
     if (code) return code;
     code = check_model(&t.place, start);

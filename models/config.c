@@ -191,7 +191,8 @@ pm_status pm_config_ids(const pm_config *c, const char *key, int32_t *out, size_
     return read_ids(c, key, v, out, out_n);
 }
 
-pm_status pm_config_id_list(const pm_config *c, const char *key, pm_arena *arena, int32_t **out, size_t *out_n) {
+pm_status pm_config_id_list(const pm_config *c, const char *key, pm_arena *arena, int32_t **out,
+                            size_t *out_n) {
     const json_t *v = find_value(c->root, key);
     *out_n = 0;
     *out = pm_arena_alloc(arena, (json_array_size(v) + 1) * sizeof **out);

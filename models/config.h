@@ -59,7 +59,7 @@ pm_status pm_config_id_list(const pm_config *c, const char *key, pm_arena *arena
 /* A list of lists of ids: all of them, one behind the other, and where each list ends. */
 pm_status pm_config_id_lists(const pm_config *c, const char *key, pm_arena *arena, int32_t **out_ids,
                              size_t **out_ends, size_t *out_n) PM_MUST_USE;
-bool pm_config_names(const pm_config *c, const char *key); /* present, be it null */
+bool pm_config_names(const pm_config *c, const char *key);  /* present, be it null */
 size_t pm_config_size(const pm_config *c, const char *key); /* entries of an object or list; 0 when absent */
 bool pm_config_has(const pm_config *c, const char *inside, const char *key); /* present and not null */
 

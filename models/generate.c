@@ -60,8 +60,7 @@ static pm_status check_options(const pm_session *s, const pm_generate_options *o
     if (o->no_repeat_ngram < 0 || o->min_new < 0)
         return pm_raise(PM_ERR_USAGE, "no_repeat_ngram and min_new: %d and %d, expected 0 or more",
                         (int)o->no_repeat_ngram, (int)o->min_new);
-    if (o->has_forced_bos)
-        PM_TRY(pm_check_ids("forced_bos", &o->forced_bos, 1, s->model->info.vocab_size));
+    if (o->has_forced_bos) PM_TRY(pm_check_ids("forced_bos", &o->forced_bos, 1, s->model->info.vocab_size));
     if (o->n_stops && !s->model->info.has_tokenizer)
         return pm_raise(PM_ERR_USAGE,
                         "stops: the model has no tokenizer, so that no text can end its output");
@@ -74,7 +73,8 @@ static void set_most(pm_search *g) {
     int64_t most = g->options->max_new;
     g->max_new = g->s->model->info.max_positions - (int64_t)g->n_prompt + 1;
     if (!most) most = g->rules.max_new;
-    if (!most && g->rules.max_length > (int64_t)g->n_prompt) most = g->rules.max_length - (int64_t)g->n_prompt;
+    if (!most && g->rules.max_length > (int64_t)g->n_prompt)
+        most = g->rules.max_length - (int64_t)g->n_prompt;
     if (most && most < g->max_new) g->max_new = most;
 }
 
@@ -108,8 +108,7 @@ static pm_status choose(pm_search *g, pm_random *random, float *logits, int32_t 
     size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
     bool found = false;
     PM_TRY(pm_search_judge(g, g->ids, g->n_ids));
-    if (!g->options->sample && !g->verdict.penalised)
-        PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
+    if (!g->options->sample && !g->verdict.penalised) PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
     if (found && pm_verdict_allows(&g->verdict, *out_id)) return PM_OK;
     PM_TRY(pm_decoder_logits(&g->decoder, logits));
     pm_search_apply(g, g->ids, g->n_ids, logits);

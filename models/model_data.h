@@ -37,11 +37,12 @@ struct pm_model {
     pm_model_info info;
     int32_t eos[PM_MAX_EOS];
     size_t n_eos;
-    pm_rules rules;   /* generation_config.json's */
-    pm_words words;   /* of built-in models; else: */
+    pm_rules rules;             /* generation_config.json's */
+    pm_words words;             /* of built-in models; else: */
     pm_tokenizer *tokenizer[2]; /* source and target; [1] NULL: the same; both NULL: none */
     char *tokenizer_error;      /* why files that are there gave none */
-    int32_t source_language;    /* id of the token that says a source's language, when the caller does not; -1: none */
+    int32_t
+        source_language; /* id of the token that says a source's language, when the caller does not; -1: none */
     pm_need *needs;
     size_t n_needs, needs_capacity;
     pm_arena arena;

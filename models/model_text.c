@@ -56,10 +56,11 @@ const pm_tokenizer *pm_model_tokenizer(const pm_model *m, int side) {
 pm_status pm_model_want_tokenizer(const pm_model *m) {
     if (m->tokenizer[0]) return PM_OK;
     if (m->tokenizer_error) return pm_raise(PM_ERR_FILE, "%s", m->tokenizer_error);
-    return pm_raise(PM_ERR_USAGE,
-                    "%s: the model has no tokenizer (tokenizer.json, vocab.txt, tokenizer.model, ...), give ids "
-                    "instead of text",
-                    m->files.path);
+    return pm_raise(
+        PM_ERR_USAGE,
+        "%s: the model has no tokenizer (tokenizer.json, vocab.txt, tokenizer.model, ...), give ids "
+        "instead of text",
+        m->files.path);
 }
 
 /* ---- text to ids ---- */
@@ -72,8 +73,9 @@ static pm_status take_ids(const pm_encoding *e, int32_t **out_ids, size_t *out_n
     return PM_OK;
 }
 
-pm_status pm_model_encode(const pm_model *m, const char *text, int32_t **out_ids, size_t *out_n) {
-    static const pm_encode_options o = {.add_special = true};
+pm_status pm_model_encode_with(const pm_model *m, const char *text, bool add_special, int32_t **out_ids,
+                               size_t *out_n) {
+    pm_encode_options o = {.add_special = add_special};
     pm_encoding e;
     *out_ids = NULL;
     *out_n = 0;
@@ -85,11 +87,16 @@ pm_status pm_model_encode(const pm_model *m, const char *text, int32_t **out_ids
     return s;
 }
 
+pm_status pm_model_encode(const pm_model *m, const char *text, int32_t **out_ids, size_t *out_n) {
+    return pm_model_encode_with(m, text, true, out_ids, out_n);
+}
+
 /* ---- languages ---- */
 
 /* "__fr__", ">>fra<<", "<2fr>", "fr_XX", "fra_Latn". */
 static bool is_language(const char *s, size_t n) {
-    if (n > 4 && (!memcmp(s, "__", 2) || !memcmp(s, ">>", 2))) return !memcmp(s + n - 2, s[0] == '_' ? "__" : "<<", 2);
+    if (n > 4 && (!memcmp(s, "__", 2) || !memcmp(s, ">>", 2)))
+        return !memcmp(s + n - 2, s[0] == '_' ? "__" : "<<", 2);
     if (n > 3 && !memcmp(s, "<2", 2)) return s[n - 1] == '>';
     return (n == 5 && s[2] == '_') || (n == 8 && s[3] == '_');
 }
@@ -131,14 +138,15 @@ static bool in_source(const pm_model *m, int32_t id) {
     return token && n > 1 && (token[0] == '>' || (token[0] == '<' && token[1] == '2'));
 }
 
-pm_status pm_model_encode_source(const pm_model *m, const char *text, pm_generate_options *o, int32_t **out_ids,
-                                 size_t *out_n) {
+pm_status pm_model_encode_source(const pm_model *m, const char *text, pm_generate_options *o,
+                                 int32_t **out_ids, size_t *out_n) {
     static const pm_encode_options special = {.add_special = true};
     int32_t from = m->source_language, to = -1;
     pm_encoding e;
     if (m->words.source) {
         if (o->from || o->to)
-            return pm_raise(PM_ERR_USAGE, "language: %s translates between two languages alone", m->files.path);
+            return pm_raise(PM_ERR_USAGE, "language: %s translates between two languages alone",
+                            m->files.path);
         return pm_words_encode(&m->words, text, out_ids, out_n);
     }
     PM_TRY(pm_model_want_tokenizer(m));

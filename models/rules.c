@@ -27,7 +27,8 @@ static pm_status read_early_stopping(const pm_config *c, int *out) {
     static const pm_config_field field = {"early_stopping", PM_CONFIG_BOOL, 0, 0, 0, 1};
     const char *text = NULL;
     bool early = false;
-    if (pm_config_text(c, field.key, &text) == PM_OK && text && !strcmp(text, "never")) return *out = 2, PM_OK;
+    if (pm_config_text(c, field.key, &text) == PM_OK && text && !strcmp(text, "never"))
+        return *out = 2, PM_OK;
     PM_TRY(pm_config_read(c, NULL, &field, 1, &early));
     *out = early;
     return PM_OK;
@@ -48,7 +49,8 @@ pm_status pm_rules_read(const pm_config *c, pm_arena *arena, pm_rules *out) {
     PM_TRY(pm_config_ids(c, "forced_bos_token_id", out->forced_bos, PM_MAX_FORCED, &out->n_forced_bos));
     PM_TRY(pm_config_ids(c, "forced_eos_token_id", out->forced_eos, PM_MAX_FORCED, &out->n_forced_eos));
     PM_TRY(pm_config_id_list(c, "suppress_tokens", arena, &out->suppress, &out->n_suppress));
-    PM_TRY(pm_config_id_list(c, "begin_suppress_tokens", arena, &out->begin_suppress, &out->n_begin_suppress));
+    PM_TRY(
+        pm_config_id_list(c, "begin_suppress_tokens", arena, &out->begin_suppress, &out->n_begin_suppress));
     return pm_config_id_lists(c, "bad_words_ids", arena, &out->bad, &out->bad_end, &out->n_bad);
 }
 

@@ -10,10 +10,10 @@
 enum { PM_MAX_FORCED = 8 };
 
 typedef struct pm_rules {
-    float repetition_penalty;                                /* 1: none */
-    int64_t no_repeat_ngram, min_length, min_new;            /* 0: none */
-    int32_t *suppress, *begin_suppress;                      /* never; not as the first new id */
-    int32_t *bad;                                            /* sequences that may not be completed, and their ends */
+    float repetition_penalty;                     /* 1: none */
+    int64_t no_repeat_ngram, min_length, min_new; /* 0: none */
+    int32_t *suppress, *begin_suppress;           /* never; not as the first new id */
+    int32_t *bad;                                 /* sequences that may not be completed, and their ends */
     size_t *bad_end, n_suppress, n_begin_suppress, n_bad;
     int32_t forced_bos[PM_MAX_FORCED], forced_eos[PM_MAX_FORCED]; /* as id 1; as the last id that may come */
     size_t n_forced_bos, n_forced_eos;
@@ -48,7 +48,8 @@ typedef struct pm_verdict {
 pm_status pm_rules_judge(const pm_rules *r, const pm_rule_place *at, pm_verdict *v) PM_MUST_USE;
 bool pm_verdict_allows(const pm_verdict *v, int32_t id);
 /* logits[vocab], or log probabilities. */
-void pm_rules_apply(const pm_rules *r, const pm_rule_place *at, const pm_verdict *v, float *logits, size_t vocab);
+void pm_rules_apply(const pm_rules *r, const pm_rule_place *at, const pm_verdict *v, float *logits,
+                    size_t vocab);
 void pm_verdict_free(pm_verdict *v);
 
 #endif

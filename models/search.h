@@ -19,8 +19,8 @@ typedef struct pm_search {
     const pm_generate_options *options;
     pm_rules rules;
     pm_verdict verdict; /* the newest */
-    pm_generated *out; /* its times and counts are written as the search goes */
-    uint64_t start_ns; /* when work on the prompt began */
+    pm_generated *out;  /* its times and counts are written as the search goes */
+    uint64_t start_ns;  /* when work on the prompt began */
     pm_meter meter;
     int32_t *ids; /* result, pm_alloc'd: the prompt, then what is new */
     size_t n_ids, n_prompt, capacity;

@@ -99,10 +99,10 @@ typedef struct pm_generate_options {
     int32_t n_beams; /* 0 or 1: no beam search */
     float
         length_penalty; /* beams: score = sum of log probabilities / length^penalty; see has_length_penalty */
-    bool has_length_penalty; /* false: the model's, else 1.0 */
-    int32_t early_stopping;  /* beams: 0 false, 1 true, 2 "never" */
-    bool has_early_stopping; /* false with 0 above: the model's, else 0 */
-    bool ignore_rules;       /* the model's rules do not hold */
+    bool has_length_penalty;  /* false: the model's, else 1.0 */
+    int32_t early_stopping;   /* beams: 0 false, 1 true, 2 "never" */
+    bool has_early_stopping;  /* false with 0 above: the model's, else 0 */
+    bool ignore_rules;        /* the model's rules do not hold */
     float repetition_penalty; /* of ids that came before; 0: the model's */
     int32_t no_repeat_ngram;  /* no run of so many ids comes twice; 0: the model's */
     int32_t min_new;          /* the end of text comes after so many new ids; 0: the model's */
