@@ -165,6 +165,19 @@ pm_tensor *pm_gather(pm_graph *g, pm_tensor *table, pm_tensor *ids) {
     return pm_add_op(g, PM_OP_GATHER, 2, (pm_tensor *[]){table, ids}, NULL);
 }
 
+pm_tensor *pm_top_k(pm_graph *g, pm_tensor *x, int64_t k) {
+    return pm_add_op(g, PM_OP_TOP_K, 1, &x, &(pm_attrs){.length = k});
+}
+
+pm_tensor *pm_grouped_matmul(pm_graph *g, pm_tensor *x, pm_tensor *w, pm_tensor *ids) {
+    int64_t stride;
+    if (ids && !pm_has_one_stride(ids, &stride)) ids = pm_copy(g, ids);
+    if (x && ids && x->rank >= ids->rank && ids->rank > 0 &&
+        !pm_rows_have_one_stride(x, x->rank - ids->rank + 1, &stride))
+        x = pm_copy(g, x);
+    return pm_add_op(g, PM_OP_GROUPED_MATMUL, 3, (pm_tensor *[]){x, w, ids}, NULL);
+}
+
 /* More parts than one operation takes are joined in rounds. */
 pm_tensor *pm_concat(pm_graph *g, int n, pm_tensor *const *parts, int axis) {
     pm_attrs a = {.axis = axis};

@@ -14,6 +14,10 @@ uint64_t pm_cost_matmul(const pm_tensor *t) {
     return (uint64_t)pm_elems(t) * (uint64_t)t->in[0]->dims[t->in[0]->rank - 1];
 }
 
+uint64_t pm_cost_grouped_matmul(const pm_tensor *t) {
+    return (uint64_t)pm_elems(t) * (uint64_t)t->in[PM_GROUPED_W]->dims[2];
+}
+
 uint64_t pm_cost_attention(const pm_tensor *t) {
     return 2 * (uint64_t)pm_elems(t->in[PM_ATTN_Q]) * (uint64_t)t->in[PM_ATTN_K]->dims[2];
 }

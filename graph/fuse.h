@@ -29,6 +29,7 @@ pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root);     /* fuse_softm
 pm_tensor *pm_fuse_log_softmax(pm_fuse *f, const pm_tensor *root); /* fuse_log_softmax.c */
 pm_tensor *pm_fuse_attention(pm_fuse *f, const pm_tensor *root);   /* fuse_attention.c */
 pm_tensor *pm_fuse_matmul(pm_fuse *f, const pm_tensor *root);      /* fuse_matmul.c */
+pm_tensor *pm_fuse_grouped(pm_fuse *f, const pm_tensor *root);     /* fuse_grouped.c */
 
 /* PM_ACT_* of an activation's operation; PM_ACT_NONE for all others. */
 int32_t pm_fuse_act_of(pm_op op); /* fuse_act.c */

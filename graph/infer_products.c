@@ -1,4 +1,4 @@
-/* Shape rules of matmul and attention. */
+/* Shape rules of matmul, grouped_matmul and attention. */
 #include "graph/infer_masks.h"
 
 #include <inttypes.h>
@@ -66,6 +66,48 @@ pm_status pm_infer_matmul(pm_tensor *t) {
                         "matmul: act %d and scale %g, 0 to %d and a finite number were expected",
                         t->attrs.act, (double)t->attrs.scale, PM_N_ACT - 1);
     return pm_set_result(t, PM_F32, rank, dims);
+}
+
+/* x is [..,K] or [..,J,K] for ids [..,J]; its rows, but for those of one token's choices, lie evenly spaced. */
+static pm_status want_grouped_rows(const pm_tensor *t) {
+    const pm_tensor *x = t->in[PM_GROUPED_X], *ids = t->in[PM_GROUPED_IDS], *w = t->in[PM_GROUPED_W];
+    int64_t stride;
+    bool agrees = ids->rank >= 1 && ids->rank < PM_MAX_DIMS && w->rank == 3 &&
+                  (x->rank == ids->rank || x->rank == ids->rank + 1) && x->dims[x->rank - 1] == w->dims[2];
+    for (int32_t k = 0; agrees && k + 1 < x->rank; k++) agrees = x->dims[k] == ids->dims[k];
+    if (!agrees)
+        return pm_raise(PM_ERR_USAGE,
+                        "grouped_matmul: x %s, w %s and ids %s, [..,K] or [..,J,K], [E,N,K] and [..,J] were "
+                        "expected",
+                        pm_shape(x).s, pm_shape(w).s, pm_shape(ids).s);
+    if (!pm_has_one_stride(ids, &stride) || !pm_rows_have_one_stride(x, x->rank - ids->rank + 1, &stride))
+        return pm_raise(
+            PM_ERR_USAGE,
+            "grouped_matmul: ids %s or rows of x %s do not lie evenly spaced, a copy was expected",
+            pm_shape(ids).s, pm_shape(x).s);
+    return PM_OK;
+}
+
+pm_status pm_infer_grouped_matmul(pm_tensor *t) {
+    const pm_tensor *w = t->in[PM_GROUPED_W], *ids = t->in[PM_GROUPED_IDS];
+    const pm_tensor *bias = t->n_in > PM_GROUPED_BIAS ? t->in[PM_GROUPED_BIAS] : NULL;
+    int64_t dims[PM_MAX_DIMS];
+    PM_TRY(pm_want_type(t, PM_GROUPED_X, "x", PM_TYPE_F32));
+    PM_TRY(pm_want_type(t, PM_GROUPED_W, "w", PM_TYPE_F32));
+    PM_TRY(pm_want_type(t, PM_GROUPED_IDS, "ids", PM_TYPE_I32));
+    PM_TRY(want_grouped_rows(t));
+    if (bias) PM_TRY(pm_want_type(t, PM_GROUPED_BIAS, "bias", PM_TYPE_F32));
+    if (bias && (bias->rank != 2 || bias->dims[0] != w->dims[0] || bias->dims[1] != w->dims[1] ||
+                 (bias->dims[1] != 1 && bias->strides[1] != 1)))
+        return pm_raise(PM_ERR_USAGE,
+                        "grouped_matmul: bias is %s, [E,N] with stride 1 over N was expected for w %s",
+                        pm_shape(bias).s, pm_shape(w).s);
+    if (t->attrs.act < 0 || t->attrs.act >= PM_N_ACT)
+        return pm_raise(PM_ERR_USAGE, "grouped_matmul: act is %d, 0 to %d was expected", t->attrs.act,
+                        PM_N_ACT - 1);
+    memcpy(dims, ids->dims, sizeof dims);
+    dims[ids->rank] = w->dims[1];
+    return pm_set_result(t, PM_F32, ids->rank + 1, dims);
 }
 
 static pm_status want_head_rows(const pm_tensor *t, int i, const char *what) {

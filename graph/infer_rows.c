@@ -28,6 +28,18 @@ pm_status pm_infer_argmax(pm_tensor *t) {
     return pm_set_result(t, PM_I32, t->in[0]->rank - 1, t->in[0]->dims);
 }
 
+pm_status pm_infer_top_k(pm_tensor *t) {
+    int64_t dims[PM_MAX_DIMS], k = t->attrs.length;
+    PM_TRY(want_f32_row(t));
+    int32_t last = t->in[0]->rank - 1;
+    memcpy(dims, t->in[0]->dims, sizeof dims);
+    if (k < 1 || k > dims[last])
+        return pm_raise(PM_ERR_USAGE, "top_k: length is %" PRId64 ", 1 to %" PRId64 " was expected for x %s",
+                        k, dims[last], pm_shape(t->in[0]).s);
+    dims[last] = k;
+    return pm_set_result(t, PM_I32, last + 1, dims);
+}
+
 /* ---- masks ---- */
 
 /* An operand is there exactly when its bit is. */

@@ -38,13 +38,13 @@ typedef enum pm_kind {
 /* Attributes of every operation; zero is the default and is not printed. The table in graph/attrs.c names them. */
 typedef struct pm_attrs {
     int64_t dims[PM_MAX_DIMS]; /* reshape, expand: target */
-    int64_t start, length;     /* slice; length also: rel_shift's keys */
+    int64_t start, length;     /* slice; length also: rel_shift's keys, top_k's k */
     int64_t window; /* softmax, attention: keys allowed behind the query, with itself; 0 is no window */
     int64_t origin; /* softmax, attention: column of a relative bias that stands for distance 0 */
     int32_t axes[PM_MAX_DIMS]; /* permute */
     int32_t rank;              /* reshape, expand, permute: entries used above */
     int32_t axis;              /* slice, concat, sum, mean, reduce_max; never negative once built */
-    int32_t act;               /* matmul, glu: PM_ACT_* */
+    int32_t act;               /* matmul, grouped_matmul, glu: PM_ACT_* */
     uint32_t mask;             /* softmax, attention: PM_MASK_* bits */
     float eps;                 /* layer_norm, rms_norm */
     float scale;               /* matmul: alpha; softmax, attention: score scale. 0 means 1 */
@@ -109,6 +109,10 @@ enum {
     PM_MATMUL_B = 1,
     PM_MATMUL_BIAS = 2,
     PM_MATMUL_RESIDUAL = 3,
+    PM_GROUPED_X = 0,    /* F32 [..,K], one row for all J choices of a token, or [..,J,K] */
+    PM_GROUPED_W = 1,    /* F32 [E,N,K] */
+    PM_GROUPED_IDS = 2,  /* I32 [..,J] */
+    PM_GROUPED_BIAS = 3, /* F32 [E,N] */
 };
 
 /* ---- the operation table ---- */

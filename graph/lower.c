@@ -207,6 +207,14 @@ pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n) 
     return part;
 }
 
+int64_t pm_lower_rows_of_binding(const pm_lowering *l, const pm_tensor *x, int dim) {
+    return rows_of_binding(l->caps, x, dim);
+}
+
+int64_t pm_lower_rows_at_once(const pm_lowering *l, const pm_tensor *x, int dim, uint64_t row_cost) {
+    return rows_of_part(l->caps, x, dim, row_cost);
+}
+
 /* The table of rows that an operation can take in slices: b of a product, a gather's table; NULL: no such operand. */
 static const pm_tensor *rows_operand(const pm_tensor *t, int *out_dim, uint64_t *out_row_cost) {
     *out_dim = 0;
@@ -234,6 +242,7 @@ static uint32_t count_parts(const pm_lowering *l, const pm_tensor *t) {
     uint64_t row_cost;
     if (!pm_op_get(t->op)->lower) return 0;
     if (t->op == PM_OP_CONCAT) return (uint32_t)t->n_in;
+    if (t->op == PM_OP_GROUPED_MATMUL) return pm_lower_grouped_parts(l, t);
     const pm_tensor *x = rows_operand(t, &dim, &row_cost);
     if (!x) return 1;
     int64_t most = rows_of_part(l->caps, x, dim, row_cost);

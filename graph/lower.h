@@ -31,6 +31,12 @@ pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_
  * or the work is more than one submission may hold: rows *out_first .. *out_first + *out_n - 1 are those of `part`. */
 void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t part, int64_t *out_first,
                            int64_t *out_n);
+/* Rows along dim of x that one binding holds; all of them when they fit. */
+int64_t pm_lower_rows_of_binding(const pm_lowering *l, const pm_tensor *x, int dim);
+/* The same, but not more than one submission may work on. */
+int64_t pm_lower_rows_at_once(const pm_lowering *l, const pm_tensor *x, int dim, uint64_t row_cost);
+/* Dispatches of a grouped_matmul (lower_grouped.c). */
+uint32_t pm_lower_grouped_parts(const pm_lowering *l, const pm_tensor *t);
 /* n entries of dim from `first`, as a view of x; all of x where it broadcasts over dim. */
 pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n);
 

@@ -65,6 +65,21 @@ pm_status pm_lower_argmax(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     return PM_OK;
 }
 
+pm_status pm_lower_top_k(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const rows x = rows_of(t->in[0], t->rank - 1), y = rows_of(t, t->rank - 1);
+    pm_top_k_params p = {
+        .n_rows = x.n, .n_cols = x.n_cols, .k = (uint32_t)t->attrs.length, .x_col_stride = x.col_stride};
+    (void)part;
+    memcpy(p.dims, x.dims, sizeof p.dims);
+    memcpy(p.x_stride, x.stride, sizeof p.x_stride);
+    memcpy(p.y_stride, y.stride, sizeof p.y_stride);
+    PM_TRY(pm_lower_want_rows(t));
+    PM_TRY(pm_lower_bind(l, out, t->in[0], false, &p.x_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
+    pm_lower_params(out, PM_KERNEL_TOP_K, &p);
+    return PM_OK;
+}
+
 /* ---- norms: x, then gamma (and beta for layer_norm), then y ---- */
 
 static pm_status lower_norm(pm_lowering *l, const pm_tensor *t, bool has_beta_slot, pm_dispatch *out) {

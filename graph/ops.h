@@ -24,10 +24,12 @@ pm_status pm_infer_glu(pm_tensor *t);
 pm_status pm_infer_where(pm_tensor *t);
 pm_status pm_infer_reduce(pm_tensor *t);
 pm_status pm_infer_argmax(pm_tensor *t);
+pm_status pm_infer_top_k(pm_tensor *t);
 pm_status pm_infer_softmax(pm_tensor *t);
 pm_status pm_infer_log_softmax(pm_tensor *t);
 pm_status pm_infer_norm(pm_tensor *t);
 pm_status pm_infer_matmul(pm_tensor *t);
+pm_status pm_infer_grouped_matmul(pm_tensor *t);
 pm_status pm_infer_attention(pm_tensor *t);
 pm_status pm_infer_gather(pm_tensor *t);
 pm_status pm_infer_concat(pm_tensor *t);
@@ -35,9 +37,10 @@ pm_status pm_infer_cache_write(pm_tensor *t);
 pm_status pm_infer_rotary(pm_tensor *t);
 pm_status pm_infer_rel_shift(pm_tensor *t);
 
-uint64_t pm_cost_elems(const pm_tensor *t);     /* elements written */
-uint64_t pm_cost_reads(const pm_tensor *t);     /* elements read */
-uint64_t pm_cost_matmul(const pm_tensor *t);    /* multiply-adds */
+uint64_t pm_cost_elems(const pm_tensor *t);  /* elements written */
+uint64_t pm_cost_reads(const pm_tensor *t);  /* elements read */
+uint64_t pm_cost_matmul(const pm_tensor *t); /* multiply-adds */
+uint64_t pm_cost_grouped_matmul(const pm_tensor *t);
 uint64_t pm_cost_attention(const pm_tensor *t); /* multiply-adds of both products */
 
 #define PM_LOWER(name)                                                                                       \
@@ -47,11 +50,13 @@ PM_LOWER(pm_lower_binary);
 PM_LOWER(pm_lower_where);
 PM_LOWER(pm_lower_reduce);
 PM_LOWER(pm_lower_argmax);
+PM_LOWER(pm_lower_top_k);
 PM_LOWER(pm_lower_softmax);
 PM_LOWER(pm_lower_log_softmax);
 PM_LOWER(pm_lower_layer_norm);
 PM_LOWER(pm_lower_rms_norm);
 PM_LOWER(pm_lower_matmul);
+PM_LOWER(pm_lower_grouped_matmul);
 PM_LOWER(pm_lower_attention);
 PM_LOWER(pm_lower_gather);
 PM_LOWER(pm_lower_concat);
@@ -86,6 +91,8 @@ pm_status pm_broadcast_inputs(const pm_tensor *t, int n, int32_t *out_rank, int6
 bool pm_broadcasts_to(const pm_tensor *x, int32_t rank, const int64_t *dims);
 /* Whether x's elements in row-major order lie one stride apart (so that a kernel needs one stride). */
 bool pm_has_one_stride(const pm_tensor *x, int64_t *out_stride);
+/* The same of x without its n innermost dims. */
+bool pm_rows_have_one_stride(const pm_tensor *x, int32_t n, int64_t *out_stride);
 
 /* ---- storage (views.c) ---- */
 

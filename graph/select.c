@@ -103,6 +103,13 @@ static uint64_t row_loops(const pm_dispatch *d) {
     return 3 * (n / 64) + n / 256 + 64;
 }
 
+/* A pass over the row for each of k. */
+static uint64_t top_k_loops(const pm_dispatch *d) {
+    pm_top_k_params p;
+    memcpy(&p, d->params, sizeof p);
+    return (uint64_t)p.k * (p.n_cols / 64 + 16);
+}
+
 /* ---- matmul ---- */
 
 static pm_matmul_params matmul_params(const pm_dispatch *d) {
@@ -175,6 +182,59 @@ static void matmul_tiled(const pm_caps *caps, pm_dispatch *d) {
     set_tiles(caps, d, bm, bm == 64 || p.n <= 32 ? 32 : 64, 4);
 }
 
+/* ---- grouped matmul ---- */
+
+enum { PAIR_TILE = 32, COLUMN_TILE = 64, GROUPED_STEP = 16, PAIRS_FOR_TILES = 4 };
+
+static pm_grouped_params grouped_params(const pm_dispatch *d) {
+    pm_grouped_params p;
+    memcpy(&p, d->params, sizeof p);
+    return p;
+}
+
+/* So many pairs that an expert's weights are read for several of them at once. */
+static bool has_many_pairs(const pm_caps *caps, const pm_dispatch *d) {
+    const pm_grouped_params p = grouped_params(d);
+    (void)caps;
+    return p.n_pairs / PAIRS_FOR_TILES >= p.n_experts;
+}
+
+/* Work of an invocation when one expert has all pairs. */
+static uint64_t grouped_tiled_loops(const pm_dispatch *d) {
+    const pm_grouped_params p = grouped_params(d);
+    uint64_t share = ceil_div(p.n_pairs, d->spec[0]), tiles = ceil_div(p.n_pairs, PAIR_TILE),
+             loads = GROUPED_STEP * (PAIR_TILE + COLUMN_TILE) / d->spec[0];
+    uint64_t tile = share + ceil_div(p.k, GROUPED_STEP) * (GROUPED_STEP + loads + 5);
+    return share * (COLUMN_TILE + 2) + d->spec[0] + (tiles + d->groups[2] - 1) / d->groups[2] * tile;
+}
+
+/* Along z as many groups as an expert has tiles on average; more where a driver's loops are short. */
+static void grouped_tiled(const pm_caps *caps, pm_dispatch *d) {
+    const pm_grouped_params p = grouped_params(d);
+    uint32_t tiles = ceil_div(p.n_pairs, PAIR_TILE), shares = ceil_div(tiles, p.n_experts);
+    set_local(d, PAIR_TILE / 4 * (COLUMN_TILE / 4), 1);
+    d->spec[3] = PAIR_TILE;
+    d->spec[4] = COLUMN_TILE;
+    d->spec[5] = GROUPED_STEP;
+    set_groups(d, ceil_div(p.n, COLUMN_TILE), p.n_experts, shares);
+    while (caps->max_loops && d->groups[2] < tiles && grouped_tiled_loops(d) > caps->max_loops)
+        d->groups[2] = d->groups[2] * 2 < tiles ? d->groups[2] * 2 : tiles;
+}
+
+static void grouped_vec(const pm_caps *caps, pm_dispatch *d) {
+    const pm_grouped_params p = grouped_params(d);
+    uint32_t per_group = 4, most = caps->max_groups[1] < MOST_FOLDED ? caps->max_groups[1] : MOST_FOLDED;
+    while (ceil_div(p.n, per_group) > caps->max_groups[0] && per_group < 1u << 16) per_group *= 2;
+    set_local(d, 64, 1);
+    d->spec[3] = per_group;
+    uint32_t y = most && p.n_pairs > most ? most : p.n_pairs;
+    set_groups(d, ceil_div(p.n, per_group), y, ceil_div(p.n_pairs, y));
+}
+
+static uint64_t grouped_vec_loops(const pm_dispatch *d) {
+    return (uint64_t)d->spec[3] / 4 * (grouped_params(d).k / 64 + 32);
+}
+
 /* ---- attention ---- */
 
 #define ATTENTION_LOCAL 64
@@ -237,6 +297,7 @@ static const row rows[] = {
     {PM_VARIANT_WHERE_F32, NULL, by_elements, NULL},
     {PM_VARIANT_REDUCE_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_ARGMAX_F32, NULL, by_rows, row_loops},
+    {PM_VARIANT_TOP_K_F32, NULL, by_rows, top_k_loops},
     {PM_VARIANT_SOFTMAX_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_LOG_SOFTMAX_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows, row_loops},
@@ -245,6 +306,8 @@ static const row rows[] = {
     {PM_VARIANT_MATMUL_F32_F32_TILED8, fills_large_tiles, matmul_tiled8, matmul_tiled_loops},
     {PM_VARIANT_MATMUL_F32_F32_TILED, NULL, matmul_tiled, matmul_tiled_loops},
     {PM_VARIANT_MATMUL_F32_F32_VEC, NULL, matmul_vec, matmul_vec_loops}, /* sums too long for tiles */
+    {PM_VARIANT_GROUPED_F32_F32_TILED, has_many_pairs, grouped_tiled, grouped_tiled_loops},
+    {PM_VARIANT_GROUPED_F32_F32_VEC, NULL, grouped_vec, grouped_vec_loops},
     {PM_VARIANT_ATTENTION_F32_F32_TILED, attention_fills_tiles, attention_tiled, attention_tiled_loops},
     {PM_VARIANT_ATTENTION_F32_F32_ONLINE, attention_has_room, attention_online, attention_online_loops},
     {PM_VARIANT_GATHER_F32, NULL, by_elements, NULL},

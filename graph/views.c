@@ -83,6 +83,12 @@ bool pm_has_one_stride(const pm_tensor *x, int64_t *out_stride) {
     return true;
 }
 
+bool pm_rows_have_one_stride(const pm_tensor *x, int32_t n, int64_t *out_stride) {
+    pm_tensor rows = *x;
+    rows.rank -= n;
+    return pm_has_one_stride(&rows, out_stride);
+}
+
 /* Groups old and new dims into runs of equal products; a run of old dims must be evenly spaced. */
 static bool reshape_strides(const pm_tensor *x, int32_t rank, const int64_t *dims, int64_t *strides) {
     int64_t old_dims[PM_MAX_DIMS], old_strides[PM_MAX_DIMS];

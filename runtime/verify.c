@@ -74,10 +74,13 @@ static pm_status run_reference(comparison *c, pm_loaded *l) {
     return PM_OK;
 }
 
+static bool writes_integers(const pm_dispatch *d) {
+    return d->kernel == PM_KERNEL_ARGMAX || d->kernel == PM_KERNEL_TOP_K;
+}
+
 /* Kernels whose results are integers, or words of any type that they only move. */
 static bool writes_words(const pm_dispatch *d) {
-    return d->kernel == PM_KERNEL_ARGMAX || d->kernel == PM_KERNEL_GATHER ||
-           d->kernel == PM_KERNEL_CACHE_WRITE;
+    return writes_integers(d) || d->kernel == PM_KERNEL_GATHER || d->kernel == PM_KERNEL_CACHE_WRITE;
 }
 
 /* Error over bound of one word; more than 1 is out. An exact word (bound 0) must have the same bits; a float may be a
@@ -120,10 +123,6 @@ static void compare(const comparison *c, pm_verify_row *row) {
     if (!isfinite(row->worst_ratio)) row->worst_ratio = 1e30;
     if (!isfinite(row->worst_error)) row->worst_error = 1e30;
     if (!isfinite(row->bound)) row->bound = 1e30;
-}
-
-static bool writes_integers(const pm_dispatch *d) {
-    return d->kernel == PM_KERNEL_ARGMAX;
 }
 
 static pm_status dump(const comparison *c, size_t row, const char *dir) {

@@ -148,6 +148,26 @@ static double argmax(const run *r, const pm_tensor *t, const int64_t *at) {
     return (double)best;
 }
 
+/* The place of the j-th largest: that which j others stand before. */
+static double top_k(const run *r, const pm_tensor *t, const int64_t *at) {
+    const pm_tensor *x = t->in[0];
+    int32_t last = t->rank - 1;
+    int64_t n = x->dims[last];
+    place p, q;
+    memcpy(p.at, at, sizeof p.at);
+    q = p;
+    for (p.at[last] = 0; p.at[last] < n; p.at[last]++) {
+        int64_t before = 0;
+        double own = *element(r, x, p.at);
+        for (q.at[last] = 0; q.at[last] < n; q.at[last]++) {
+            double other = *element(r, x, q.at);
+            before += other > own || (!(own > other) && q.at[last] < p.at[last]);
+        }
+        if (before == at[last]) return (double)p.at[last];
+    }
+    return NAN;
+}
+
 static double norm(const run *r, const pm_tensor *t, const int64_t *at) {
     const pm_tensor *x = t->in[0];
     int32_t last = t->rank - 1;
@@ -257,6 +277,20 @@ static double matmul(const run *r, const pm_tensor *t, const int64_t *at) {
     return residual ? sum + broadcast(r, residual, t->rank, at) : sum;
 }
 
+static double grouped_matmul(const run *r, const pm_tensor *t, const int64_t *at) {
+    const pm_tensor *x = t->in[PM_GROUPED_X], *w = t->in[PM_GROUPED_W];
+    const pm_tensor *bias = t->n_in > PM_GROUPED_BIAS ? t->in[PM_GROUPED_BIAS] : NULL;
+    int64_t e = (int64_t)*element(r, t->in[PM_GROUPED_IDS], at), n = at[t->rank - 1];
+    if (e < 0 || e >= w->dims[0]) return 0;
+    place p;
+    double sum = 0;
+    memcpy(p.at, at, sizeof p.at);
+    int64_t *k = &p.at[x->rank - 1];
+    for (*k = 0; *k < w->dims[2]; (*k)++) sum += *element(r, x, p.at) * *element(r, w, (int64_t[]){e, n, *k});
+    if (bias) sum += *element(r, bias, (int64_t[]){e, n});
+    return activation(t->attrs.act, sum);
+}
+
 /* ---- data ---- */
 
 static double rotary(const run *r, const pm_tensor *t, const int64_t *at) {
@@ -324,11 +358,13 @@ static element_fn function_of(const pm_tensor *t) {
     case PM_OP_MEAN:
     case PM_OP_REDUCE_MAX: return reduce;
     case PM_OP_ARGMAX: return argmax;
+    case PM_OP_TOP_K: return top_k;
     case PM_OP_LAYER_NORM:
     case PM_OP_RMS_NORM: return norm;
     case PM_OP_SOFTMAX: return softmax;
     case PM_OP_ATTENTION: return attention;
     case PM_OP_MATMUL: return matmul;
+    case PM_OP_GROUPED_MATMUL: return grouped_matmul;
     case PM_OP_ROTARY: return rotary;
     case PM_OP_REL_SHIFT: return rel_shift;
     case PM_OP_LOG_SOFTMAX: return log_softmax;

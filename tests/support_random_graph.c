@@ -205,6 +205,24 @@ static pm_tensor *make_matmul(gen *n, pm_op op) {
     return pm_add_op(n->g, op, 4, in, &attrs);
 }
 
+static pm_tensor *make_top_k(gen *n, pm_op op) {
+    pm_tensor *x = any(n, PM_F32, 1);
+    (void)op;
+    return x ? pm_top_k(n->g, x, 1 + (int64_t)below(n, (uint32_t)x->dims[x->rank - 1])) : NULL;
+}
+
+static pm_tensor *make_grouped_matmul(gen *n, pm_op op) {
+    int64_t dims[4] = {dim(n), dim(n), dim(n), dim(n)}, w[3] = {dim(n), dim(n), dims[3]};
+    bool own_rows = below(n, 2); /* [B,T,J,K], else [B,T,K] */
+    if (!own_rows) dims[2] = dims[3];
+    pm_tensor *x = want(n, PM_F32, 3 + own_rows, dims);
+    if (!own_rows) dims[2] = dim(n);
+    pm_tensor *y = pm_grouped_matmul(n->g, x, want(n, PM_F32, 3, w), want(n, PM_I32, 3, dims));
+    if (!y || below(n, 2)) return y;
+    pm_tensor *in[] = {y->in[0], y->in[1], y->in[2], want_dense(n, PM_F32, 2, w)};
+    return pm_add_op(n->g, op, 4, in, &(pm_attrs){.act = (int32_t)below(n, PM_N_ACT)});
+}
+
 static pm_tensor *make_gather(gen *n, pm_op op) {
     pm_tensor *ids = any(n, PM_I32, 0);
     int64_t table[2] = {dim(n), dim(n)};
@@ -267,6 +285,8 @@ static pm_tensor *make_op(gen *n, pm_op op) {
         [PM_OP_RMS_NORM] = make_norm,
         [PM_OP_MATMUL] = make_matmul,
         [PM_OP_ATTENTION] = make_attention,
+        [PM_OP_TOP_K] = make_top_k,
+        [PM_OP_GROUPED_MATMUL] = make_grouped_matmul,
         [PM_OP_GATHER] = make_gather,
         [PM_OP_CONCAT] = make_concat,
         [PM_OP_CACHE_WRITE] = make_cache_write,

@@ -46,6 +46,10 @@ static void matmul(void **state) {
     (void)state, test_each_pass_case("fuse_matmul.txt", check_case, NULL);
 }
 
+static void grouped(void **state) {
+    (void)state, test_each_pass_case("fuse_grouped.txt", check_case, NULL);
+}
+
 /* The passes before this one must not hide a pattern from it: through all of them, each case that fuses still
  * ends with at most as many operations that run. */
 static size_t n_running(const pm_graph *g) {
@@ -71,7 +75,7 @@ static void earlier_passes_hide_nothing(void **state) {
     (void)state;
     const char *files[] = {"fuse_norm.txt",        "fuse_act.txt",       "fuse_rotary.txt",
                            "fuse_softmax.txt",     "fuse_attention.txt", "fuse_matmul.txt",
-                           "fuse_log_softmax.txt", "fuse_relative.txt"};
+                           "fuse_log_softmax.txt", "fuse_relative.txt",  "fuse_grouped.txt"};
     for (size_t i = 0; i < PM_COUNT(files); i++) test_each_pass_case(files[i], check_optimized, NULL);
 }
 
@@ -134,6 +138,7 @@ int main(void) {
         cmocka_unit_test(relative),
         cmocka_unit_test(attention),
         cmocka_unit_test(matmul),
+        cmocka_unit_test(grouped),
         cmocka_unit_test(earlier_passes_hide_nothing),
         cmocka_unit_test(random_graphs_stay_valid),
         cmocka_unit_test(shared_operands_take_no_time),

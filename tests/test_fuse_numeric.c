@@ -9,9 +9,9 @@
 #define N_SEEDS   8
 #define TOLERANCE 1e-5
 
-static const char *const files[] = {"fuse_norm.txt",        "fuse_act.txt",       "fuse_rotary.txt",
-                                    "fuse_softmax.txt",     "fuse_attention.txt", "fuse_matmul.txt",
-                                    "fuse_log_softmax.txt", "layout.txt",         "fold.txt"};
+static const char *const files[] = {
+    "fuse_norm.txt",   "fuse_act.txt",         "fuse_rotary.txt",  "fuse_softmax.txt", "fuse_attention.txt",
+    "fuse_matmul.txt", "fuse_log_softmax.txt", "fuse_grouped.txt", "layout.txt",       "fold.txt"};
 
 typedef pm_status (*pass_fn)(const pm_graph *g, pm_graph **out);
 
@@ -50,6 +50,9 @@ static void attention(void **state) {
 }
 static void matmul(void **state) {
     (void)state, check_file("fuse_matmul.txt", pm_pass_fuse);
+}
+static void grouped(void **state) {
+    (void)state, check_file("fuse_grouped.txt", pm_pass_fuse);
 }
 static void layouts(void **state) {
     (void)state, check_file("layout.txt", pm_pass_layout);
@@ -201,6 +204,7 @@ int main(void) {
         cmocka_unit_test(log_softmax),
         cmocka_unit_test(attention),
         cmocka_unit_test(matmul),
+        cmocka_unit_test(grouped),
         cmocka_unit_test(layouts),
         cmocka_unit_test(folding),
         cmocka_unit_test(all_passes),

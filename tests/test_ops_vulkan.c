@@ -47,6 +47,13 @@ static const way attention_ways[] = {
     {"tiled", PM_VARIANT_ATTENTION_F32_F32_TILED, {64, 1}, {0}},
 };
 
+static const way grouped_ways[] = {
+    {"tiled", PM_VARIANT_GROUPED_F32_F32_TILED, {128, 1}, {32, 64, 16}},
+    {"tiled 16x32", PM_VARIANT_GROUPED_F32_F32_TILED, {32, 1}, {16, 32, 8}},
+    {"vec 4", PM_VARIANT_GROUPED_F32_F32_VEC, {64, 1}, {4, 0, 0}},
+    {"vec 8", PM_VARIANT_GROUPED_F32_F32_VEC, {64, 1}, {8, 0, 0}},
+};
+
 static uint32_t ceil_div(uint32_t a, uint32_t b) {
     return (a + b - 1) / b;
 }
@@ -78,12 +85,24 @@ static void set_attention(pm_dispatch *d, const way *w) {
     d->groups[0] = tiled ? ceil_div(p.n_queries, 32) : p.n_queries;
 }
 
+/* Tiles of pairs are dealt to three groups; pairs of few columns are counted along y and z. */
+static void set_grouped(pm_dispatch *d, const way *w) {
+    pm_grouped_params p;
+    memcpy(&p, d->params, sizeof p);
+    bool vec = w->variant == PM_VARIANT_GROUPED_F32_F32_VEC;
+    set_spec(d, w);
+    d->groups[0] = ceil_div(p.n, w->size[vec ? 0 : 1]);
+    d->groups[1] = vec ? ceil_div(p.n_pairs, 3) : p.n_experts;
+    d->groups[2] = 3;
+}
+
 static const way *current_way;
 
 static void set_way(pm_dispatch *d) {
     if (pm_executor_caps(executor)->max_loops && d->cost > 1 << 24) return; /* long sums: as selected */
     if (d->kernel == PM_KERNEL_MATMUL) set_matmul(d, current_way);
     if (d->kernel == PM_KERNEL_ATTENTION) set_attention(d, current_way);
+    if (d->kernel == PM_KERNEL_GROUPED_MATMUL) set_grouped(d, current_way);
 }
 
 /* ---- tests ---- */
@@ -117,7 +136,8 @@ static void run_cases(const char *kernel, const way *w, size_t first) {
         test_op_result r;
         test_op_case c = cases[i];
         if (kernel ? !begins_with(c.name, kernel) : names_a_kernel(c.name)) continue;
-        if (w && ((i + first) % WAYS_SHARE != 0 || strstr(c.name, "infinite"))) continue; /* those: as selected */
+        if (w && ((i + first) % WAYS_SHARE != 0 || strstr(c.name, "infinite")))
+            continue; /* those: as selected */
         if (w) c.adjust = set_way;
         if (test_run_op_case(executor, &c, &r) != PM_OK) fail_msg("%s: %s", c.name, pm_error_text());
         if (r.failed) print_error("%s%s%s: %s\n", c.name, w ? ", " : "", w ? w->name : "", r.text);
@@ -148,6 +168,12 @@ static void test_attention_ways(void **state) {
     for (size_t i = 0; i < PM_COUNT(attention_ways); i++) run_cases("attention", &attention_ways[i], i);
 }
 
+static void test_grouped_ways(void **state) {
+    (void)state;
+    NEED_DEVICE();
+    for (size_t i = 0; i < PM_COUNT(grouped_ways); i++) run_cases("grouped_matmul", &grouped_ways[i], i);
+}
+
 /* Cases of operations that have no kernel of their own name. */
 static void test_others(void **state) {
     (void)state;
@@ -168,6 +194,7 @@ int main(void) {
 #undef PM_KERNEL
         cmocka_unit_test(test_others),
         cmocka_unit_test(test_matmul_ways),
+        cmocka_unit_test(test_grouped_ways),
         cmocka_unit_test_teardown(test_attention_ways, close_device),
     };
     return run_all_tests(tests);

@@ -1,5 +1,6 @@
 /* Tables larger than one binding: a gather from it and a product with it run in parts that see slices, and give what the
  * whole gives, on every executor. What cannot be cut is refused in a sentence. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "graph/compile.h"
@@ -76,17 +77,92 @@ static void check_device(const char *device) {
     pm_executor_close(ex);
 }
 
+/* ---- experts ---- */
+
+enum { N_EXPERTS = 7, N_TOKENS = 5, N_CHOSEN = 2, ROWS = 70, PAIRS = N_TOKENS * N_CHOSEN };
+
+/* -1 and 7 name no expert, 0 and 4 none chooses. */
+static const int32_t choices[PAIRS] = {6, 1, 2, 5, -1, 3, 1, 7, 6, 2};
+
+static pm_program *compile_experts(const pm_caps *caps, uint64_t max_binding_bytes) {
+    pm_caps limited = *caps;
+    pm_graph *g;
+    pm_program *p;
+    if (max_binding_bytes) limited.max_binding_bytes = max_binding_bytes;
+    assert_ok(pm_graph_create("experts", &g));
+    pm_tensor *w = pm_weight(g, "experts", PM_F32, 3, (int64_t[]){N_EXPERTS, ROWS, WIDTH});
+    pm_tensor *b = pm_weight(g, "experts.bias", PM_F32, 2, (int64_t[]){N_EXPERTS, ROWS});
+    pm_tensor *e = pm_input(g, "ids", PM_I32, 2, (int64_t[]){N_TOKENS, N_CHOSEN});
+    pm_tensor *x = pm_weight(g, "x", PM_F32, 2, (int64_t[]){N_TOKENS, WIDTH});
+    pm_output(g, "y", pm_add(g, pm_grouped_matmul(g, x, w, e), pm_gather(g, b, e)));
+    assert_ok(pm_graph_status(g));
+    assert_ok(pm_compile(g, &(pm_compile_options){.caps = &limited}, &p));
+    pm_graph_destroy(g);
+    return p;
+}
+
+static void run_experts(pm_executor *ex, const pm_program *p, float *y) {
+    pm_loaded *l;
+    assert_ok(pm_executor_load(ex, p, &l));
+    assert_ok(pm_loaded_write(l, 0, choices, sizeof choices));
+    assert_ok(pm_loaded_run(l));
+    assert_ok(pm_loaded_read(l, 0, y, PAIRS * ROWS * 4));
+    pm_loaded_unload(l);
+}
+
+/* Weights of experts that no token chooses are NaN: they must not be read, whole or in parts. */
+static void check_experts(const char *device) {
+    static float w[N_EXPERTS * ROWS * WIDTH], b[N_EXPERTS * ROWS], x[N_TOKENS * WIDTH], y[PAIRS * ROWS],
+        got[PAIRS * ROWS];
+    static const struct {
+        uint64_t binding;
+        uint32_t n;
+    } cuts[] = {{0, 1}, {16384, 4}, {6656, 14}}; /* two experts a part; one, of 64 rows or of 6 */
+    test_rng r = {7};
+    pm_executor *ex;
+    if (pm_executor_open(device, NULL, &ex) != PM_OK) skip_because("%s", pm_error_text());
+    for (size_t i = 0; i < PM_COUNT(w); i++)
+        w[i] = i / (ROWS * WIDTH) % 4 == 0 ? NAN : test_uniform(&r, -1, 1);
+    for (size_t i = 0; i < PM_COUNT(b); i++) b[i] = i / ROWS % 4 == 0 ? NAN : test_uniform(&r, -1, 1);
+    for (size_t i = 0; i < PM_COUNT(x); i++) x[i] = test_uniform(&r, -1, 1);
+    assert_ok(pm_executor_put(ex, "experts", w, sizeof w));
+    assert_ok(pm_executor_put(ex, "experts.bias", b, sizeof b));
+    assert_ok(pm_executor_put(ex, "x", x, sizeof x));
+    for (size_t i = 0; i < PM_COUNT(y); i++) {
+        int32_t e = choices[i / ROWS];
+        size_t row = (size_t)e * ROWS + i % ROWS;
+        bool none = e < 0 || e >= N_EXPERTS;
+        y[i] = none ? 0 : b[row];
+        for (size_t k = 0; k < WIDTH && !none; k++)
+            y[i] += w[row * WIDTH + k] * x[i / ROWS / N_CHOSEN * WIDTH + k];
+    }
+    for (size_t c = 0; c < PM_COUNT(cuts); c++) {
+        pm_program *p = compile_experts(pm_executor_caps(ex), cuts[c].binding);
+        assert_int_equal(p->n_dispatches, cuts[c].n);
+        run_experts(ex, p, got);
+        for (size_t i = 0; i < PM_COUNT(y); i++)
+            if (!(fabsf(got[i] - y[i]) < 1e-4f))
+                fail_msg("cut %zu: pair %zu, row %zu is %g, not %g", c, i / ROWS, i % ROWS, (double)got[i],
+                         (double)y[i]);
+        pm_program_destroy(p);
+    }
+    pm_executor_close(ex);
+}
+
 static void test_reference(void **state) {
     (void)state;
     check_device("reference");
+    check_experts("reference");
 }
 static void test_cpu(void **state) {
     (void)state;
     check_device("cpu");
+    check_experts("cpu");
 }
 static void test_vulkan(void **state) {
     (void)state;
     check_device(test_device());
+    check_experts(test_device());
 }
 
 /* A product that is more work than one submission may hold. */

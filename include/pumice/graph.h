@@ -109,6 +109,13 @@ pm_tensor *pm_argmax(pm_graph *g,
  * dims broadcast. For a . b with b[...,K,N], pass pm_transpose(b, -1, -2). */
 pm_tensor *pm_matmul(pm_graph *g, pm_tensor *a, pm_tensor *b);
 
+/* The places of the k largest along the innermost axis, which becomes k long: I32, by falling value, the lower place
+ * first among equals. NaN is below all numbers. */
+pm_tensor *pm_top_k(pm_graph *g, pm_tensor *x, int64_t k);
+/* Products with the chosen ones of E matrices w[E,N,K] alone: y[..,j,:] = w[ids[..,j]] . x[..,:] for ids[..,J] (I32) and
+ * x[..,K], or . x[..,j,:] for x[..,J,K]. Matrices that no id names are not read. An id outside 0..E-1 gives zeros. */
+pm_tensor *pm_grouped_matmul(pm_graph *g, pm_tensor *x, pm_tensor *w, pm_tensor *ids);
+
 /* Rows of table[V,C] chosen by ids (I32, any dims): out has ids' dims, then C. An id outside 0..V-1 gives zeros. */
 pm_tensor *pm_gather(pm_graph *g, pm_tensor *table, pm_tensor *ids);
 pm_tensor *pm_concat(pm_graph *g, int n, pm_tensor *const *parts, int axis);

@@ -19,6 +19,7 @@
     uint64_t pm_fast_##name##_items(const pm_call *c);                                                       \
     void pm_fast_##name(const pm_call *c, uint64_t first, uint64_t last);
 PM_FAST(matmul)
+PM_FAST(grouped_matmul)
 PM_FAST(attention)
 PM_FAST(softmax)
 PM_FAST(log_softmax)

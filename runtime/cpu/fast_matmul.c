@@ -1,22 +1,12 @@
 /* Fast matmul. An item is a tile of TILE_M x TILE_N results of one batch. Three ways, chosen by strides: k side by side in both
  * operands (dots in lanes), n side by side in b (columns in lanes), and anything else (the reference kernel). */
-#include "runtime/cpu/fast.h"
+#include "runtime/cpu/fast_dots.h"
 #include "runtime/cpu/reference.h"
 #include "shaders/matmul.params.h"
 
-enum { TILE_M = 32, TILE_N = 32, ROWS = 2, COLS = 4, WIDE = 32 };
+enum { TILE_M = 32, TILE_N = 32, ROWS = PM_DOT_ROWS, COLS = PM_DOT_COLS, WIDE = 32 };
 
-/* Long sums are made in parts, joined after. The error of one chain grows with its length; with parts of about the root of
- * n terms neither theirs nor that of joining them grows faster than the bound, pm_dot_factor. */
-static uint64_t part_of(uint64_t n, uint64_t least) {
-    if (n * 9 <= least * least * 4) return least;      /* without the root */
-    uint64_t part = (uint64_t)(1.5 * sqrt((double)n)); /* longer than the other chain: joining costs time */
-    return part > least ? part : least;
-}
-enum {
-    LEAST_PART = 16,
-    LEAST_LANES_PART = 48
-}; /* terms of a chain; and of each of PM_LANES, whose sums must be joined */
+enum { LEAST_PART = 16 }; /* terms of a chain */
 
 typedef struct tile {
     const pm_matmul_params *p;
@@ -44,45 +34,6 @@ static void store(const tile *t, uint64_t m, uint64_t n, float dot) {
     t->y[m * t->p->y_m + n] = v;
 }
 
-/* ROWS x COLS dots of one part at once, so that each loaded lane is used several times. Added to out. */
-PM_CLONES static void add_dots(const float *const *a, const float *const *b, uint64_t n, float *out) {
-    float acc[ROWS][COLS][PM_LANES] = {{{0}}};
-    uint64_t i = 0;
-    for (; i + PM_LANES <= n; i += PM_LANES)
-        for (int r = 0; r < ROWS; r++)
-            for (int k = 0; k < COLS; k++)
-                for (int j = 0; j < PM_LANES; j++)
-                    acc[r][k][j] += a[r][i + (uint64_t)j] * b[k][i + (uint64_t)j];
-    for (int r = 0; r < ROWS; r++)
-        for (int k = 0; k < COLS; k++) {
-            float sum = pm_lanes_sum(acc[r][k]);
-            for (uint64_t rest = i; rest < n; rest++) sum += a[r][rest] * b[k][rest];
-            out[r * COLS + k] += sum;
-        }
-}
-
-static void dots(const float *const *a, const float *const *b, uint64_t n, float *out) {
-    uint64_t part = part_of(n / PM_LANES, LEAST_LANES_PART) * PM_LANES;
-    for (int i = 0; i < ROWS * COLS; i++) out[i] = 0;
-    for (uint64_t at = 0; at < n; at += part) {
-        const float *pa[ROWS], *pb[COLS];
-        for (int r = 0; r < ROWS; r++) pa[r] = a[r] + at;
-        for (int k = 0; k < COLS; k++) pb[k] = b[k] + at;
-        add_dots(pa, pb, n - at < part ? n - at : part, out);
-    }
-}
-
-PM_CLONES static float part_dot(const float *a, const float *b, uint64_t n) {
-    return pm_fast_dot(a, b, n);
-}
-
-static float one_dot(const float *a, const float *b, uint64_t n) {
-    float sum = 0;
-    uint64_t part = part_of(n / PM_LANES, LEAST_LANES_PART) * PM_LANES;
-    for (uint64_t at = 0; at < n; at += part) sum += part_dot(a + at, b + at, n - at < part ? n - at : part);
-    return sum;
-}
-
 static void by_dots(const tile *t) {
     const pm_matmul_params *p = t->p;
     uint64_t m = t->m0;
@@ -93,17 +44,17 @@ static void by_dots(const tile *t) {
             float out[ROWS * COLS];
             for (uint64_t r = 0; r < ROWS; r++) a[r] = t->a + (m + r) * p->a_m;
             for (uint64_t k = 0; k < COLS; k++) b[k] = t->b + (n + k) * p->b_n;
-            dots(a, b, p->k, out);
+            pm_fast_dots(a, b, p->k, out);
             for (uint64_t r = 0; r < ROWS; r++)
                 for (uint64_t k = 0; k < COLS; k++) store(t, m + r, n + k, out[r * COLS + k]);
         }
         for (; n < t->n1; n++)
             for (uint64_t r = 0; r < ROWS; r++)
-                store(t, m + r, n, one_dot(t->a + (m + r) * p->a_m, t->b + n * p->b_n, p->k));
+                store(t, m + r, n, pm_fast_long_dot(t->a + (m + r) * p->a_m, t->b + n * p->b_n, p->k));
     }
     for (; m < t->m1; m++)
         for (uint64_t n = t->n0; n < t->n1; n++)
-            store(t, m, n, one_dot(t->a + m * p->a_m, t->b + n * p->b_n, p->k));
+            store(t, m, n, pm_fast_long_dot(t->a + m * p->a_m, t->b + n * p->b_n, p->k));
 }
 
 /* One row of y, `width` columns at once, terms k0 .. k1-1, added to sum. */
@@ -121,7 +72,7 @@ PM_CLONES static void add_columns(const pm_matmul_params *p, const float *a, con
 }
 
 static void by_columns(const tile *t) {
-    uint64_t part = part_of(t->p->k, LEAST_PART);
+    uint64_t part = pm_fast_part(t->p->k, LEAST_PART);
     for (uint64_t m = t->m0; m < t->m1; m++)
         for (uint64_t n = t->n0; n < t->n1; n += WIDE) {
             float sum[WIDE] = {0};

@@ -13,11 +13,23 @@
 
 static const pm_cpu_kernel table[PM_N_KERNELS] = {
 #define ROW(id, name, grain) [PM_KERNEL_##id] = {pm_reference_##name##_items, pm_reference_##name, grain}
-    ROW(UNARY, unary, 4096),        ROW(BINARY, binary, 4096),        ROW(WHERE, where, 4096),
-    ROW(REDUCE, reduce, 16),        ROW(ARGMAX, argmax, 1),           ROW(SOFTMAX, softmax, 4),
-    ROW(LAYER_NORM, layer_norm, 8), ROW(RMS_NORM, rms_norm, 8),       ROW(MATMUL, matmul, 64),
-    ROW(ATTENTION, attention, 1),   ROW(GATHER, gather, 4096),        ROW(CACHE_WRITE, cache_write, 4096),
-    ROW(ROTARY, rotary, 2048),      ROW(LOG_SOFTMAX, log_softmax, 4), ROW(REL_SHIFT, rel_shift, 4096),
+    ROW(UNARY, unary, 4096),
+    ROW(BINARY, binary, 4096),
+    ROW(WHERE, where, 4096),
+    ROW(REDUCE, reduce, 16),
+    ROW(ARGMAX, argmax, 1),
+    ROW(SOFTMAX, softmax, 4),
+    ROW(LAYER_NORM, layer_norm, 8),
+    ROW(RMS_NORM, rms_norm, 8),
+    ROW(MATMUL, matmul, 64),
+    ROW(ATTENTION, attention, 1),
+    ROW(GATHER, gather, 4096),
+    ROW(CACHE_WRITE, cache_write, 4096),
+    ROW(ROTARY, rotary, 2048),
+    ROW(LOG_SOFTMAX, log_softmax, 4),
+    ROW(REL_SHIFT, rel_shift, 4096),
+    ROW(TOP_K, top_k, 4),
+    ROW(GROUPED_MATMUL, grouped_matmul, 64),
 #undef ROW
 };
 

@@ -1,4 +1,4 @@
-/* Reference kernels matmul and attention: shaders/matmul.params.h, shaders/attention.params.h.
+/* Reference kernels matmul, grouped_matmul and attention: shaders/matmul.params.h, shaders/attention.params.h.
  * An item of matmul is an element of y; of attention, a query row. */
 #include "runtime/cpu/attention_query.h"
 #include "shaders/matmul.params.h"
@@ -56,6 +56,40 @@ void pm_reference_matmul(const pm_call *c, uint64_t first, uint64_t last) {
         uint64_t at = p->y_offset + pm_strided(batch, p->batch, p->y_batch, 3) + m * p->y_m + n;
         ((float *)c->out)[at] = (float)y.y;
         if (c->bound) c->bound[at] = (float)(error + PM_ULP * fabs(y.y) + PM_TINY);
+    }
+}
+
+uint64_t pm_reference_grouped_matmul_items(const pm_call *c) {
+    const pm_grouped_params *p = c->params;
+    return (uint64_t)p->n_pairs * p->n;
+}
+
+/* As matmul's, without scale and residual. */
+void pm_reference_grouped_matmul(const pm_call *c, uint64_t first, uint64_t last) {
+    const pm_grouped_params *p = c->params;
+    uint32_t act = c->spec[PM_SPEC_ACT];
+    for (uint64_t i = first; i < last; i++) {
+        uint64_t n = i % p->n, pair = i / p->n, at = p->y_offset + pair * p->y_pair + n;
+        uint64_t e = ((const uint32_t *)c->in[2])[p->ids_offset + pair * p->ids_stride] - p->first_expert;
+        if ((e &= UINT32_MAX) >= p->n_experts) {
+            if (p->keep_others) continue;
+            ((float *)c->out)[at] = 0;
+            if (c->bound) c->bound[at] = 0;
+            continue;
+        }
+        const float *x = (const float *)c->in[0] + p->x_offset + pair / p->n_chosen * p->x_token +
+                         pair % p->n_chosen * p->x_choice;
+        const float *w = (const float *)c->in[1] + p->w_offset + e * p->w_expert + n * p->w_n;
+        dotted dot = dot_of(x, p->x_k, w, p->w_k, p->k);
+        double v = dot.sum, error = dot_error(&dot, p->k);
+        if (c->spec[PM_SPEC_HAS_BIAS]) {
+            v += (double)((const float *)c->in[3])[p->bias_offset + e * p->bias_expert + n];
+            error += PM_U * fabs(v);
+        }
+        pm_valued y = pm_act_value(act, v);
+        ((float *)c->out)[at] = (float)y.y;
+        if (c->bound)
+            c->bound[at] = (float)(error * pm_act_slope(act) + y.error + PM_ULP * fabs(y.y) + PM_TINY);
     }
 }
 

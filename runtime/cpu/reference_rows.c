@@ -55,6 +55,36 @@ void pm_reference_argmax(const pm_call *c, uint64_t first, uint64_t last) {
     }
 }
 
+uint64_t pm_reference_top_k_items(const pm_call *c) {
+    return ((const pm_top_k_params *)c->params)->n_rows;
+}
+
+/* Whether a stands before b where both are values of x: greater, or a number beside NaN. */
+static bool precedes(float a, float b) {
+    return a > b || (isnan(b) && !isnan(a));
+}
+
+/* Exact, as argmax. The j-th is the first among those that stand behind the one before. */
+void pm_reference_top_k(const pm_call *c, uint64_t first, uint64_t last) {
+    const pm_top_k_params *p = c->params;
+    for (uint64_t row = first; row < last; row++) {
+        const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(row, p->dims, p->x_stride, 4);
+        uint64_t at = p->y_offset + pm_strided(row, p->dims, p->y_stride, 4);
+        uint32_t before = 0;
+        for (uint32_t j = 0; j < p->k; j++) {
+            uint32_t best = p->n_cols;
+            for (uint32_t i = 0; i < p->n_cols; i++) {
+                float v = x[(uint64_t)i * p->x_col_stride], b = x[(uint64_t)before * p->x_col_stride];
+                if (j && (precedes(v, b) || (!precedes(b, v) && i <= before))) continue;
+                if (best == p->n_cols || precedes(v, x[(uint64_t)best * p->x_col_stride])) best = i;
+            }
+            before = best;
+            ((uint32_t *)c->out)[at + j] = best;
+            if (c->bound) c->bound[at + j] = 0;
+        }
+    }
+}
+
 /* One row: y = (x - m) r gamma + beta, where m is the mean (0 for rms_norm) and r = 1/sqrt(mean((x-m)^2) + eps).
  * Errors: mean e_m = (4u sum|x|)/n; each x - m: e_d = e_m + u|x-m|; the variance: e_v = 2 mean(|x-m| e_d) + (4u + 2u) var;
  * r relative: e_v / (2 (var + eps)) + 4u (rsqrt 2 ULP) + u; then three roundings of the product and the output's.

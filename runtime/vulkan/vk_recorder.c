@@ -115,7 +115,9 @@ static void compute_barrier(pm_vk_executor *ex, VkCommandBuffer c) {
  * result; of a cache, of which a dispatch writes some rows, the first word is one that is read. */
 static void spoil(const pm_vk_loaded *l, const pm_dispatch *d, VkCommandBuffer c) {
     pm_vk_executor *ex = vk(l);
-    const uint32_t wrong = d->kernel == PM_KERNEL_ARGMAX ? 1u : 0x461c4000u; /* a legal index; 10000.0f */
+    const uint32_t wrong = d->kernel == PM_KERNEL_ARGMAX || d->kernel == PM_KERNEL_TOP_K
+                               ? 1u           /* a legal index */
+                               : 0x461c4000u; /* 10000.0f */
     pm_vk_full_barrier(ex, c);
     for (uint32_t b = 0; b < d->n_bindings; b++) {
         const pm_range *r = &d->bindings[b];
