@@ -3,6 +3,7 @@
 #include "models/arch_causal.h"
 #include "models/build.h"
 #include "models/builtin.h"
+#include "models/labels.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,7 @@ static void describe(pm_model *m) {
     info->has_tokenizer = m->words.source || m->tokenizer[0];
     info->vocab_size = spec->embed[side].vocab;
     info->source_vocab_size = spec->embed[0].vocab;
+    info->n_labels = m->labels ? spec->n_labels : 0;
     info->max_positions = spec->max_positions;
     info->n_layers = spec->stack[side].n_layers;
     info->n_heads = spec->stack[side].n_heads;
@@ -87,7 +89,8 @@ static pm_status read_rules(pm_model *m, const pm_config *c, bool own_file) {
     } classes[] = {{"bart", 2}, {"marian", 0}};
     PM_TRY(pm_rules_read(c, &m->arena, &m->rules));
     for (size_t i = 0; !own_file && i < PM_COUNT(classes); i++)
-        if (!strcmp(m->arch->model_type, classes[i].model_type) && !pm_config_names(c, "forced_eos_token_id")) {
+        if (!strcmp(m->arch->model_type, classes[i].model_type) &&
+            !pm_config_names(c, "forced_eos_token_id")) {
             m->rules.forced_eos[0] = classes[i].forced_eos;
             m->rules.n_forced_eos = 1;
         }
@@ -106,6 +109,7 @@ static pm_status read_settings(pm_model *m) {
     PM_TRY(pm_config_open(&m->files, "config.json", &c));
     PM_GOTO(pm_arch_find(&c, &m->arch));
     PM_GOTO(configure(m, &c));
+    PM_GOTO(pm_labels_read(m, &c));
     PM_GOTO(read_ids(m, &c));
     if (pm_files_has(&m->files, "generation_config.json")) {
         PM_GOTO(pm_config_open(&m->files, "generation_config.json", &generation));

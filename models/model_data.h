@@ -43,6 +43,7 @@ struct pm_model {
     char *tokenizer_error;      /* why files that are there gave none */
     int32_t
         source_language; /* id of the token that says a source's language, when the caller does not; -1: none */
+    const char **labels; /* [spec.n_labels], of a model with classes; else NULL */
     pm_need *needs;
     size_t n_needs, needs_capacity;
     pm_arena arena;

@@ -43,15 +43,17 @@ void pm_model_close(pm_model *m); /* accepts NULL */
 typedef struct pm_model_info {
     const char *name;       /* the path or built-in name as given */
     const char *model_type; /* config.json's: "gpt2", "llama", "bert", "transformer" */
-    const char *task;       /* "generate", "translate", "features", "fill", "classify", "tag" */
+    const char *task; /* "generate", "translate", "features", "fill", "classify", "tag", "see", "match" */
     bool encoder_decoder, decoder, has_tokenizer;
     int64_t vocab_size, max_positions, n_layers, n_heads, width; /* of an encoder-decoder's decoder */
     int64_t source_vocab_size; /* of in.input_ids: an encoder-decoder's encoder; else vocab_size */
+    int64_t n_labels;          /* classes of a classifier; else 0 */
     uint64_t n_parameters, weight_bytes;
     int32_t bos_id, eos_id, pad_id, decoder_start_id; /* -1 when the model has none */
 } pm_model_info;
 void pm_model_get_info(const pm_model *m, pm_model_info *out_info);
-const char *pm_model_builtin_name(size_t i); /* i-th built-in model, NULL past the last */
+const char *pm_model_label(const pm_model *m, int64_t i); /* name of class i; NULL when there is none */
+const char *pm_model_builtin_name(size_t i);              /* i-th built-in model, NULL past the last */
 
 /* ---- text and ids ---- */
 

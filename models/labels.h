@@ -1,0 +1,10 @@
+/* The names of a classifier's classes. */
+#ifndef PM_LABELS_H
+#define PM_LABELS_H
+
+#include "models/arch.h"
+
+bool pm_has_classes(const pm_model *m); /* whether its logits are of classes */
+pm_status pm_labels_read(pm_model *m, const pm_config *c) PM_MUST_USE;
+
+#endif
