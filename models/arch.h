@@ -25,6 +25,7 @@ pm_status pm_arch_find(const pm_config *c, const pm_arch **out) PM_MUST_USE;
 /* One function an architecture file. */
 pm_status pm_gpt2_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_bert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_transfo_xl_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_transformer_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_bart_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_marian_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
@@ -46,6 +47,7 @@ void pm_vit_build(pm_build *b);
 void pm_clip_build(pm_build *b);
 void pm_causal_build(pm_build *b); /* any decoder-only model */
 void pm_bert_build(pm_build *b);
+void pm_transfo_xl_build(pm_build *b);          /* segments with a memory */
 void pm_transformer_build(pm_build *b);         /* any encoder-decoder */
 void pm_transformer_encoder_build(pm_build *b); /* its encoder alone */
 

@@ -56,7 +56,11 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
         k = pm_reshape(g, k, 5, (int64_t[]){batch, groups, 1, s, d});
         v = pm_reshape(g, v, 5, (int64_t[]){batch, groups, 1, s, d});
     }
-    pm_tensor *scores = pm_mul(g, pm_matmul(g, q, k), pm_const_f32(g, mask->scale));
+    pm_tensor *scores = pm_matmul(g, q, k);
+    if (mask->places)
+        scores =
+            pm_add(g, scores, pm_rel_shift(g, pm_matmul(g, mask->by_place, mask->places), mask->position, s));
+    scores = pm_mul(g, scores, pm_const_f32(g, mask->scale));
     scores = pm_block_softcap(b, scores, mask->softcap);
     if (mask->bias) {
         int64_t of_groups[] = {groups, h / groups, pm_tensor_dim(mask->bias, 1), s};

@@ -97,6 +97,12 @@ pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int
     return t ? t : keep_leaf(b, full, hash, pm_state(b->g, full, PM_F32, 4, dims));
 }
 
+pm_layer_name pm_build_layer_name(const char *prefix, int64_t layer, const char *name) {
+    pm_layer_name full;
+    snprintf(full.s, sizeof full.s, "%s%" PRId64 ".%s", prefix, layer, name);
+    return full;
+}
+
 pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch, int64_t length) {
     return pm_input(b->g, name, PM_I32, 2, (int64_t[]){batch, length});
 }

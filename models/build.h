@@ -19,8 +19,10 @@ typedef struct pm_build_options {
     int64_t height, width; /* of its pictures, where the model takes any; 0: the spec's */
     int64_t target_length; /* FORWARD of encoder-decoders: T of decoder_input_ids */
     int64_t cache, source; /* STEP: S of the cache; keys of the encoder's states */
-    bool key_mask, types;  /* FORWARD: attention_mask, token_type_ids are given */
-    const char *want;      /* as in pm_session_run; NULL: "final" */
+    int64_t
+        memory; /* FORWARD of a segment: tokens before it that are in states; with `states` it leaves its own */
+    bool key_mask, types;                        /* FORWARD: attention_mask, token_type_ids are given */
+    const char *want;                            /* as in pm_session_run; NULL: "final" */
     const char *weights, *states, *cross_states; /* what names in the store begin with; NULL: "" */
     pm_status (*on_table)(void *user,
                           const pm_table *table); /* called for each table of the graph; or NULL */
@@ -72,6 +74,11 @@ pm_tensor *pm_build_weight_plus(pm_build *b, const char *name, int rank, const i
 pm_tensor *pm_build_table(pm_build *b, const pm_table *table);
 pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int64_t layer,
                           const int64_t dims[4]);
+/* The name of a tensor of a layer: "prefix" "layer" "." "name". */
+typedef struct pm_layer_name {
+    char s[256];
+} pm_layer_name;
+pm_layer_name pm_build_layer_name(const char *prefix, int64_t layer, const char *name);
 pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch,
                         int64_t length); /* an I32 input [B,T] */
 /* The spec's signal, an F32 input of options.signals; NULL when it is not given. */

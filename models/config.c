@@ -220,3 +220,12 @@ pm_status pm_config_id_lists(const pm_config *c, const char *key, pm_arena *aren
     }
     return PM_OK;
 }
+
+pm_status pm_config_flag_of(const pm_config *c, const char *key, size_t i, bool *out) {
+    const json_t *list = find_value(c->root, key), *v = json_array_get(list, i);
+    if (!list) return PM_OK;
+    if (!json_is_boolean(v))
+        return pm_raise(PM_ERR_FILE, "%s: %s has no true or false at %zu, as was expected", c->label, key, i);
+    *out = json_is_true(v);
+    return PM_OK;
+}

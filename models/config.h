@@ -60,6 +60,8 @@ pm_status pm_config_id_list(const pm_config *c, const char *key, pm_arena *arena
 pm_status pm_config_id_lists(const pm_config *c, const char *key, pm_arena *arena, int32_t **out_ids,
                              size_t **out_ends, size_t *out_n) PM_MUST_USE;
 bool pm_config_names(const pm_config *c, const char *key);  /* present, be it null */
+/* Entry i of a list of truth values. *out is left alone when there is no such list. */
+pm_status pm_config_flag_of(const pm_config *c, const char *key, size_t i, bool *out) PM_MUST_USE;
 size_t pm_config_size(const pm_config *c, const char *key); /* entries of an object or list; 0 when absent */
 bool pm_config_has(const pm_config *c, const char *inside, const char *key); /* present and not null */
 

@@ -31,11 +31,32 @@ static void name_states(pm_decoder *d) {
     snprintf(d->cross, sizeof d->cross, "%skv.%" PRId64 "x%" PRId64 ".", d->s->prefix, d->batch, d->source);
 }
 
+/* Rows that a cache may have: all positions, or where the model forgets, so many that forgetting is rare. */
+static int64_t most_rows(const pm_decoder *d) {
+    const pm_recurrence *re = &d->s->model->spec.recurrence;
+    int64_t most = pm_decoder_limit(d), enough = 2 * re->rows + MAX_CHUNK;
+    return re->on && enough < most ? enough : most;
+}
+
+pm_status pm_decoder_places(pm_decoder *d, pm_ready **out) {
+    pm_build_options o = {
+        .kind = PM_BUILD_ENCODE, .batch = d->batch, .length = 1, .cache = d->cache, .states = d->states};
+    return pm_session_program(d->s, &o, out);
+}
+
+/* The states that depend on the cache's size alone. */
+static pm_status fill_places(pm_decoder *d) {
+    pm_ready *r;
+    if (!d->s->model->spec.recurrence.on) return PM_OK;
+    PM_TRY(pm_decoder_places(d, &r));
+    return pm_loaded_run(r->loaded);
+}
+
 pm_status pm_decoder_open(pm_decoder *d, pm_session *s, int64_t batch, int64_t expected) {
     *d = (pm_decoder){.s = s, .batch = batch};
-    d->cache = bucket(expected, MIN_CACHE, pm_decoder_limit(d));
+    d->cache = bucket(expected, MIN_CACHE, most_rows(d));
     name_states(d);
-    return PM_OK;
+    return fill_places(d);
 }
 
 /* The program for a source of d->source rows. */
@@ -119,7 +140,7 @@ static pm_status grow(pm_decoder *d, int64_t need) {
     pm_ready *r, *step;
     char key[64], old[128];
     if (need <= d->cache) return PM_OK;
-    bigger.cache = bucket(need, d->cache, pm_decoder_limit(d));
+    bigger.cache = bucket(need, d->cache, most_rows(d));
     name_states(&bigger);
     snprintf(key, sizeof key, "grow:%" PRId64 ",%" PRId64 ",%" PRId64, d->batch, d->cache, bigger.cache);
     snprintf(old, sizeof old, "%sk.0", d->states);
@@ -128,8 +149,48 @@ static pm_status grow(pm_decoder *d, int64_t need) {
         PM_TRY(pm_loaded_run(r->loaded));
         PM_TRY(pm_decoder_program(&bigger, 1, &step)); /* the new states have a user before the old ones go */
         pm_session_forget(d->s, old);
+        snprintf(old, sizeof old, "%sr.0", d->states);
+        pm_session_forget(d->s, old);
     }
     *d = bigger;
+    return fill_places(d);
+}
+
+/* Rows position-rows .. position-1 of each sequence and head become rows 0 .. rows-1. */
+static pm_status make_forget(pm_session *s, const void *context, pm_graph **out_graph) {
+    const pm_decoder *d = context;
+    const pm_stack *st = stack_of(d);
+    int64_t rows = s->model->spec.recurrence.rows, n_heads = d->batch * st->n_kv_heads, size = st->head_dim;
+    int64_t dims[4] = {d->batch, st->n_kv_heads, rows, size};
+    pm_graph *g;
+    PM_TRY(pm_graph_create("forget", &g));
+    pm_tensor *head = pm_mul(g, pm_iota(g, n_heads), pm_const_i32(g, (int32_t)d->cache));
+    pm_tensor *row = pm_add(g, pm_iota(g, rows), pm_param(g, "first"));
+    pm_tensor *from = pm_add(g, pm_reshape(g, head, 2, (int64_t[]){n_heads, 1}), row);
+    for (int64_t i = 0; i < st->n_layers; i++)
+        for (size_t k = 0; k < PM_COUNT(parts); k++) {
+            pm_tensor *to = state(g, d, parts[k], i);
+            pm_tensor *all = pm_reshape(g, to, 2, (int64_t[]){n_heads * d->cache, size});
+            (void)pm_cache_write(g, to, pm_reshape(g, pm_gather(g, all, from), 4, dims), pm_const_i32(g, 0));
+        }
+    return finish_graph(g, out_graph);
+}
+
+/* A segment of several tokens sees the memory whole, each of its tokens, so what lies before must go; a single token has
+ * a window, and what lies before goes when the cache is full. */
+static pm_status forget(pm_decoder *d, int64_t n) {
+    int64_t rows = d->s->model->spec.recurrence.rows;
+    char key[64];
+    pm_ready *r;
+    if (!d->s->model->spec.recurrence.on || d->position <= rows) return PM_OK;
+    if (n == 1 && d->position + n <= most_rows(d)) return PM_OK;
+    if (rows) {
+        snprintf(key, sizeof key, "forget:%" PRId64 ",%" PRId64, d->batch, d->cache);
+        PM_TRY(pm_session_ready(d->s, key, make_forget, d, &r));
+        pm_ready_set(r, "first", d->position - rows);
+        PM_TRY(pm_loaded_run(r->loaded));
+    }
+    d->position = rows;
     return PM_OK;
 }
 
@@ -180,6 +241,7 @@ pm_status pm_decoder_program(pm_decoder *d, int64_t length, pm_ready **out) {
 static pm_status feed_chunk(pm_decoder *d, const int32_t *ids, size_t stride, int64_t n) {
     const char *input = d->s->model->arch->encoder_decoder ? "decoder_input_ids" : "input_ids";
     pm_ready *r;
+    PM_TRY(forget(d, n));
     PM_TRY(grow(d, d->position + n));
     int64_t length = n == 1 ? 1 : bucket(n, MIN_BUCKET, d->cache);
     PM_TRY(pm_decoder_program(d, length, &r));
@@ -201,7 +263,8 @@ static pm_status feed_chunk(pm_decoder *d, const int32_t *ids, size_t stride, in
 }
 
 pm_status pm_decoder_feed(pm_decoder *d, const int32_t *ids, size_t n) {
-    if (n == 0 || n > (size_t)(pm_decoder_limit(d) - d->position))
+    int64_t held = d->s->model->spec.recurrence.on ? 0 : d->position;
+    if (n == 0 || n > (size_t)(pm_decoder_limit(d) - held))
         return pm_raise(PM_ERR_USAGE, "ids: %zu more behind %" PRId64 ", the model has %" PRId64 " positions",
                         n, d->position, pm_decoder_limit(d));
     PM_TRY(pm_check_ids("ids", ids, n * (size_t)d->batch, pm_decoder_vocab(d)));

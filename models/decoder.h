@@ -33,6 +33,9 @@ pm_status pm_decoder_feed(pm_decoder *d, const int32_t *ids, size_t n) PM_MUST_U
  * at. */
 pm_status pm_decoder_program(pm_decoder *d, int64_t length, pm_ready **out) PM_MUST_USE;
 
+/* Models that score by distance (spec.h, pm_recurrence): the program that computes the keys of distances, which opening runs. */
+pm_status pm_decoder_places(pm_decoder *d, pm_ready **out) PM_MUST_USE;
+
 /* After a feed of one sequence: its likeliest id. *out_found is false when the device had no finite logit there: the
  * logits have to be looked at then. */
 pm_status pm_decoder_best(pm_decoder *d, int32_t *out_id, bool *out_found) PM_MUST_USE;

@@ -101,11 +101,20 @@ static pm_status check_range(const pm_given *in, int64_t limit) {
     return in->values ? pm_check_ids(in->name, in->values, (size_t)pm_given_elems(in), limit) : PM_OK;
 }
 
+pm_status pm_inputs_read_ids(const pm_model *m, const pm_tensors *tensors, pm_given *in) {
+    PM_TRY(take(tensors, in, NULL, m->spec.max_positions));
+    PM_TRY(want_given(in));
+    return check_range(in, m->spec.embed[0].vocab);
+}
+
 /* input_ids and what has their shape. */
 static pm_status read_ids(const pm_model *m, const pm_tensors *tensors, pm_given *in) {
     const pm_spec *spec = &m->spec;
     pm_given *ids = &in[PM_INPUT_IDS], *mask = &in[PM_INPUT_MASK], *types = &in[PM_INPUT_TYPES];
-    PM_TRY(take(tensors, ids, NULL, spec->max_positions));
+    if (spec->recurrence.on && pm_segments_given(tensors)) ids->name = "segment.0";
+    pm_status s = take(tensors, ids, NULL, spec->max_positions);
+    ids->name = none.in[PM_INPUT_IDS].name;
+    PM_TRY(s);
     if (!spec->signal.name) PM_TRY(want_given(ids));
     if (!ids->values) return PM_OK;
     PM_TRY(check_range(ids, spec->embed[0].vocab));

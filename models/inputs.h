@@ -24,6 +24,8 @@ uint64_t pm_given_elems(const pm_given *in);
 
 /* Errors: PM_ERR_USAGE or PM_ERR_FILE name the input, its shape or value, and what was expected. */
 pm_status pm_inputs_read(const pm_model *m, const pm_tensors *tensors, pm_inputs *out) PM_MUST_USE;
+/* The one input of ids named in->name; in->values is pm_alloc'd. */
+pm_status pm_inputs_read_ids(const pm_model *m, const pm_tensors *tensors, pm_given *in) PM_MUST_USE;
 /* One sequence of `length` ids on each side and one signal, the same on every call. */
 pm_status pm_inputs_make_up(const pm_model *m, int64_t length, pm_inputs *out) PM_MUST_USE;
 void pm_inputs_free(pm_inputs *inputs);

@@ -69,6 +69,22 @@ static pm_status check_forward(const checker *c, const pm_inputs *in, const char
     return check(c, r, &f);
 }
 
+/* A segment on the memory that the same one has left. */
+static pm_status check_segment(const checker *c, const pm_inputs *in) {
+    const pm_given *ids = &in->in[PM_INPUT_IDS];
+    const pm_recurrence *re = &c->s->model->spec.recurrence;
+    pm_segment at = {.number = -1, .batch = ids->dims[0], .length = ids->dims[1], .want = "final"};
+    feed f = {.name = "segment", .inputs = {{ids->name, ids->values}}};
+    pm_ready *r;
+    PM_TRY(pm_segment_program(c->s, &at, &r));
+    PM_TRY(pm_ready_write(r, ids->name, ids->values, (size_t)pm_given_elems(ids)));
+    PM_TRY(pm_loaded_run(r->loaded));
+    at.memory = at.length - re->skipped < re->rows ? at.length - re->skipped : re->rows;
+    if (at.memory < 1) return PM_OK;
+    PM_TRY(pm_segment_program(c->s, &at, &r));
+    return check(c, r, &f);
+}
+
 /* The programs of generation, on the first row of the inputs: encode, prefill, one step behind it. */
 static pm_status check_generation(const checker *c, const pm_inputs *in) {
     bool seq2seq = c->s->model->arch->encoder_decoder;
@@ -81,6 +97,10 @@ static pm_status check_generation(const checker *c, const pm_inputs *in) {
     pm_status s;
     memcpy(padded, target->values, (size_t)n * sizeof *padded);
     PM_TRY(pm_decoder_open(&d, c->s, 1, n + 1 < limit ? n + 1 : limit));
+    if (c->s->model->spec.recurrence.on) {
+        PM_TRY(pm_decoder_places(&d, &r));
+        PM_TRY(check(c, r, &(feed){.name = "distances"}));
+    }
     feed f = {.inputs = {{target->name, padded}}, .last_row = n - 1};
     if (c->s->model->spec.front) {
         const pm_given *signal = &in->in[PM_INPUT_SIGNAL];
@@ -120,6 +140,7 @@ pm_status pm_session_verify(pm_session *s, const pm_tensors *inputs, const char 
     PM_TRY(inputs ? pm_inputs_read(s->model, inputs, &in) : pm_inputs_make_up(s->model, MADE_UP_LENGTH, &in));
     pm_status status = check_forward(&c, &in, "all outputs", "");
     if (status == PM_OK) status = check_forward(&c, &in, "forward", "final");
+    if (status == PM_OK && s->model->spec.recurrence.on) status = check_segment(&c, &in);
     if (status == PM_OK && s->model->arch->decoder && s->model->spec.max_positions > 1)
         status = check_generation(&c, &in);
     pm_inputs_free(&in);

@@ -48,6 +48,24 @@ void pm_session_forget(pm_session *s, const char *state);
 pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char *want,
                              pm_ready **out) PM_MUST_USE;
 
+/* Reads all outputs of a program that ran into `set`, as out.NAME, or with segment 0 or more as out.log_probs.SEGMENT,
+ * out.mems.SEGMENT.LAYER; and keeps its figures (run.c). */
+pm_status pm_session_outputs(pm_session *s, pm_ready *r, int64_t segment, pm_tensors *set) PM_MUST_USE;
+
+/* A segment of a text (segments.c). */
+typedef struct pm_segment {
+    int64_t number; /* -1: the only one */
+    int64_t batch, length;
+    int64_t memory; /* tokens before it that the states hold */
+    const char *want;
+} pm_segment;
+/* The program that runs it on the memory in the session's states, and leaves its own there. */
+pm_status pm_segment_program(pm_session *s, const pm_segment *at, pm_ready **out) PM_MUST_USE;
+bool pm_segments_given(const pm_tensors *inputs); /* whether there is an in.segment.N */
+/* Runs in.segment.0, in.segment.1, ..., or in.input_ids, from an empty memory. */
+pm_status pm_segments_run(pm_session *s, const pm_tensors *inputs, const char *want,
+                          pm_tensors *set) PM_MUST_USE;
+
 /* Of a ready program: parameters and inputs by name; one that the program has no use for is passed over. */
 void pm_ready_set(pm_ready *r, const char *param, int64_t value);
 pm_status pm_ready_write(pm_ready *r, const char *input, const void *words, size_t n) PM_MUST_USE;

@@ -153,6 +153,37 @@ typedef struct pm_contrast {
 struct pm_build;
 struct pm_tensor;
 
+/* Segment recurrence (Dai et al. 2019): a segment sees what each layer was given for the last `rows` tokens before it. */
+typedef struct pm_recurrence {
+    bool on;
+    int64_t rows;
+    int64_t skipped;  /* newest tokens of a segment that are not kept */
+    int64_t farthest; /* distances beyond it count as it; 0: none do */
+    bool same_length; /* a query sees the `rows` last keys alone */
+    pm_pair
+        r; /* within a layer: keys of distances; and what is added to queries for keys and for distances, */
+    const char *u, *v;   /* [H,D], within a layer */
+    bool shared_u_and_v; /* or whole names */
+} pm_recurrence;
+
+enum { PM_MAX_CLUSTERS = 16 };
+/* Words of ids first .. first+n-1: rows from `row` on of a table [rows,width], whose vectors become the model's by a
+ * matrix `project` [C,width] (NULL: they are). */
+typedef struct pm_cluster {
+    int64_t first, n, row, rows, width;
+    pm_pair table; /* bias: of the output */
+    const char *project;
+} pm_cluster;
+
+/* Adaptive embedding and softmax (Grave et al. 2017; Baevski, Auli 2019): words in clusters, the frequent ones first. A
+ * probability is that of the word, or that of its cluster times the word's in the cluster. */
+typedef struct pm_adaptive {
+    int n_in, n_out; /* clusters; 0: no adaptive words */
+    const pm_cluster *in, *out;
+    pm_pair gates; /* rows for clusters 1 .. n_out-1, which stand behind cluster 0's words */
+    bool gates_backwards;
+} pm_adaptive;
+
 typedef struct pm_spec {
     pm_patches patches;
     pm_contrast contrast;
@@ -174,6 +205,8 @@ typedef struct pm_spec {
     const char *logits_bias;                   /* [1,V], added to the logits; NULL: none */
     float softcap;                             /* of the logits; 0: none */
     int64_t max_positions;
+    pm_recurrence recurrence;
+    pm_adaptive adaptive;
     pm_rope rope[2]; /* 1: of layers with a window, where stack.window_rope */
 } pm_spec;
 

@@ -11,6 +11,7 @@
 
 #include "runtime/cpu/cpu_kernel.h"
 #include "runtime/npy.h"
+#include "shaders/elementwise.params.h"
 
 #define MAX_DUMPED 4 /* offenders whose tensors are written */
 
@@ -80,7 +81,9 @@ static bool writes_integers(const pm_dispatch *d) {
 
 /* Kernels whose results are integers, or words of any type that they only move. */
 static bool writes_words(const pm_dispatch *d) {
-    return writes_integers(d) || d->kernel == PM_KERNEL_GATHER || d->kernel == PM_KERNEL_CACHE_WRITE;
+    if (d->kernel == PM_KERNEL_BINARY) return d->spec[PM_SPEC_FN] & PM_FN_I32;
+    return writes_integers(d) || d->kernel == PM_KERNEL_GATHER || d->kernel == PM_KERNEL_CACHE_WRITE ||
+           d->kernel == PM_KERNEL_REL_SHIFT;
 }
 
 /* Error over bound of one word; more than 1 is out. An exact word (bound 0) must have the same bits; a float may be a

@@ -10,12 +10,11 @@
 #include "models/convert.h"
 
 static const char *const families[] = {
-    "transformer", "gpt2",          "llama",    "llama3-rope",    "bert-base",
-    "bert-mlm",    "bert-classify", "bert-ner", "mistral-window", "qwen2",
-    "qwen3",       "gemma",         "gemma2",   "gemma3",         "olmo2",
-    "phi3",        "gpt-neox",      "opt",      "bloom",          "falcon",
-    "bart",        "m2m100",        "t5",       "t5-v1.1",        "whisper",
-    "vit",         "clip"};
+    "transformer",   "gpt2",     "llama",          "llama3-rope", "bert-base", "bert-mlm",
+    "bert-classify", "bert-ner", "mistral-window", "qwen2",       "qwen3",     "gemma",
+    "gemma2",        "gemma3",   "olmo2",          "phi3",        "gpt-neox",  "opt",
+    "bloom",         "falcon",   "bart",           "m2m100",      "t5",        "t5-v1.1",
+    "whisper",       "vit",      "clip",           "transfo-xl"};
 #define TOLERANCE 1e-4
 
 /* ---- comparing ---- */

@@ -77,7 +77,8 @@ void pm_session_close(pm_session *s); /* accepts NULL */
 pm_status pm_session_set_decoder_start(pm_session *s, int32_t id) PM_MUST_USE;
 
 /* One forward pass on named tensors ("in.input_ids", "in.attention_mask", "in.token_type_ids", "in.decoder_input_ids"; others
- * ignored). want: comma-separated outputs, "" for all the model has, "final" for the last ones alone, or prefixes as
+ * ignored; a model with segment memory also takes "in.segment.0", "in.segment.1", ..., which it runs in turn, and numbers their
+ * outputs, "out.log_probs.1"). want: comma-separated outputs, "" for all the model has, "final" for the last ones alone, or prefixes as
  * "logits,attentions". *out_set gets "out.logits", "out.hidden_states.0", ... freed with pm_tensors_free. */
 pm_status pm_session_run(pm_session *s, const pm_tensors *inputs, const char *want,
                          pm_tensors **out_set) PM_MUST_USE;

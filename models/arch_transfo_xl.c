@@ -1,0 +1,205 @@
+/* Transformer-XL (Dai et al. 2019) as Hugging Face kept it: one qkv matrix, distances by a sinusoid and a matrix of each
+ * layer, adaptive embedding and softmax with clusters of words. The graph is in transfo_xl.c. */
+#include "models/arch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+    MAX_TOKENS = 1 << 16
+}; /* no position is learned: a limit for what is fed at once, and of a generation */
+
+typedef struct settings {
+    int64_t vocab, width, embed, heads, head_dim, inner, div, layers, rows, skipped, clamp, kind;
+    float eps;
+    bool same_length, norm_first, untied_r, tied, tied_too, shared_projection;
+} settings;
+
+static const pm_config_field fields[] = {
+    {"vocab_size", PM_CONFIG_INT, offsetof(settings, vocab), PM_CONFIG_REQUIRED, 1, 1 << 24},
+    {"d_model", PM_CONFIG_INT, offsetof(settings, width), PM_CONFIG_REQUIRED, 2, 65536},
+    {"d_embed", PM_CONFIG_INT, offsetof(settings, embed), 0, 1, 65536},
+    {"n_head", PM_CONFIG_INT, offsetof(settings, heads), PM_CONFIG_REQUIRED, 1, 1024},
+    {"d_head", PM_CONFIG_INT, offsetof(settings, head_dim), PM_CONFIG_REQUIRED, 1, 1024},
+    {"d_inner", PM_CONFIG_INT, offsetof(settings, inner), PM_CONFIG_REQUIRED, 1, 1 << 20},
+    {"div_val", PM_CONFIG_INT, offsetof(settings, div), 4, 1, 65536},
+    {"n_layer", PM_CONFIG_INT, offsetof(settings, layers), PM_CONFIG_REQUIRED, 1, 512},
+    {"mem_len", PM_CONFIG_INT, offsetof(settings, rows), 1600, 0, MAX_TOKENS},
+    {"ext_len", PM_CONFIG_INT, offsetof(settings, skipped), 0, 0, MAX_TOKENS},
+    {"clamp_len", PM_CONFIG_INT, offsetof(settings, clamp), 1000, -1, 1 << 24},
+    {"attn_type", PM_CONFIG_INT, offsetof(settings, kind), 0, 0, 0},
+    {"layer_norm_epsilon", PM_CONFIG_REAL, offsetof(settings, eps), 1e-5, 0, 1},
+    {"same_length", PM_CONFIG_BOOL, offsetof(settings, same_length), 1, 0, 1},
+    {"pre_lnorm", PM_CONFIG_BOOL, offsetof(settings, norm_first), 0, 0, 1},
+    {"untie_r", PM_CONFIG_BOOL, offsetof(settings, untied_r), 1, 0, 1},
+    {"tie_word_embeddings", PM_CONFIG_BOOL, offsetof(settings, tied), 1, 0, 1},
+    {"tie_weight", PM_CONFIG_BOOL, offsetof(settings, tied_too), 1, 0, 1},
+    {"proj_share_all_but_first", PM_CONFIG_BOOL, offsetof(settings, shared_projection), 1, 0, 1},
+};
+
+static const pm_stack names = {
+    .label = "layers",
+    .norm = PM_NORM_LAYER,
+    .causal = true,
+    .self = {.qkv = {"dec_attn.qkv_net.weight", NULL}, .o = {"dec_attn.o_net.weight", NULL}},
+    .self_norm = {"dec_attn.layer_norm.weight", "dec_attn.layer_norm.bias"},
+    .ffn_norm = {"pos_ff.layer_norm.weight", "pos_ff.layer_norm.bias"},
+    .up = {"pos_ff.CoreNet.0.weight", "pos_ff.CoreNet.0.bias"},
+    .down = {"pos_ff.CoreNet.3.weight", "pos_ff.CoreNet.3.bias"},
+    .self_out = "attentions",
+};
+
+static pm_status check(const settings *c) {
+    if (c->width % 2)
+        return pm_raise(PM_ERR_FILE, "config.json: d_model is %" PRId64 ", expected an even number",
+                        c->width);
+    if (c->same_length && c->rows == 0)
+        return pm_raise(PM_ERR_FILE,
+                        "config.json: same_length is true and mem_len is 0, which leaves no key to a query");
+    return PM_OK;
+}
+
+/* ---- clusters ---- */
+
+/* First ids of the clusters, then the vocabulary's size. */
+static pm_status read_cutoffs(const pm_config *config, const settings *c, int64_t *ends, int *out_n) {
+    int32_t cutoffs[PM_MAX_CLUSTERS - 1];
+    size_t n;
+    PM_TRY(pm_config_ids(config, "cutoffs", cutoffs, PM_COUNT(cutoffs), &n));
+    ends[0] = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (cutoffs[i] <= ends[i] || cutoffs[i] >= c->vocab)
+            return pm_raise(PM_ERR_FILE,
+                            "config.json: cutoffs has %d at %zu, expected ids that rise from %" PRId64
+                            " and stay below vocab_size, which is %" PRId64,
+                            (int)cutoffs[i], i, i ? ends[i] + 1 : 1, c->vocab);
+        ends[i + 1] = cutoffs[i];
+    }
+    ends[n + 1] = c->vocab;
+    *out_n = (int)n + 1;
+    return PM_OK;
+}
+
+static const char *numbered(pm_model *m, const char *text, int i) {
+    char name[96];
+    snprintf(name, sizeof name, "%s.%d", text, i);
+    return pm_model_name(m, "", name);
+}
+
+static pm_pair numbered_pair(pm_model *m, const char *text, int i) {
+    const char *name = numbered(m, text, i);
+    return name ? (pm_pair){pm_model_name(m, name, ".weight"), pm_model_name(m, name, ".bias")}
+                : (pm_pair){NULL, NULL};
+}
+
+static bool is_named(const pm_cluster *c, bool projected, bool biased) {
+    return c->table.weight && (c->project || !projected) && (c->table.bias || !biased);
+}
+
+static const char embeddings[] = "transformer.word_emb.emb_layers",
+                  inward[] = "transformer.word_emb.emb_projs";
+
+/* Cluster i's vectors are shorter by div_val^i; without a div_val all words have one table. */
+static pm_status make_clusters(pm_model *m, const settings *c, const int64_t *ends, int n, pm_cluster *in,
+                               pm_cluster *out) {
+    bool one = c->div == 1, projected = !one || c->embed != c->width;
+    int64_t width = c->embed;
+    for (int i = 0; i < n; i++, width /= c->div) {
+        int64_t words = ends[i + 1] - ends[i];
+        if (!width)
+            return pm_raise(PM_ERR_FILE,
+                            "config.json: d_embed is %" PRId64 ", expected enough for div_val %" PRId64
+                            " and %d clusters",
+                            c->embed, c->div, n);
+        in[i] = out[i] = (pm_cluster){.first = ends[i], .n = words, .rows = words, .width = width};
+        if (one) out[i].row = ends[i], in[i].rows = out[i].rows = c->vocab;
+        if (one) in[i].n = c->vocab;
+        in[i].table = numbered_pair(m, embeddings, one ? 0 : i);
+        out[i].table = numbered_pair(m, "crit.out_layers", one ? 0 : i);
+        if (projected) in[i].project = numbered(m, inward, i);
+        if (projected) out[i].project = numbered(m, "crit.out_projs", i);
+        if (!is_named(&in[i], projected, false) || !is_named(&out[i], projected, true)) return PM_ERR_MEMORY;
+    }
+    return PM_OK;
+}
+
+/* The output's tables may be the embedding's, and so may its matrices. */
+static pm_status tie(const pm_config *config, const settings *c, int n, const pm_cluster *in,
+                     pm_cluster *out) {
+    for (int i = 0; i < n; i++) {
+        int from = c->div == 1 ? 0 : i;
+        bool tied = c->shared_projection && i > 0;
+        if (c->tied && c->tied_too) out[i].table.weight = in[from].table.weight;
+        PM_TRY(pm_config_flag_of(config, "tie_projs", (size_t)i, &tied));
+        if (tied && out[i].project) out[i].project = in[from].project;
+    }
+    return PM_OK;
+}
+
+/* Gates stand as the clusters do in what Hugging Face trained and converted, whose class writes one of these keys; the
+ * authors' code took them from the end. "cluster_order" says it outright. */
+static pm_status read_order(const pm_config *config, bool *out_backwards) {
+    static const char *const orders[] = {"rising", "falling"};
+    bool converted =
+        pm_config_has(config, NULL, "transformers_version") || pm_config_has(config, NULL, "sample_softmax");
+    int order;
+    PM_TRY(pm_config_choose(
+        config, NULL, &(pm_config_choice){"cluster_order", orders[!converted], orders, PM_COUNT(orders)},
+        &order));
+    *out_backwards = order == 1;
+    return PM_OK;
+}
+
+static pm_status read_words(pm_model *m, const pm_config *config, const settings *c) {
+    pm_adaptive *a = &m->spec.adaptive;
+    int64_t ends[PM_MAX_CLUSTERS + 1];
+    int n = 0;
+    PM_TRY(read_cutoffs(config, c, ends, &n));
+    pm_cluster *in = pm_arena_alloc(&m->arena, (size_t)n * sizeof *in),
+               *out = pm_arena_alloc(&m->arena, (size_t)n * sizeof *out);
+    if (!in || !out) return PM_ERR_MEMORY;
+    PM_TRY(make_clusters(m, c, ends, n, in, out));
+    PM_TRY(tie(config, c, n, in, out));
+    *a = (pm_adaptive){.n_in = c->div == 1 ? 1 : n,
+                       .n_out = n,
+                       .in = in,
+                       .out = out,
+                       .gates = {"crit.cluster_weight", "crit.cluster_bias"}};
+    return read_order(config, &a->gates_backwards);
+}
+
+/* ---- the whole ---- */
+
+static pm_recurrence recurrence_of(const settings *c) {
+    return (pm_recurrence){.on = true,
+                           .rows = c->rows,
+                           .skipped = c->skipped,
+                           .farthest = c->clamp > 0 ? c->clamp : 0,
+                           .same_length = c->same_length,
+                           .r = {"dec_attn.r_net.weight", NULL},
+                           .u = c->untied_r ? "dec_attn.r_w_bias" : "transformer.r_w_bias",
+                           .v = c->untied_r ? "dec_attn.r_r_bias" : "transformer.r_r_bias",
+                           .shared_u_and_v = !c->untied_r};
+}
+
+pm_status pm_transfo_xl_configure(pm_model *m, const pm_config *config) {
+    settings c;
+    pm_spec *spec = &m->spec;
+    pm_stack *st = &spec->stack[0];
+    PM_TRY(pm_config_read(config, NULL, fields, PM_COUNT(fields), &c));
+    if (!c.embed) c.embed = c.width;
+    PM_TRY(check(&c));
+    *st = names;
+    st->prefix = "transformer.layers.";
+    st->n_layers = c.layers;
+    st->width = c.width;
+    st->n_heads = st->n_kv_heads = c.heads;
+    st->head_dim = c.head_dim;
+    st->ffn = c.inner;
+    st->eps = c.eps;
+    st->norm_first = c.norm_first;
+    spec->recurrence = recurrence_of(&c);
+    spec->embed[0].vocab = c.vocab;
+    spec->max_positions = MAX_TOKENS;
+    return read_words(m, config, &c);
+}
