@@ -21,6 +21,16 @@
 #define CLIP(type, class, task)                                                                              \
     { type, class, task, false, false, pm_clip_configure, pm_clip_build, NULL }
 
+/* An encoder: its classes by task, and without a class. */
+#define ENCODER(type, name, configure)                                                                         \
+    {type, name "Model", "features", false, false, configure, pm_encoder_build, NULL},                         \
+        {type, name "ForMaskedLM", "fill", false, false, configure, pm_encoder_build, NULL},                   \
+        {type, name "ForSequenceClassification", "classify", false, false, configure, pm_encoder_build, NULL}, \
+        {type, name "ForTokenClassification", "tag", false, false, configure, pm_encoder_build, NULL},         \
+        {type, name "ForQuestionAnswering", "answer", false, false, configure, pm_encoder_build, NULL}, {      \
+        type, NULL, "features", false, false, configure, pm_encoder_build, NULL                                \
+    }
+
 static const pm_arch archs[] = {
     VIT("vit", "ViTForImageClassification", "see"),
     VIT("vit", "ViTModel", "features"),
@@ -53,15 +63,22 @@ static const pm_arch archs[] = {
     CAUSAL("falcon", "FalconForCausalLM", pm_falcon),
     {"gpt2", "GPT2LMHeadModel", "generate", true, false, pm_gpt2_configure, pm_causal_build, NULL},
     {"gpt2", NULL, "generate", true, false, pm_gpt2_configure, pm_causal_build, NULL},
-    {"bert", "BertModel", "features", false, false, pm_bert_configure, pm_bert_build, NULL},
-    {"bert", "BertForMaskedLM", "fill", false, false, pm_bert_configure, pm_bert_build, NULL},
-    {"bert", "BertForSequenceClassification", "classify", false, false, pm_bert_configure, pm_bert_build,
+    ENCODER("bert", "Bert", pm_bert_configure),
+    {"bert", "BertForPreTraining", "fill", false, false, pm_bert_configure, pm_encoder_build, NULL},
+    ENCODER("electra", "Electra", pm_electra_configure),
+    {"electra", "ElectraForPreTraining", "detect", false, false, pm_electra_configure, pm_encoder_build,
      NULL},
-    {"bert", "BertForTokenClassification", "tag", false, false, pm_bert_configure, pm_bert_build, NULL},
-    {"bert", NULL, "features", false, false, pm_bert_configure, pm_bert_build, NULL},
     {"transfo-xl", "TransfoXLLMHeadModel", "generate", true, false, pm_transfo_xl_configure,
      pm_transfo_xl_build, NULL},
     {"transfo-xl", NULL, "generate", true, false, pm_transfo_xl_configure, pm_transfo_xl_build, NULL},
+    ENCODER("albert", "Albert", pm_albert_configure),
+    {"albert", "AlbertForPreTraining", "fill", false, false, pm_albert_configure, pm_encoder_build, NULL},
+    ENCODER("distilbert", "DistilBert", pm_distilbert_configure),
+    ENCODER("roberta", "Roberta", pm_roberta_configure),
+    ENCODER("xlm-roberta", "XLMRoberta", pm_roberta_configure),
+    ENCODER("camembert", "Camembert", pm_roberta_configure),
+    ENCODER("mpnet", "MPNet", pm_mpnet_configure),
+    ENCODER("modernbert", "ModernBert", pm_modernbert_configure),
     {"bart", "BartForConditionalGeneration", "translate", true, true, pm_bart_configure, pm_transformer_build,
      NULL},
     {"marian", "MarianMTModel", "translate", true, true, pm_marian_configure, pm_transformer_build, NULL},

@@ -11,7 +11,8 @@ typedef struct pm_causal_family pm_causal_family; /* arch_causal.h */
 struct pm_arch {
     const char *model_type;   /* config.json's model_type */
     const char *architecture; /* config.json's architectures[0]; a row with NULL serves a config without it */
-    const char *task;         /* "generate", "translate", "features", "fill", "classify", "tag", "transcribe" */
+    const char *
+        task; /* "generate", "translate", "features", "fill", "classify", "tag", "answer", "detect", "transcribe", "see", "match" */
     bool decoder, encoder_decoder;
     /* Fills m->spec and m->info from config.json. May look into the checkpoint for how its names begin. */
     pm_status (*configure)(pm_model *m, const pm_config *c);
@@ -26,6 +27,12 @@ pm_status pm_arch_find(const pm_config *c, const pm_arch **out) PM_MUST_USE;
 pm_status pm_gpt2_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_bert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_transfo_xl_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_electra_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_albert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_distilbert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_roberta_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_mpnet_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_modernbert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_transformer_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_bart_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_marian_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
@@ -45,9 +52,9 @@ pm_status pm_vit_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_clip_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 void pm_vit_build(pm_build *b);
 void pm_clip_build(pm_build *b);
-void pm_causal_build(pm_build *b); /* any decoder-only model */
-void pm_bert_build(pm_build *b);
 void pm_transfo_xl_build(pm_build *b);          /* segments with a memory */
+void pm_causal_build(pm_build *b);              /* any decoder-only model */
+void pm_encoder_build(pm_build *b);             /* any encoder alone */
 void pm_transformer_build(pm_build *b);         /* any encoder-decoder */
 void pm_transformer_encoder_build(pm_build *b); /* its encoder alone */
 

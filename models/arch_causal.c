@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <math.h>
 
-enum { MAX_TABLE = 1 << 28 }; /* elements of a table of positions */
-
 const pm_config_field pm_llama_sizes[] = {
     {"vocab_size", PM_CONFIG_INT, offsetof(pm_causal, vocab), PM_CONFIG_REQUIRED, 1, 1 << 24},
     {"max_position_embeddings", PM_CONFIG_INT, offsetof(pm_causal, positions), 2048, 1, 1 << 20},
@@ -24,16 +22,7 @@ static pm_status check(pm_causal *c, const pm_stack *st) {
     PM_TRY(pm_check_divides("num_key_value_heads", c->kv_heads, "num_attention_heads", c->heads));
     if (!c->head_dim) PM_TRY(pm_check_divides("num_attention_heads", c->heads, "hidden_size", c->width));
     if (!c->head_dim) c->head_dim = c->width / c->heads;
-    if (st->rotary && c->head_dim % 2)
-        return pm_raise(PM_ERR_FILE,
-                        "config.json: head_dim is %" PRId64 ", expected an even number for rotary positions",
-                        c->head_dim);
-    if (st->rotary && c->positions > MAX_TABLE / c->head_dim)
-        return pm_raise(PM_ERR_FILE,
-                        "config.json: max_position_embeddings is %" PRId64
-                        ", expected at most %d with head_dim %" PRId64,
-                        c->positions, (int)(MAX_TABLE / c->head_dim), c->head_dim);
-    return PM_OK;
+    return st->rotary ? pm_check_rotary(c->head_dim, c->positions) : PM_OK;
 }
 
 /* Biases that the table names and the settings say are not there. */

@@ -34,6 +34,9 @@ pm_status pm_causal_configure(pm_model *m, const pm_config *c, const pm_causal_f
  * theta: when none is given. */
 pm_status pm_rope_read(const pm_config *c, const char *inside, float theta, pm_rope *out) PM_MUST_USE;
 
+/* Heads of an odd size cannot be turned, and tables of positions have an end. */
+pm_status pm_check_rotary(int64_t head_dim, int64_t positions) PM_MUST_USE;
+
 /* Which layers have a window: "layer_types", or else every one but each pattern-th (pattern 0: all). */
 pm_status pm_read_windows(pm_model *m, const pm_config *c, int64_t pattern) PM_MUST_USE;
 

@@ -3,14 +3,15 @@
 
 #include <stdio.h>
 
-const char *const pm_activation_names[] = {"relu",      "gelu", "gelu_new", "gelu_pytorch_tanh",
-                                           "gelu_fast", "silu", "swish",    "quick_gelu"};
+const char *const pm_activation_names[] = {"relu", "gelu",  "gelu_new",   "gelu_pytorch_tanh", "gelu_fast",
+                                           "silu", "swish", "quick_gelu", "gelu_python",       "tanh"};
 const size_t pm_n_activation_names = PM_COUNT(pm_activation_names);
 
 pm_activation pm_activation_of(int choice) {
     static const pm_activation kinds[] = {
         PM_ACTIVATION_RELU,      PM_ACTIVATION_GELU, PM_ACTIVATION_GELU_TANH, PM_ACTIVATION_GELU_TANH,
-        PM_ACTIVATION_GELU_TANH, PM_ACTIVATION_SILU, PM_ACTIVATION_SILU,      PM_ACTIVATION_QUICK_GELU};
+        PM_ACTIVATION_GELU_TANH, PM_ACTIVATION_SILU, PM_ACTIVATION_SILU,      PM_ACTIVATION_QUICK_GELU,
+        PM_ACTIVATION_GELU,      PM_ACTIVATION_TANH};
     return kinds[choice];
 }
 
@@ -85,6 +86,7 @@ pm_tensor *pm_block_activation(pm_build *b, pm_tensor *x, pm_activation kind) {
     case PM_ACTIVATION_SILU: return pm_mul(b->g, x, pm_sigmoid(b->g, x));
     case PM_ACTIVATION_QUICK_GELU: /* the sigmoid form of GELU, Hendrycks and Gimpel 2016 */
         return pm_mul(b->g, x, pm_sigmoid(b->g, pm_mul(b->g, pm_const_f32(b->g, 1.702f), x)));
+    case PM_ACTIVATION_TANH: return pm_tanh(b->g, x);
     }
     return x;
 }
@@ -144,14 +146,16 @@ pm_tensor *pm_block_embed(pm_build *b, const pm_embedding *e, int64_t width, pm_
                           pm_tensor *types) {
     pm_graph *g = b->g;
     const pm_norm norm = {PM_NORM_LAYER, b->model->spec.stack[0].eps, false};
-    pm_tensor *x = pm_gather(g, pm_build_weight(b, e->tokens, 2, (int64_t[]){e->vocab, width}), ids);
+    int64_t n = e->width ? e->width : width;
+    pm_tensor *x = pm_gather(g, pm_build_weight(b, e->tokens, 2, (int64_t[]){e->vocab, n}), ids);
     if (e->scale != 0 && e->scale != 1) x = pm_mul(g, x, pm_const_f32(g, e->scale));
     if (e->types) {
-        pm_tensor *table = pm_build_weight(b, e->types, 2, (int64_t[]){e->n_types, width});
+        pm_tensor *table = pm_build_weight(b, e->types, 2, (int64_t[]){e->n_types, n});
         x = pm_add(g, x, types ? pm_gather(g, table, types) : pm_slice(g, table, 0, 0, 1));
     }
-    if (e->positions) x = pm_add(g, x, positions(b, e, width, ids));
-    return e->norm.weight ? pm_block_norm(b, x, &norm, &e->norm) : x;
+    if (e->positions) x = pm_add(g, x, positions(b, e, n, ids));
+    if (e->norm.weight) x = pm_block_norm(b, x, &norm, &e->norm);
+    return e->project.weight ? pm_block_linear(b, x, &e->project, &(pm_linear_shape){n, width, false}) : x;
 }
 
 /* x[B,H,T,D] * cos + (-x2, x1) * sin, the halves x1 and x2 as Hugging Face keeps Llama's rows. */

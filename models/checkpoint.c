@@ -74,6 +74,32 @@ pm_status pm_checkpoint_open(const pm_files *f, pm_checkpoint *out_checkpoint) {
     return add_shard(f, out_checkpoint, "model.safetensors");
 }
 
+/* What is sorted by name stays so: each name gets the same text in front. */
+static pm_status rename_entries(pm_checkpoint *c, pm_safetensors *file, const char *folder) {
+    pm_text t = {0};
+    pm_status s = PM_OK;
+    for (size_t i = 0; s == PM_OK && i < file->n_entries; i++) {
+        pm_array *a = &file->entries[i].array;
+        pm_text_add(&t, "%s/%s", folder, a->name);
+        s = pm_text_status(&t);
+        const char *name = s == PM_OK ? pm_arena_strdup(&c->arena, t.data) : NULL;
+        if (s == PM_OK && !name) s = PM_ERR_MEMORY;
+        if (s == PM_OK) a->name = name;
+        pm_text_free(&t);
+    }
+    return s;
+}
+
+pm_status pm_checkpoint_add_folder(pm_checkpoint *c, const pm_files *f, const char *folder) {
+    pm_text name = {0};
+    size_t had = c->n_shards;
+    pm_text_add(&name, "%s/model.safetensors", folder);
+    pm_status s = pm_text_status(&name);
+    if (s == PM_OK) s = add_shard(f, c, name.data);
+    pm_text_free(&name);
+    return s == PM_OK && c->n_shards > had ? rename_entries(c, &c->shards[had].file, folder) : s;
+}
+
 void pm_checkpoint_close(pm_checkpoint *c) {
     for (size_t i = 0; i < c->n_shards; i++) pm_blob_close(&c->shards[i].blob);
     pm_free(c->shards);

@@ -22,6 +22,8 @@ typedef struct pm_checkpoint {
 } pm_checkpoint;
 
 pm_status pm_checkpoint_open(const pm_files *f, pm_checkpoint *out_checkpoint) PM_MUST_USE;
+/* Adds model.safetensors of a folder within `f`; its tensors are known as "folder/name". */
+pm_status pm_checkpoint_add_folder(pm_checkpoint *c, const pm_files *f, const char *folder) PM_MUST_USE;
 void pm_checkpoint_close(pm_checkpoint *c);
 bool pm_checkpoint_has(const pm_checkpoint *c, const char *name);
 /* Errors: PM_ERR_FILE when the tensor is missing, has another shape, or a type that is no float. The array's dtype may be

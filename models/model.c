@@ -4,6 +4,7 @@
 #include "models/build.h"
 #include "models/builtin.h"
 #include "models/labels.h"
+#include "models/pooling.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -133,6 +134,7 @@ pm_status pm_model_open_with(const char *path, const pm_model_options *options, 
     if (!m) return PM_ERR_MEMORY;
     PM_GOTO(pm_files_open(path, &m->files));
     PM_GOTO(read_settings(m));
+    PM_GOTO(pm_pooling_read(m));
     PM_GOTO(pm_words_open(&m->files, &m->words));
     PM_GOTO(check_words(m));
     PM_GOTO(pm_model_open_text(m));

@@ -1,7 +1,9 @@
 /* Rotary settings: "rope_parameters" (new files), or "rope_theta" and "rope_scaling" (old ones). */
 #include "models/arch_causal.h"
 
-#include <stdio.h>
+#include <inttypes.h>
+
+enum { MAX_TABLE = 1 << 28 }; /* elements of a table of positions */
 
 static const char *const kinds[] = {"default", "linear", "llama3", "yarn", "dynamic"}; /* pm_rope_kind */
 
@@ -57,4 +59,17 @@ pm_status pm_rope_read(const pm_config *c, const char *inside, float theta, pm_r
     return out->kind == PM_ROPE_LLAMA3 || out->kind == PM_ROPE_YARN
                ? pm_config_read(c, inside, original_field, 1, out)
                : PM_OK;
+}
+
+pm_status pm_check_rotary(int64_t head_dim, int64_t positions) {
+    if (head_dim % 2)
+        return pm_raise(PM_ERR_FILE,
+                        "config.json: head_dim is %" PRId64 ", expected an even number for rotary positions",
+                        head_dim);
+    if (positions > MAX_TABLE / head_dim)
+        return pm_raise(PM_ERR_FILE,
+                        "config.json: max_position_embeddings is %" PRId64
+                        ", expected at most %d with head_dim %" PRId64,
+                        positions, (int)(MAX_TABLE / head_dim), head_dim);
+    return PM_OK;
 }

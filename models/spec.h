@@ -18,7 +18,8 @@ typedef enum pm_activation {
     PM_ACTIVATION_GELU,
     PM_ACTIVATION_GELU_TANH,
     PM_ACTIVATION_SILU,
-    PM_ACTIVATION_QUICK_GELU
+    PM_ACTIVATION_QUICK_GELU,
+    PM_ACTIVATION_TANH
 } pm_activation;
 /* config.json's names of activations ("gelu_new"), for pm_config_choose; pm_activation_of gives the kind of
  * one. */
@@ -45,12 +46,14 @@ typedef struct pm_relative {
 
 /* A stack of equal layers. */
 typedef struct pm_stack {
-    const char *prefix; /* "model.layers.": a tensor is prefix, number, ".", name */
-    const char *label;  /* for people: "encoder", "layers" */
+    const char *prefix;          /* "model.layers.": a tensor is prefix, number, ".", name */
+    const char *const *prefixes; /* or, by layer, all that stands before the name; layers may share it */
+    const char *label;           /* for people: "encoder", "layers" */
     int64_t n_layers, width, n_heads, n_kv_heads, head_dim, ffn;
     pm_norm_kind norm;
     float eps;
     bool norm_first;    /* x + after(f(norm(x))), each norm where it has a name; else norm(x + f(x)) */
+    bool first_bare;    /* layer 0 has no norm in front of its attention (ModernBERT) */
     bool norm_plus_one; /* weights are kept less 1 (Gemma) */
     bool qk_norm_whole;
     bool parallel; /* x + attention(norm(x)) + ffn(ffn_norm(x)); without a name ffn_norm is the same norm */
@@ -95,6 +98,8 @@ typedef struct pm_embedding {
     const char *types; /* [n_types,C]; NULL: none */
     int64_t n_types;
     pm_pair norm;
+    int64_t width;   /* columns of the tables; 0: C */
+    pm_pair project; /* [C,width], after the norm; NULL: none */
 } pm_embedding;
 
 /* Rotary positions (RoFormer, 2021); scaled as Llama 3 has it, or by YaRN (Peng et al. 2023). */
@@ -150,6 +155,47 @@ typedef struct pm_contrast {
     int32_t end;         /* a text is what its first such id became; -1: its largest id */
 } pm_contrast;
 
+/* What an encoder's hidden states go through in the end: out(norm(act(dense(x)))), each part where it has a name. */
+typedef enum pm_pick { PM_PICK_ALL, PM_PICK_FIRST, PM_PICK_MEAN } pm_pick;
+typedef struct pm_head {
+    pm_pick pick; /* of the tokens: x is [B,T,C], or [B,C] */
+    pm_pair dense;
+    int64_t inner; /* rows of dense */
+    pm_activation act;
+    pm_pair norm;
+    pm_pair out;
+    int64_t rows;
+} pm_head;
+
+/* Ways to make one vector of the tokens' (sentence-transformers' names), in the order in which several are joined. */
+typedef enum pm_pool_kind {
+    PM_POOL_CLS,  /* the first token's */
+    PM_POOL_MAX,  /* the largest of each column */
+    PM_POOL_MEAN, /* sum / n */
+    PM_POOL_MEAN_SQRT,
+    PM_POOL_WEIGHTED, /* token t counts t + 1 times */
+    PM_POOL_LAST,     /* the last present token's */
+    PM_N_POOL_KINDS
+} pm_pool_kind;
+
+/* What stands behind the pooling: dense layers and normalization, in the order of the files. */
+typedef struct pm_pool_step {
+    bool normalize; /* to length 1; else a dense layer */
+    pm_pair dense;
+    int64_t in, out;
+    bool has_act;
+    pm_activation act;
+} pm_pool_step;
+enum { PM_MAX_POOL_STEPS = 8 };
+typedef struct pm_pooling {
+    bool given; /* the folder says how */
+    bool kinds[PM_N_POOL_KINDS];
+    pm_pool_step steps[PM_MAX_POOL_STEPS];
+    size_t n_steps;
+    int64_t
+        max_length; /* tokens of a text that are read, special ones with them; 0: as many as there are positions */
+} pm_pooling;
+
 struct pm_build;
 struct pm_tensor;
 
@@ -194,20 +240,22 @@ typedef struct pm_spec {
     int64_t front_length;  /* T of it */
     pm_embedding embed[2]; /* 0: the only one, or the encoder's; 1: the decoder's */
     pm_stack stack[2];
-    pm_pair head;                              /* last linear layer; weight may be the embedding's */
-    float head_scale;                          /* of the logits; 0: 1 */
-    pm_pair head_transform, head_norm, pooler; /* BERT's; the pooler is also ViT's */
-    pm_pair head_distilled;                    /* DeiT's second head, of token 1: the logits are the mean */
-    bool head_mean;                            /* the head sees token 0 and the patches' mean (DINOv2) */
-    pm_pair pool_norm;                         /* a norm of token 0 alone (CLIP's pictures) */
-    int64_t n_labels;                          /* rows of a classifier */
-    int64_t pooled;                            /* width of what ViT's pooler makes */
-    const char *logits_bias;                   /* [1,V], added to the logits; NULL: none */
-    float softcap;                             /* of the logits; 0: none */
+    pm_pair head;            /* last linear layer; weight may be the embedding's */
+    float head_scale;        /* of the logits; 0: 1 */
+    pm_head last;            /* instead of it, of encoders */
+    pm_pair pooler;          /* ViT's */
+    pm_pair head_distilled;  /* DeiT's second head, of token 1: the logits are the mean */
+    bool head_mean;          /* the head sees token 0 and the patches' mean (DINOv2) */
+    pm_pair pool_norm;       /* a norm of token 0 alone (CLIP's pictures) */
+    int64_t n_labels;        /* rows of a classifier */
+    int64_t pooled;          /* width of what ViT's pooler makes */
+    const char *logits_bias; /* [1,V], added to the logits; NULL: none */
+    float softcap;           /* of the logits; 0: none */
     int64_t max_positions;
     pm_recurrence recurrence;
     pm_adaptive adaptive;
     pm_rope rope[2]; /* 1: of layers with a window, where stack.window_rope */
+    pm_pooling pooling;
 } pm_spec;
 
 #endif

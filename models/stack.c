@@ -1,5 +1,5 @@
 /* See stack.h. Invariant: names of tensors are made here and nowhere else: prefix, layer number, ".", name in
- * the layer. */
+ * the layer; or a layer's own prefix and the name. */
 #include "models/stack.h"
 
 #include <inttypes.h>
@@ -20,7 +20,9 @@ typedef struct layer_place {
 static pm_pair full_names(const layer_place *at, const pm_pair *names, layer_name text[2]) {
     const char *parts[2] = {names->weight, names->bias};
     for (int k = 0; k < 2; k++)
-        if (parts[k])
+        if (parts[k] && at->st->prefixes)
+            snprintf(text[k].s, sizeof text[k].s, "%s%s", at->st->prefixes[at->i], parts[k]);
+        else if (parts[k])
             snprintf(text[k].s, sizeof text[k].s, "%s%" PRId64 ".%s", at->st->prefix, at->i, parts[k]);
     return (pm_pair){parts[0] ? text[0].s : NULL, parts[1] ? text[1].s : NULL};
 }
@@ -260,7 +262,8 @@ pm_tensor *pm_stack_layers(pm_build *b, const pm_stack *st, pm_tensor *x, const 
             x = parallel_layer(b, &at, x, context);
             continue;
         }
-        x = sublayer(b, &at, x, context, self_attention, &st->self_norm, &st->self_after);
+        x = sublayer(b, &at, x, context, self_attention, st->first_bare && i == 0 ? &none : &st->self_norm,
+                     &st->self_after);
         if (st->cross.o.weight) x = sublayer(b, &at, x, context, cross_attention, &st->cross_norm, &none);
         x = sublayer(b, &at, x, context, feed_forward, &st->ffn_norm, &st->ffn_after);
     }

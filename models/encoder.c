@@ -1,0 +1,61 @@
+/* The graph of encoders (see arch_encoder.h): embedding, layers, and the head of the task. */
+#include "models/arch_encoder.h"
+#include "models/pooling.h"
+#include "models/stack.h"
+
+static pm_tensor *pick(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor *keys) {
+    if (head->pick == PM_PICK_ALL) return x;
+    return pm_pool(b, x, keys, head->pick == PM_PICK_MEAN ? PM_POOL_MEAN : PM_POOL_CLS);
+}
+
+pm_tensor *pm_encoder_head(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor *keys) {
+    const pm_stack *st = &b->model->spec.stack[0];
+    int64_t n = st->width;
+    pm_build_label(b, "head", -1, NULL);
+    x = pick(b, head, x, keys);
+    if (head->dense.weight) {
+        x = pm_block_linear(b, x, &head->dense, &(pm_linear_shape){n, head->inner, false});
+        x = pm_block_activation(b, x, head->act);
+        n = head->inner;
+    }
+    if (head->norm.weight) x = pm_block_norm(b, x, &(pm_norm){PM_NORM_LAYER, st->eps, false}, &head->norm);
+    return head->out.weight ? pm_block_linear(b, x, &head->out, &(pm_linear_shape){n, head->rows, false}) : x;
+}
+
+/* Column i of x[B,T,n]: [B,T]. */
+static pm_tensor *column(pm_build *b, pm_tensor *x, int64_t i) {
+    int64_t dims[] = {pm_tensor_dim(x, 0), pm_tensor_dim(x, 1)};
+    return pm_reshape(b->g, pm_slice(b->g, x, 2, i, 1), 2, dims);
+}
+
+void pm_encoder_outputs(pm_build *b, pm_tensor *x, pm_tensor *keys) {
+    const pm_head *last = &b->model->spec.last;
+    pm_encoder_task task = pm_encoder_task_of(b->model);
+    if (task == PM_ENCODER_FEATURES) {
+        pm_build_output(b, "last_hidden_state", -1, true, x);
+        if (last->dense.weight)
+            pm_build_output(b, "pooler_output", -1, true, pm_encoder_head(b, last, x, keys));
+        pm_pool_outputs(b, x, keys);
+        return;
+    }
+    pm_tensor *y = pm_encoder_head(b, last, x, keys);
+    if (!y) return;
+    if (task == PM_ENCODER_ANSWER) {
+        pm_build_output(b, "start_logits", -1, true, column(b, y, 0));
+        pm_build_output(b, "end_logits", -1, true, column(b, y, 1));
+    } else
+        pm_build_output(b, "logits", -1, true, task == PM_ENCODER_DETECT ? column(b, y, 0) : y);
+}
+
+void pm_encoder_build(pm_build *b) {
+    const pm_spec *spec = &b->model->spec;
+    const pm_stack *st = &spec->stack[0];
+    const pm_build_options *o = &b->options;
+    pm_tensor *ids = pm_build_ids(b, "input_ids", o->batch, o->length);
+    pm_tensor *types = o->types ? pm_build_ids(b, "token_type_ids", o->batch, o->length) : NULL;
+    pm_tensor *keys = o->key_mask ? pm_build_ids(b, "attention_mask", o->batch, o->length) : NULL;
+    pm_build_label(b, "embeddings", -1, NULL);
+    pm_tensor *x = pm_block_embed(b, &spec->embed[0], st->width, ids, types);
+    x = pm_stack_finish(b, st, pm_stack_layers(b, st, x, &(pm_context){.keys = keys}));
+    if (x) pm_encoder_outputs(b, x, keys);
+}
