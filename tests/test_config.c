@@ -89,6 +89,19 @@ static const bad_key bad_keys[] = {
     {"bert-base", "position_embedding_type", "\"relative_key\"", {"position_embedding_type", "relative_key"}},
     {"bert-base", "is_decoder", "true", {"is_decoder is true"}},
     {"bert-base", "type_vocab_size", "3", {"token_type_embeddings", "[2,32]", "[3,32]"}},
+    {"distilbert", "n_heads", "3", {"n_heads is 3", "dim", "32"}},
+    {"distilbert", "activation", "\"xielu\"", {"activation", "xielu"}},
+    {"distilbert", "num_labels", "7", {"classifier.weight", "[2,32]", "[7,32]"}},
+    {"roberta", "pad_token_id", "63", {"max_position_embeddings is 64", "pad_token_id 63"}},
+    {"roberta", "position_embedding_type", "\"relative_key\"", {"position_embedding_type", "relative_key"}},
+    {"roberta",
+     "architectures",
+     "[\"RobertaForMultipleChoice\"]",
+     {"RobertaForMultipleChoice", "RobertaModel"}},
+    {"modernbert", "local_attention", "1", {"local_attention is 1"}},
+    {"modernbert", "layer_types", "[\"full_attention\",\"chunked\"]", {"layer_types", "chunked"}},
+    {"modernbert", "classifier_pooling", "\"last\"", {"classifier_pooling", "last", "mean"}},
+    {"modernbert", "norm_bias", "true", {"norm.bias", "missing"}},
     {"transformer", "positions", "\"learned\"", {"positions", "learned", "sinusoidal"}},
     {"transformer", "nhead", "7", {"nhead is 7", "d_model"}},
     {"transformer", "dim_feedforward", NULL, {"dim_feedforward is missing"}},
@@ -237,6 +250,10 @@ static void test_good_variants(void **state) {
         {"llama", "rope_scaling", "{\"type\":\"dynamic\",\"factor\":2.0}", {NULL}},
         {"llama", "rope_parameters", "{\"partial_rotary_factor\":0.25}", {NULL}},
         {"bert-base", "architectures", "[\"BertModel\",\"Other\"]", {NULL}},
+        {"roberta", "pad_token_id", "null", {NULL}},
+        {"roberta", "architectures", "[\"RobertaModel\"]", {NULL}}, /* without a pooler */
+        {"modernbert", "rope_parameters", NULL, {NULL}},
+        {"modernbert", "layer_types", NULL, {NULL}},
     };
     for (size_t i = 0; i < PM_COUNT(good); i++) {
         test_path folder = test_copy_model(good[i].model);
@@ -344,7 +361,7 @@ static pm_status open_and_close(void *user) {
 
 static void test_out_of_memory(void **state) {
     (void)state;
-    static const char *const families[] = {"gpt2", "llama3-rope", "bert-mlm", "transformer"};
+    static const char *const families[] = {"gpt2", "llama3-rope", "bert-mlm", "transformer", "modernbert"};
     for (size_t i = 0; i < PM_COUNT(families); i++) {
         test_path path = test_reference(families[i], NULL);
         assert_true(test_every_allocation(open_and_close, path.s) > 20);

@@ -15,6 +15,9 @@ static const char *const families[] = {
     "gemma2",        "gemma3",   "olmo2",          "phi3",        "gpt-neox",  "opt",
     "bloom",         "falcon",   "bart",           "m2m100",      "t5",        "t5-v1.1",
     "whisper",       "vit",      "clip",           "transfo-xl"};
+"whisper", "vit", "clip", "distilbert", "roberta", "modernbert"
+}
+;
 #define TOLERANCE 1e-4
 
 /* ---- comparing ---- */
