@@ -11,8 +11,8 @@ typedef struct pm_causal_family pm_causal_family; /* arch_causal.h */
 struct pm_arch {
     const char *model_type;   /* config.json's model_type */
     const char *architecture; /* config.json's architectures[0]; a row with NULL serves a config without it */
-    const char *
-        task; /* "generate", "translate", "features", "fill", "classify", "tag", "answer", "detect", "transcribe", "see", "match" */
+    /* "generate", "translate", "transcribe", "features", "fill", "classify", "tag", "answer", "detect", "see", "match" */
+    const char *task;
     bool decoder, encoder_decoder;
     /* Fills m->spec and m->info from config.json. May look into the checkpoint for how its names begin. */
     pm_status (*configure)(pm_model *m, const pm_config *c);

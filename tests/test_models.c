@@ -9,15 +9,19 @@
 #include "graph/program.h"
 #include "models/convert.h"
 
+/* clang-format off: rows that several people add to */
 static const char *const families[] = {
-    "transformer",   "gpt2",     "llama",          "llama3-rope", "bert-base", "bert-mlm",
-    "bert-classify", "bert-ner", "mistral-window", "qwen2",       "qwen3",     "gemma",
-    "gemma2",        "gemma3",   "olmo2",          "phi3",        "gpt-neox",  "opt",
-    "bloom",         "falcon",   "bart",           "m2m100",      "t5",        "t5-v1.1",
-    "whisper",       "vit",      "clip",           "transfo-xl"};
-"whisper", "vit", "clip", "distilbert", "roberta", "modernbert"
-}
-;
+    "transformer", "gpt2", "llama", "llama3-rope",
+    "bert-base", "bert-mlm", "bert-classify", "bert-ner",
+    "distilbert", "roberta", "modernbert",
+    "mistral-window", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "olmo2", "phi3",
+    "gpt-neox", "opt", "bloom", "falcon",
+    "bart", "m2m100",
+    "t5", "t5-v1.1",
+    "whisper", "vit", "clip",
+    "transfo-xl",
+};
+/* clang-format on */
 #define TOLERANCE 1e-4
 
 /* ---- comparing ---- */
