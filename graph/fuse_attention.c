@@ -123,7 +123,8 @@ static bool make_masks(pm_fuse *f, const attention *a, const pm_five *scores, pm
     const pm_five own = pm_fuse_five(*bias, a->scores->rank);
     bool all = own.dims[1] == scores->dims[1] && own.dims[2] == scores->dims[2];
     bool one = own.dims[1] == 1 && own.dims[2] == 1;
-    if ((!all && !one) || own.dims[4] != scores->dims[4]) return false;
+    bool sink = a->softmax->attrs.mask & PM_MASK_SINK;
+    if ((!all && !one) || own.dims[4] != (sink ? 1 : scores->dims[4])) return false;
     return (*bias = with_unit_stride(f->r.graph, pm_fuse_four(f->r.graph, *bias, &own, own.dims)));
 }
 

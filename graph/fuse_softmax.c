@@ -1,6 +1,7 @@
 /* Pattern: scale, cap, bias and mask in front of a softmax become its attributes and operands:
  *   softmax(where(mask, cap * tanh(scale * x / cap) + bias, PM_MASKED))
- * A bias that is a gather at distances becomes the table that it gathers from.
+ * A bias that is a gather at distances becomes the table that it gathers from. One more column of scores whose share is cut
+ * off behind the softmax is a sink.
  * Any part may be missing. where and + bias may stand in either order, and twice; scale and cap stand inside
  * of both. */
 #include "graph/fuse.h"
@@ -11,7 +12,7 @@
 #define MAX_STEPS 64 /* looked at for masked entries */
 
 typedef struct scores {
-    const pm_tensor *x, *bias;
+    const pm_tensor *x, *bias, *sink; /* a sink takes the bias's place */
     pm_mask_form mask;
     double scale, softcap;
 } scores;
@@ -66,7 +67,7 @@ static const pm_tensor *peel_add(scores *s, const pm_tensor *z) {
     int at = !pm_same_dims(z, z->in[0]) ||
              (pm_same_dims(z, z->in[1]) && !leads_to_matmul(z->in[0]) && leads_to_matmul(z->in[1]));
     const pm_tensor *x = z->in[at], *bias = z->in[1 - at];
-    if (s->bias || !pm_same_dims(z, x) || pm_fuse_const(bias, &value)) return NULL;
+    if (s->bias || s->sink || !pm_same_dims(z, x) || pm_fuse_const(bias, &value)) return NULL;
     s->bias = bias;
     return x;
 }
@@ -124,14 +125,15 @@ static const pm_tensor *peel_scales(const pm_fuse *f, scores *s, const pm_tensor
     return x;
 }
 
-pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root) {
-    scores s = {.mask.scores = root, .scale = 1};
-    if (root->n_in != 1 || !pm_attrs_equal(&root->attrs, &(pm_attrs){0}))
-        return NULL; /* it has a mask already */
-    const pm_tensor *z = peel_masks(f, &s, root->in[0]);
+/* The softmax of z, as it may stand for root. */
+static pm_tensor *fuse_scores(pm_fuse *f, const pm_tensor *root, const pm_tensor *from,
+                              const pm_tensor *sink) {
+    scores s = {.mask.scores = root, .sink = sink, .scale = 1};
+    const pm_tensor *z = peel_masks(f, &s, from);
     if (!z) return NULL;
     s.x = peel_scales(f, &s, z);
-    if (s.x == root->in[0] || !pm_fuse_readable(f, s.x, root) || !pm_fuse_readable(f, s.bias, root))
+    if ((s.x == from && !sink) || !pm_fuse_readable(f, s.x, root) || !pm_fuse_readable(f, s.bias, root) ||
+        !pm_fuse_readable(f, sink, root))
         return NULL;
     if (!isfinite((float)s.scale) || (float)s.scale == 0) return NULL;
     if (s.bias && pm_fuse_read_relative(&s.mask, s.bias)) s.bias = NULL;
@@ -140,6 +142,29 @@ pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root) {
     pm_tensor *in[5] = {pm_rebuilt(&f->r, s.x)}, like;
     if (!pm_fuse_make_mask(f, &s.mask, &attrs, &in[PM_SOFTMAX_POSITION])) return NULL;
     if (s.bias) attrs.mask |= PM_MASK_BIAS, in[PM_SOFTMAX_BIAS] = pm_rebuilt(&f->r, s.bias);
+    if (sink) attrs.mask |= PM_MASK_SINK, in[PM_SOFTMAX_BIAS] = pm_rebuilt(&f->r, sink);
     if (!pm_fuse_fits(PM_OP_SOFTMAX, 5, in, &attrs, &like) || !pm_same_dims(&like, root)) return NULL;
     return pm_rebuild_op(&f->r, root, PM_OP_SOFTMAX, 5, in, &attrs);
+}
+
+static bool is_plain_softmax(const pm_tensor *t) {
+    return t->op == PM_OP_SOFTMAX && t->n_in == 1 && pm_attrs_equal(&t->attrs, &(pm_attrs){0});
+}
+
+pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root) {
+    return is_plain_softmax(root) ? fuse_scores(f, root, root->in[0], NULL)
+                                  : NULL; /* else it has a mask already */
+}
+
+/* softmax(concat(scores, sink)) without its last column, which is the sink's share. */
+pm_tensor *pm_fuse_sink(pm_fuse *f, const pm_tensor *root) {
+    const pm_tensor *p = root->in[0];
+    if (!is_plain_softmax(p) || !pm_fuse_single(f, p)) return NULL;
+    const pm_tensor *both = p->in[0];
+    int32_t last = root->rank - 1;
+    if (both->op != PM_OP_CONCAT || both->n_in != 2 || !pm_fuse_single(f, both) || both->attrs.axis != last)
+        return NULL;
+    const pm_tensor *z = both->in[0], *sink = both->in[1];
+    bool rest = root->attrs.axis == last && root->attrs.start == 0 && root->attrs.length == z->dims[last];
+    return rest && sink->dims[last] == 1 && root->rank > 1 ? fuse_scores(f, root, z, sink) : NULL;
 }

@@ -134,7 +134,7 @@ pm_status pm_infer_attention(pm_tensor *t) {
     int64_t scores[4] = {q->dims[0], q->dims[1], q->dims[2], k->dims[2]};
     pm_mask_rule rule = {.t = t, .position = PM_ATTN_POSITION, .rank = 4, .scores = scores};
     PM_TRY(pm_want_masks(&rule));
-    if (bias && !(t->attrs.mask & PM_MASK_RELATIVE) && scores[3] != 1 &&
+    if (bias && !(t->attrs.mask & (PM_MASK_RELATIVE | PM_MASK_SINK)) && scores[3] != 1 &&
         (bias->rank < 1 || bias->dims[bias->rank - 1] != scores[3] || bias->strides[bias->rank - 1] != 1))
         return pm_raise(PM_ERR_USAGE, "attention: bias is %s, stride 1 over S = %" PRId64 " was expected",
                         pm_shape(bias).s, scores[3]);

@@ -58,7 +58,7 @@ static pm_status bad_operand(const pm_mask_rule *r, int i, const char *what, con
 static pm_status want_window(const pm_mask_rule *r) {
     const pm_attrs *a = &r->t->attrs;
     const uint32_t known = PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_LENGTH | PM_MASK_KEYS | PM_MASK_BIAS |
-                           PM_MASK_POSITION | PM_MASK_RELATIVE;
+                           PM_MASK_POSITION | PM_MASK_RELATIVE | PM_MASK_SINK;
     const char *name = pm_op_get(r->t->op)->name;
     if (a->mask & ~known)
         return pm_raise(PM_ERR_USAGE, "%s: mask is %#x, bits of %#x were expected", name, a->mask, known);
@@ -100,7 +100,7 @@ pm_status pm_want_masks(const pm_mask_rule *r) {
     PM_TRY(want_operand(r, r->position, PM_MASK_POSITION, "position"));
     PM_TRY(want_operand(r, r->position + 1, PM_MASK_LENGTH, "length"));
     PM_TRY(want_operand(r, r->position + 2, PM_MASK_KEYS, "keys"));
-    PM_TRY(want_operand(r, r->position + 3, PM_MASK_BIAS, "bias"));
+    PM_TRY(want_operand(r, r->position + 3, PM_MASK_BIAS | PM_MASK_SINK, "bias"));
     if (position) PM_TRY(pm_want_type(t, r->position, "position", PM_TYPE_I32));
     if (position && position->rank != 0) return bad_operand(r, r->position, "position", "rank 0");
     if (length) PM_TRY(pm_want_type(t, r->position + 1, "length", PM_TYPE_I32));
@@ -115,6 +115,10 @@ pm_status pm_want_masks(const pm_mask_rule *r) {
     if (t->attrs.origin)
         return pm_raise(PM_ERR_USAGE, "%s: origin is %" PRId64 ", 0 without a relative bias was expected",
                         pm_op_get(t->op)->name, t->attrs.origin);
+    if (t->attrs.mask & PM_MASK_SINK &&
+        (t->attrs.mask & PM_MASK_BIAS || (bias->rank && bias->dims[bias->rank - 1] != 1)))
+        return bad_operand(r, r->position + 3, t->attrs.mask & PM_MASK_BIAS ? "bias beside a sink" : "sink",
+                           "[..,T,1] alone");
     if (bias && !pm_broadcasts_to(bias, r->rank, r->scores))
         return bad_operand(r, r->position + 3, "bias", "one that broadcasts");
     return PM_OK;

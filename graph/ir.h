@@ -104,7 +104,8 @@ enum {
     PM_ATTN_KEY_MASK = 5, /* I32 or BOOL [B,S]: keys with 0 are absent (PM_MASK_KEYS) */
     PM_ATTN_BIAS =
         6, /* F32, broadcasts to [B,H,T,S]: added to the scaled scores (PM_MASK_BIAS); or a table by
-                         distance, [H,N] or [1,N], H being the dim before T (PM_MASK_RELATIVE) */
+                         distance, [H,N] or [1,N], H being the dim before T (PM_MASK_RELATIVE); or, [..,T,1], a score
+                         without a key (PM_MASK_SINK) */
     PM_MATMUL_A = 0,
     PM_MATMUL_B = 1,
     PM_MATMUL_BIAS = 2,

@@ -56,6 +56,10 @@ void main() {
     float acc[N_ACC];
     for (uint i = 0; i < N_ACC; i++) acc[i] = 0.0;
     float largest = NONE, sum = 0.0; // sum: of this invocation's keys
+    if ((MASK & PM_MASK_SINK) != 0u && bias[biases.x] > MASKED) {
+        largest = bias[biases.x];
+        sum = lane == 0 ? 1.0 : 0.0;
+    }
     for (uint s0 = first; s0 < end; s0 += LOCAL_X) {
         uint s = s0 + lane;
         float z = NONE;

@@ -99,6 +99,12 @@ void main() {
     acc[0] = acc[1] = acc[2] = acc[3] = acc[4] = acc[5] = acc[6] = acc[7] = vec4(0);
     acc[8] = acc[9] = acc[10] = acc[11] = acc[12] = acc[13] = acc[14] = acc[15] = vec4(0);
     vec4 largest = vec4(NONE), sum = vec4(0), shrink; // a component a row
+#define SINK_ROW(i) {                                                     \
+        uint t = t0 + r + 8 * i;                                          \
+        float sink = t < p.n_queries ? bias[bias_row(b, h, t).x] : NONE;  \
+        if (sink > MASKED) largest[i] = sink, sum[i] = c == 0 ? 1.0 : 0.0; \
+    }
+    if ((MASK & PM_MASK_SINK) != 0u) { EACH_ROW(SINK_ROW) }
     for (uint s0 = first; s0 < end; s0 += TILE) {
         vec4 z[4]; // a vector a row: keys c + 8j
         z[0] = z[1] = z[2] = z[3] = vec4(0);

@@ -118,6 +118,7 @@ typedef struct pm_mask_params {
 #define PM_MASK_POSITION 32 /* a position operand is bound; without it position is 0 */
 #define PM_MASK_RELATIVE 64 /* with PM_MASK_BIAS: the bias is a table by distance, bias[h, s - (t + position) + origin], and 0 */
                             /* where that lies outside of the table */
+#define PM_MASK_SINK 128    /* bias[b, h, t] is no bias but a score that takes its share beside those of the keys, and has no value */
 
 #define PM_MASKED_F32 (-1.0e30) /* scores at or below it are absent: PM_MASKED of graph.h */
 

@@ -2,7 +2,7 @@
 #extension GL_GOOGLE_include_directive : require
 // softmax: y[b,.,.,t,s] = exp(z[s] - max z) / sum exp(z - max z) over the present s, z = softcap(scale x[..,s]) + bias[..,s].
 // Absent keys (mask, or x or z <= PM_MASKED_F32) give 0; a row of absent keys gives 0. One workgroup a row (b,.,.,t);
-// an invocation takes every LOCAL_X-th key, in three passes: maximum, exponentials and their sum, division.
+// A sink takes a share of its own. An invocation takes every LOCAL_X-th key, in three passes: maximum, exponentials and their sum, division.
 #include "activation.glsl"
 #include "softmax.params.h"
 #include "index.glsl"
@@ -57,6 +57,11 @@ void main() {
     float largest = NONE;
     for (uint s = first + lane; s < end; s += LOCAL_X) largest = max(largest, score(b, s, x_row, biases));
     largest = group_max(largest);
+    float sink = NONE;
+    if ((MASK & PM_MASK_SINK) != 0u && bias[biases.x] > MASKED) {
+        sink = bias[biases.x];
+        largest = max(largest, sink);
+    }
 
     float sum = 0.0, lost = 0.0;
     for (uint part_start = lane; part_start < p.dims[4]; part_start += PART) {
@@ -73,6 +78,7 @@ void main() {
         sum = add_part(sum, part, lost);
     }
     sum = group_sum(add_lost(sum, lost));
+    if (sink > NONE) sum += exp(sink - largest);
     if (sum == 0.0) return; // no key: the zeros are written
     for (uint s = lane; s < p.dims[4]; s += LOCAL_X) y[y_row + s * p.y_stride[4]] /= sum; // its own elements: no barrier
 }

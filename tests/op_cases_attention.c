@@ -8,14 +8,16 @@ static pm_tensor *length_of(pm_graph *g, const test_op_case *c) {
                                        : pm_param(g, "length");
 }
 
-/* [T,S]; [1,H,T,S]; [B,1,1,S]; by distance [H,N] or [1,N] */
+/* [T,S]; [1,H,T,S]; [B,1,1,S]; the same of sinks, for which S is 1; by distance [H,N] or [1,N] */
 static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
     int64_t table[] = {s[5] & BIAS_HEADS ? s[3] : 1, s[5] & SHORT_TABLE ? s[1] / 2 : s[0] + s[1] - 1};
     if (c->attrs.mask & PM_MASK_RELATIVE) return pm_weight(g, "bias", PM_F32, 2, table);
-    if (s[5] & BIAS_SCORES) return pm_input(g, "bias", PM_F32, 2, s);
-    if (s[5] & BIAS_HEADS) return pm_weight(g, "bias", PM_F32, 4, (int64_t[]){1, s[3], s[0], s[1]});
-    return pm_input(g, "bias", PM_F32, 4, (int64_t[]){BATCH, 1, 1, s[1]});
+    int64_t last = c->attrs.mask & PM_MASK_SINK ? 1 : s[1];
+    if (s[5] & BIAS_SCORES) return pm_input(g, "bias", PM_F32, 2, (int64_t[]){s[0], last});
+    if (s[5] & BIAS_HEADS)
+        return pm_weight(g, "bias", PM_F32, 4, (int64_t[]){1, s[3], last == 1 ? 1 : s[0], last});
+    return pm_input(g, "bias", PM_F32, 4, (int64_t[]){BATCH, 1, 1, last});
 }
 
 static pm_tensor *attend(pm_graph *g, const test_op_case *c, pm_tensor *q, pm_tensor *k, pm_tensor *v) {
@@ -26,7 +28,7 @@ static pm_tensor *attend(pm_graph *g, const test_op_case *c, pm_tensor *q, pm_te
     if (mask & PM_MASK_KEYS)
         in[PM_ATTN_KEY_MASK] =
             pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, (int64_t[]){BATCH, c->size[1]});
-    if (mask & PM_MASK_BIAS) in[PM_ATTN_BIAS] = bias_of(g, c);
+    if (mask & (PM_MASK_BIAS | PM_MASK_SINK)) in[PM_ATTN_BIAS] = bias_of(g, c);
     int n = 7;
     while (!in[n - 1]) n--;
     return pm_add_op(g, PM_OP_ATTENTION, n, in, &c->attrs);
@@ -226,6 +228,25 @@ static const test_op_case cases[] = {
      .size = {18, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS},
      .attrs = {.mask = 63 | PM_MASK_RELATIVE, .window = 40, .origin = 60, .scale = 0.25f, .softcap = 3},
      .hints = {AT(50), LENGTH(60, 61), KEYS}},
+    MASKED("sink", SINK, DIMS(5, 33, 16, 4, 2, BIAS_HEADS)),
+    MASKED("sink T 1", SINK, DIMS(1, 200, 64, 4, 2, BIAS_HEADS)),
+    MASKED("sink S 1", SINK, DIMS(1, 1, 64, 4, 2, BIAS_HEADS)),
+    MASKED("sink T 67", SINK, DIMS(67, 65, 16, 4, 4, BIAS_HEADS)),
+    MASKED("sink, causal", SINK | CAUSAL, DIMS(33, 33, 16, 2, 2, BIAS_HEADS)),
+    MASKED("sink, no key for the first rows", SINK | CAUSAL | POSITION, DIMS(5, 33, 16, 2, 2, BIAS_HEADS),
+           AT(-3)),
+    MASKED("sink, no key, T 20", SINK | PM_MASK_LENGTH, DIMS(20, 33, 16, 2, 2, BIAS_HEADS), LENGTH(0, 0)),
+    MASKED("sink a row", SINK, DIMS(21, 33, 16, 2, 2, BIAS_SCORES)),
+    MASKED("sink a batch, keys", SINK | PM_MASK_KEYS, DIMS(5, 33, 16, 2, 2), KEYS),
+    MASKED("sink above all", SINK, DIMS(18, 33, 16, 2, 2, BIAS_HEADS), {"bias", TEST_UNIFORM, 80, 90}),
+    MASKED("sink below all", SINK, DIMS(18, 33, 16, 2, 2, BIAS_HEADS), {"bias", TEST_UNIFORM, -200, -190}),
+    MASKED("sink absent", SINK, DIMS(18, 33, 16, 2, 2, BIAS_SCORES), {"bias", TEST_SPECIAL, -4, 4}),
+    MASKED("sink is NaN", SINK, DIMS(18, 33, 16, 2, 2, BIAS_SCORES), {"bias", TEST_NAN, -4, 4}),
+    WINDOW("sink, window", SINK | CAUSAL | POSITION, 8, DIMS(3, 200, 16, 2, 2, BIAS_HEADS), AT(150)),
+    {.name = "attention softcap, sink",
+     .build = attention,
+     .attrs = {.scale = 0.5f, .softcap = 5, .mask = SINK},
+     .size = {5, 33, 16, 2, 2, BIAS_HEADS}},
     POISONED("causal, few queries", CAUSAL | POSITION, DIMS(9, 40, 16, 2, 2), AT(25)),
     POISONED("length", PM_MASK_LENGTH, DIMS(17, 40, 16, 2, 2), LENGTH(32, 32)),
     POISONED("length T 1", PM_MASK_LENGTH, DIMS(1, 40, 16, 2, 2), LENGTH(33, 33)),

@@ -14,6 +14,7 @@
     { __VA_ARGS__ }
 #define CAUSAL   PM_MASK_CAUSAL
 #define POSITION PM_MASK_POSITION
+#define SINK     PM_MASK_SINK
 #define RELATIVE (PM_MASK_BIAS | PM_MASK_RELATIVE)
 
 #endif

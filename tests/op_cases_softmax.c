@@ -14,6 +14,7 @@ static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
     memcpy(dims, c->size, sizeof dims);
     table[1] = dims[rank - 1] + dims[rank - 2] - 3; /* the furthest are not in it */
     if (c->attrs.mask & PM_MASK_RELATIVE) return pm_input(g, "bias", PM_F32, 2, table);
+    if (c->attrs.mask & PM_MASK_SINK) dims[rank - 1] = 1;
     if (c->size[5] & BIAS_KEYS) return pm_input(g, "bias", PM_F32, 1, dims + rank - 1);
     if (c->size[5] & BIAS_ROWS) dims[rank - 1] = 1;
     if (c->size[5] & BIAS_HEADS) dims[1] = 1;
@@ -29,7 +30,7 @@ static pm_tensor *softmax_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
     if (mask & PM_MASK_LENGTH)
         in[2] = c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, keys) : pm_param(g, "length");
     if (mask & PM_MASK_KEYS) in[3] = pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, keys);
-    if (mask & PM_MASK_BIAS) in[4] = bias_of(g, c);
+    if (mask & (PM_MASK_BIAS | PM_MASK_SINK)) in[4] = bias_of(g, c);
     int n = 5;
     while (!in[n - 1]) n--;
     return pm_add_op(g, PM_OP_SOFTMAX, n, in, &c->attrs);
@@ -190,6 +191,15 @@ static const test_op_case cases[] = {
     BY_DISTANCE(", causal, position", , CAUSAL | POSITION, 30, DIMS(2, 3, 5, 33), AT(26)),
     BY_DISTANCE(", negative position", , POSITION, 2, DIMS(2, 3, 5, 33), AT(-20)),
     BY_DISTANCE(" masks", , 0, 4, DIMS(2, 3, 5, 33), {"bias", TEST_SPECIAL, -4, 4}),
+    MASKED("sink", , SINK, DIMS(2, 3, 5, 33)),
+    MASKED("sink rank 2", , SINK, DIMS(5, 33)),
+    MASKED("sink rank 5", , SINK, DIMS(2, 3, 2, 5, 17)),
+    MASKED("sink of all heads", , SINK, DIMS(2, 3, 5, 70, 0, BIAS_HEADS)),
+    MASKED("sink reversed", _reversed, SINK, DIMS(2, 3, 5, 17)),
+    MASKED("sink, causal, no key for the first rows", , SINK | CAUSAL | POSITION, DIMS(1, 2, 5, 33), AT(-3)),
+    MASKED("sink above all", , SINK, DIMS(2, 3, 5, 33), {"bias", TEST_UNIFORM, 80, 90}),
+    MASKED("sink absent", , SINK, DIMS(2, 3, 5, 33), {"bias", TEST_SPECIAL, -4, 4}),
+    MASKED("sink is NaN", , SINK, DIMS(2, 3, 5, 33), {"bias", TEST_NAN, -4, 4}),
     {.name = "softmax all masks",
      .build = softmax,
      .size = {3, 2, 9, 33, 0, LENGTH_A_BATCH},

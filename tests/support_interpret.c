@@ -220,10 +220,21 @@ static double score(const run *r, const pm_tensor *t, int first, int32_t rank, c
     if (!is_present(r, t, first, batch, query, at[rank - 1])) return -INFINITY;
     double cap = (double)t->attrs.softcap, z = x * (t->attrs.scale != 0 ? (double)t->attrs.scale : 1);
     if (cap != 0) z = cap * tanh(z / cap);
-    if (bias)
+    if (t->attrs.mask & PM_MASK_BIAS)
         z += t->attrs.mask & PM_MASK_RELATIVE ? by_distance(r, t, first, rank, at)
                                               : broadcast(r, bias, rank, at);
     return z <= (double)PM_MASKED ? -INFINITY : z;
+}
+
+/* What a sink beside the scores of `at` adds to the sum of exp(z - most). */
+static double sink_share(const run *r, const pm_tensor *t, int first, int32_t rank, const int64_t *at,
+                         double most) {
+    place p;
+    if (!(t->attrs.mask & PM_MASK_SINK)) return 0;
+    memcpy(p.at, at, sizeof p.at);
+    p.at[rank - 1] = 0;
+    double z = broadcast(r, input(t, first + 3), rank, p.at);
+    return z > (double)PM_MASKED ? exp(z - most) : 0;
 }
 
 static double softmax(const run *r, const pm_tensor *t, const int64_t *at) {
@@ -231,6 +242,7 @@ static double softmax(const run *r, const pm_tensor *t, const int64_t *at) {
     double sum = 0, own = score(r, t, 1, t->rank, at, *element(r, t->in[0], at));
     place p;
     if (own == -INFINITY) return 0;
+    sum = sink_share(r, t, 1, t->rank, at, own);
     memcpy(p.at, at, sizeof p.at);
     for (p.at[last] = 0; p.at[last] < t->dims[last]; p.at[last]++)
         sum += exp(score(r, t, 1, t->rank, p.at, *element(r, t->in[0], p.at)) - own);
@@ -240,8 +252,8 @@ static double softmax(const run *r, const pm_tensor *t, const int64_t *at) {
 static double attention(const run *r, const pm_tensor *t, const int64_t *at) {
     const pm_tensor *q = t->in[0], *k = t->in[1], *v = t->in[2];
     int64_t group = q->dims[1] / k->dims[1], kv[4] = {at[0], at[1] / group, 0, 0},
-            scores[4] = {at[0], at[1], at[2], 0};
-    double sum = 0, y = 0;
+            scores[PM_MAX_DIMS] = {at[0], at[1], at[2], 0};
+    double sum = sink_share(r, t, PM_ATTN_POSITION, 4, scores, 0), y = 0;
     for (int64_t s = 0; s < k->dims[2]; s++) {
         double dot = 0;
         int64_t query[4] = {at[0], at[1], at[2], 0};

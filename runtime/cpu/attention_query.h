@@ -9,6 +9,7 @@ typedef struct pm_query {
     const pm_attention_params *p;
     const float *q, *k, *v;
     pm_bias_row bias;
+    float sink;              /* minus infinity: there is none */
     const int32_t *key_mask; /* NULL without one */
     pm_key_range keys;
     uint32_t head_size;

@@ -62,6 +62,7 @@ static void add_block(const pm_query *q, int64_t s, int64_t n, running *r) {
 static void attend_row(const pm_call *c, uint64_t index) {
     const pm_query q = pm_find_query(c, index);
     running r = {.most = (float)PM_MASKED_F32};
+    if (q.sink > r.most) r.most = q.sink, r.sum = 1;
     for (int64_t s = q.keys.first; s < q.keys.end; s += BLOCK)
         add_block(&q, s, q.keys.end - s < BLOCK ? q.keys.end - s : BLOCK, &r);
     float *y = (float *)c->out + q.y_at;

@@ -14,7 +14,7 @@ uint64_t pm_fast_rms_norm_items(const pm_call *c) {
     return pm_reference_rms_norm_items(c);
 }
 
-/* ---- softmax: without key mask, bias and softcap; they keep the reference's general walk ---- */
+/* ---- softmax: without key mask, bias, sink and softcap; they keep the reference's general walk ---- */
 
 static void softmax_row(const pm_call *c, const pm_softmax_params *p, uint64_t index) {
     uint32_t mask = c->spec[PM_SPEC_MASK];
@@ -45,7 +45,7 @@ static void softmax_row(const pm_call *c, const pm_softmax_params *p, uint64_t i
 
 void pm_fast_softmax(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_softmax_params *p = c->params;
-    bool plain = !(c->spec[PM_SPEC_MASK] & (PM_MASK_KEYS | PM_MASK_BIAS)) && p->softcap == 0;
+    bool plain = !(c->spec[PM_SPEC_MASK] & (PM_MASK_KEYS | PM_MASK_BIAS | PM_MASK_SINK)) && p->softcap == 0;
     if (!plain || (p->dims[4] > 1 && (p->x_stride[4] != 1 || p->y_stride[4] != 1))) {
         pm_reference_softmax(c, first, last);
         return;

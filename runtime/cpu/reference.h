@@ -68,6 +68,11 @@ static inline float pm_bias_of(const pm_bias_row *b, int64_t s) {
     return i >= 0 && i < b->n ? b->at[i] : 0;
 }
 
+/* A sink's score, or minus infinity where there is none. */
+static inline float pm_sink_of(const float *at) {
+    return at && *at > (float)PM_MASKED_F32 ? *at : -INFINITY;
+}
+
 /* The keys that a query row may see: first .. end-1, still subject to key_mask. */
 typedef struct pm_key_range {
     int64_t first, end;

@@ -121,6 +121,8 @@ pm_query pm_find_query(const pm_call *c, uint64_t index) {
                           p->bias_stride[PM_ATTN_RELATIVE_COUNT]};
     else if (mask & PM_MASK_BIAS)
         q.bias = (pm_bias_row){.at = bias + b * p->bias_stride[0] + t * p->bias_stride[2], .stride = 1};
+    const float *sink = bias + b * p->bias_stride[0] + t * p->bias_stride[2];
+    q.sink = pm_sink_of(mask & PM_MASK_SINK ? sink : NULL);
     q.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->n_keys);
     q.y_at = p->y_offset + b * p->y_stride[0] + h * p->y_stride[1] + t * p->y_stride[2];
     return q;
@@ -140,7 +142,9 @@ enum { COLUMNS = 128 }; /* of a head's values at a time; any head size */
  * the products add as a dot does. Flushed: each v, each product (n keys' at most, and of a sum that is 1 or more), the sum. */
 static void attend_columns(const pm_call *c, const pm_query *q, pm_valued most, uint32_t first, uint32_t n,
                            uint64_t y_at) {
-    double y[COLUMNS] = {0}, error[COLUMNS] = {0}, magnitude[COLUMNS] = {0}, sum = 0, sum_error = 0;
+    double y[COLUMNS] = {0}, error[COLUMNS] = {0}, magnitude[COLUMNS] = {0};
+    double sum = isinf(q->sink) ? 0 : exp((double)q->sink - most.y);
+    double sum_error = sum > 0 ? sum * pm_exp_relative((double)q->sink - most.y, 0, most.error) : 0;
     double n_keys = (double)(q->keys.end - q->keys.first);
     double factor = pm_dot_factor((uint64_t)(q->keys.end - q->keys.first)) * PM_U;
     for (int64_t s = q->keys.first; s < q->keys.end; s++) {
@@ -172,7 +176,7 @@ static void attend_columns(const pm_call *c, const pm_query *q, pm_valued most, 
 
 static void attend_row(const pm_call *c, uint64_t index) {
     const pm_query q = pm_find_query(c, index);
-    pm_valued z, most = {-INFINITY, 0};
+    pm_valued z, most = {(double)q.sink, 0};
     for (int64_t s = q.keys.first; s < q.keys.end; s++)
         if (score_key(&q, s, &z) && z.y > most.y) most = z;
     for (uint32_t j = 0; j < q.head_size; j += COLUMNS)

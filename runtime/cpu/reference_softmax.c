@@ -14,6 +14,7 @@ typedef struct row {
     const pm_softmax_params *p;
     const float *x;
     pm_bias_row bias;
+    float sink; /* minus infinity: there is none */
     const int32_t *key_mask;
     pm_key_range keys;
 } row;
@@ -48,6 +49,9 @@ static row find_row(const pm_call *c, uint64_t index) {
             (const float *)c->in[4] + p->bias_offset + pm_strided(index, p->dims, p->bias_stride, 4);
         r.bias = (pm_bias_row){.at = first, .stride = p->bias_stride[4]};
     }
+    const float *sink =
+        (const float *)c->in[4] + p->bias_offset + pm_strided(index, p->dims, p->bias_stride, 4);
+    r.sink = pm_sink_of(mask & PM_MASK_SINK ? sink : NULL);
     r.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
     return r;
 }
@@ -55,10 +59,11 @@ static row find_row(const pm_call *c, uint64_t index) {
 static void softmax_row(const pm_call *c, uint64_t index) {
     row r = find_row(c, index);
     uint64_t y_row = r.p->y_offset + pm_strided(index, r.p->dims, r.p->y_stride, 4);
-    pm_valued z, most = {-INFINITY, 0};
-    double sum = 0, sum_error = 0;
+    pm_valued z, most = {(double)r.sink, 0};
     for (int64_t s = 0; s < r.p->dims[4]; s++)
         if (present(&r, s, &z) && z.y > most.y) most = z;
+    double sum = isinf(r.sink) ? 0 : exp((double)r.sink - most.y);
+    double sum_error = sum > 0 ? sum * pm_exp_relative((double)r.sink - most.y, 0, most.error) : 0;
     for (int64_t s = 0; s < r.p->dims[4]; s++) {
         if (!present(&r, s, &z)) continue;
         double e = exp(z.y - most.y);
