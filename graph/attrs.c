@@ -29,8 +29,8 @@ static const char *const act_names[PM_N_ACT] = {
     [PM_ACT_SIGMOID] = "sigmoid", [PM_ACT_QUICK_GELU] = "quick_gelu",
 };
 
-static const char *const mask_names[] = {"causal", "window",   "length",   "keys",
-                                         "bias",   "position", "relative", "sink"}; /* bit i */
+static const char *const mask_names[] = {"causal",   "window",   "length", "keys",   "bias",
+                                         "position", "relative", "sink",   "global", "rows"}; /* bit i */
 
 bool pm_attrs_equal(const pm_attrs *a, const pm_attrs *b) {
     if (a->rank != b->rank) return false;

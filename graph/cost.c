@@ -18,6 +18,10 @@ uint64_t pm_cost_grouped_matmul(const pm_tensor *t) {
     return (uint64_t)pm_elems(t) * (uint64_t)t->in[PM_GROUPED_W]->dims[2];
 }
 
+/* Of all keys, or of a window of them. How many are global is not known here. */
 uint64_t pm_cost_attention(const pm_tensor *t) {
-    return 2 * (uint64_t)pm_elems(t->in[PM_ATTN_Q]) * (uint64_t)t->in[PM_ATTN_K]->dims[2];
+    const uint32_t band = PM_MASK_CAUSAL | PM_MASK_WINDOW;
+    int64_t n_keys = t->in[PM_ATTN_K]->dims[2];
+    bool narrow = (t->attrs.mask & (band | PM_MASK_GLOBAL)) == band && t->attrs.window < n_keys;
+    return 2 * (uint64_t)pm_elems(t->in[PM_ATTN_Q]) * (uint64_t)(narrow ? t->attrs.window : n_keys);
 }

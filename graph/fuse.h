@@ -91,7 +91,7 @@ bool pm_fuse_fits(pm_op op, int n_in, pm_tensor *const *in, const pm_attrs *attr
 pm_tensor *pm_fuse_op(pm_fuse *f, const pm_tensor *root, pm_op op, int n_in, const pm_tensor *const *in,
                       const pm_attrs *attrs);
 
-/* ---- masks (fuse_mask.c) ---- */
+/* ---- masks (fuse_mask.c, fuse_mask_make.c) ---- */
 
 /* origin + q * (query row) + k * (key) + n_symbol * symbol: a tensor of integers as a function of its place
  * in the scores. */
@@ -101,12 +101,17 @@ typedef struct pm_affine {
     int64_t n_symbol;
 } pm_affine;
 
-/* A mask that varies over batch and keys alone. */
-typedef struct pm_key_mask {
+/* Masks that vary over batch and keys alone, or over batch and queries. */
+#define PM_MAX_LINE_MASKS 4
+typedef struct pm_line_mask {
     const pm_tensor *mask; /* BOOL, or I32 where 0 is absent */
-    int64_t dims[2];       /* [B,S], or 1 where it does not vary */
+    int64_t dims[2];       /* [B,n], or 1 where it does not vary */
     bool negate;
-} pm_key_mask;
+} pm_line_mask;
+typedef struct pm_line_masks {
+    int n;
+    pm_line_mask of[PM_MAX_LINE_MASKS];
+} pm_line_masks;
 
 /* A bias that depends on head and distance alone: table[row(distance), head], 0 for rows outside of the table. */
 typedef struct pm_relative_bias {
@@ -114,15 +119,14 @@ typedef struct pm_relative_bias {
     pm_affine row;
 } pm_relative_bias;
 
-#define PM_MAX_KEY_MASKS 4
 typedef struct pm_mask_form {
     const pm_tensor *scores;                 /* the softmax [..., T, S] that the mask is for */
     bool has_causal, has_window, has_length; /* each means: key present where the affine form is below 0 */
     pm_affine causal, window, length;
     bool has_relative;
     pm_relative_bias relative;
-    int n_keys;
-    pm_key_mask keys[PM_MAX_KEY_MASKS];
+    pm_line_masks keys, rows; /* all of them hold */
+    pm_line_masks global;     /* keys to which causal and window do not apply, if one of these holds */
     int n_steps; /* tensors looked at: shared operands are looked at once a path, and graphs come from files */
 } pm_mask_form;
 
@@ -134,5 +138,9 @@ bool pm_fuse_read_relative(pm_mask_form *m, const pm_tensor *bias);
 /* Makes the operands position, length, key_mask (new tensors, NULL where absent) and sets mask, window and origin. The bias
  * is made here only if it is relative. */
 bool pm_fuse_make_mask(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out_in);
+/* Query row t stands at key position t + symbol + origin; causal tells, or else the window, or the bias itself. */
+const pm_tensor *pm_fuse_mask_position(const pm_mask_form *m, int64_t *out_origin);
+/* The key_mask of PM_MASK_GLOBAL: words[B,S] (I32), and behind them the largest of each block of PM_KEY_BLOCK. */
+pm_tensor *pm_fuse_key_words(pm_graph *g, pm_tensor *words);
 
 #endif

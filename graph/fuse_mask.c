@@ -1,7 +1,8 @@
 /* Masks: from a predicate over query and key positions to the few forms that the kernels know. Each
  * comparison of integers is brought to "affine form < 0" over query row, key and one symbol (a parameter,
  * lengths). The signs of query and key tell the form: keys up to the query (causal), keys not too far behind
- * it (window), keys below a length. What varies over batch and keys alone is a key mask. Everything else is
+ * it (window), keys below a length. What varies over batch and keys alone is a key mask, over batch and queries a row
+ * mask; a key mask in an `or` with causal and window exempts its keys from them (global). Everything else is
  * refused. Knows no softmax and no attention. */
 #include "graph/fuse.h"
 
@@ -127,15 +128,16 @@ static bool goes(int64_t c, int64_t want, int64_t n) {
     return c == want || (c == 0 && n == 1);
 }
 
-/* Enters "d < 0" as one of the forms that have not been used. */
+/* Enters "d < 0" as one of the forms that have not been used. With global keys there is no more of causal and window: it
+ * would not hold for them. */
 static bool enter_form(pm_mask_form *m, const pm_affine *d) {
     int64_t n_q = m->scores->dims[m->scores->rank - 2], n_k = m->scores->dims[m->scores->rank - 1];
     bool at_query = d->q != 0 || (d->symbol && d->origin == -1); /* a single query may as well be a length */
     if (!d->q && !d->k && !d->symbol) return d->origin < 0;      /* always true: no mask */
-    if (!m->has_causal && goes(d->k, 1, n_k) && goes(d->q, -1, n_q) && at_query && is_scalar(d->symbol) &&
-        (!d->symbol || d->n_symbol == -1))
+    if (!m->has_causal && !m->global.n && goes(d->k, 1, n_k) && goes(d->q, -1, n_q) && at_query &&
+        is_scalar(d->symbol) && (!d->symbol || d->n_symbol == -1))
         return m->causal = *d, m->has_causal = true;
-    if (!m->has_window && goes(d->k, -1, n_k) && goes(d->q, 1, n_q) && is_scalar(d->symbol) &&
+    if (!m->has_window && !m->global.n && goes(d->k, -1, n_k) && goes(d->q, 1, n_q) && is_scalar(d->symbol) &&
         (!d->symbol || d->n_symbol == 1))
         return m->window = *d, m->has_window = true;
     if (!m->has_length && d->q == 0 && goes(d->k, 1, n_k) && (!d->symbol || d->n_symbol == -1))
@@ -145,8 +147,7 @@ static bool enter_form(pm_mask_form *m, const pm_affine *d) {
 
 /* ---- a bias by distance ---- */
 
-/* Query row t stands at key position t + symbol + origin; causal tells, or else the window, or the bias itself. */
-static const pm_tensor *position_of(const pm_mask_form *m, int64_t *out_origin) {
+const pm_tensor *pm_fuse_mask_position(const pm_mask_form *m, int64_t *out_origin) {
     *out_origin = m->has_causal ? -m->causal.origin - 1 : 0;
     if (m->has_causal) return m->causal.symbol;
     return m->has_window ? m->window.symbol : m->has_relative ? m->relative.row.symbol : NULL;
@@ -166,46 +167,80 @@ bool pm_fuse_read_relative(pm_mask_form *m, const pm_tensor *bias) {
     if (!read_affine(m, rows, 0, &r.row) || !goes(r.row.q, -1, n_q) || !goes(r.row.k, 1, n_k)) return false;
     if (r.row.symbol && (r.row.n_symbol != -1 || !is_scalar(r.row.symbol))) return false;
     bool has_position = m->has_causal || m->has_window;
-    if (has_position && position_of(m, &origin) != r.row.symbol) return false;
+    if (has_position && pm_fuse_mask_position(m, &origin) != r.row.symbol) return false;
     m->relative = r;
     return m->has_relative = true;
 }
 
-/* ---- key masks ---- */
+/* ---- masks of keys and of queries ---- */
 
-/* Batch before keys, nothing else; the batch is dim 0 of four or more. */
-static bool is_over_keys(const pm_mask_form *m, const placed *p) {
+/* Batch before `axis`, nothing else; the batch is dim 0 of four or more. */
+static bool is_along(const pm_mask_form *m, const placed *p, int32_t axis) {
     int32_t before = -1;
     if (m->scores->rank < 4) return false;
     for (int32_t k = 0; k < p->t->rank; k++) {
         if (p->axis[k] < 0) continue;
-        if ((p->axis[k] != 0 && p->axis[k] != m->scores->rank - 1) || p->axis[k] < before) return false;
+        if ((p->axis[k] != 0 && p->axis[k] != axis) || p->axis[k] < before) return false;
         before = p->axis[k];
     }
     return true;
 }
 
-static bool enter_keys(pm_mask_form *m, placed p, bool negate) {
+static bool enter_line(const pm_mask_form *m, placed p, bool negate, int32_t axis, pm_line_masks *to) {
     float zero = 1;
-    bool over_batch = false, over_keys = false;
+    bool over_batch = false, over_axis = false;
     if (p.t->op == PM_OP_TO_BOOL)
         p = operand(&p, 0);
     else if (p.t->op == PM_OP_NE && p.t->in[0]->dtype == PM_I32 && pm_is_const_scalar(p.t->in[1], &zero) &&
              zero == 0)
         p = operand(&p, 0);
     p = behind_views(p);
-    if (m->n_keys == PM_MAX_KEY_MASKS || !is_over_keys(m, &p)) return false;
+    if (to->n == PM_MAX_LINE_MASKS || !is_along(m, &p, axis)) return false;
     for (int32_t k = 0; k < p.t->rank; k++) {
         over_batch |= p.axis[k] == 0;
-        over_keys |= p.axis[k] > 0;
+        over_axis |= p.axis[k] > 0;
     }
     const int64_t *dims = m->scores->dims;
-    int64_t n_batch = over_batch ? dims[0] : 1, n_keys = over_keys ? dims[m->scores->rank - 1] : 1;
-    m->keys[m->n_keys++] = (pm_key_mask){.mask = p.t, .dims = {n_batch, n_keys}, .negate = negate};
+    int64_t n_batch = over_batch ? dims[0] : 1, n = over_axis ? dims[axis] : 1;
+    to->of[to->n++] = (pm_line_mask){.mask = p.t, .dims = {n_batch, n}, .negate = negate};
     return true;
 }
 
+static placed behind_not(placed p, bool *negate) {
+    p = behind_views(p);
+    for (int depth = 0; depth < MAX_DEPTH && p.t->op == PM_OP_NOT; depth++) {
+        p = behind_views(operand(&p, 0));
+        *negate = !*negate;
+    }
+    return p;
+}
+
+static bool read_predicate(pm_mask_form *m, placed p, bool negate, int depth);
+
+/* or(near, global), where near is causal, window or both, or such an `or` again. No other word about what is near may stand
+ * beside it, since that would hold for the global keys, too. */
+static bool read_or(pm_mask_form *m, const placed *p, bool negate, int depth) {
+    if (p->t->op != (negate ? PM_OP_AND : PM_OP_OR) || m->has_causal || m->has_window || m->global.n)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        pm_mask_form near = {.scores = m->scores, .n_steps = m->n_steps};
+        bool flipped = negate;
+        bool read = read_predicate(&near, operand(p, 1 - i), negate, depth + 1);
+        m->n_steps = near.n_steps;
+        if (!read || near.has_length || near.keys.n || near.rows.n || !(near.has_causal || near.has_window))
+            continue;
+        placed global = behind_not(operand(p, i), &flipped);
+        if (!enter_line(m, global, flipped, m->scores->rank - 1, &near.global)) continue;
+        m->has_causal = near.has_causal, m->causal = near.causal;
+        m->has_window = near.has_window, m->window = near.window;
+        m->global = near.global;
+        return true;
+    }
+    return false;
+}
+
 static bool read_predicate(pm_mask_form *m, placed p, bool negate, int depth) {
+    int32_t keys = m->scores->rank - 1;
     pm_affine d;
     p = behind_views(p);
     if (depth > MAX_DEPTH || ++m->n_steps > MAX_STEPS) return false;
@@ -213,98 +248,12 @@ static bool read_predicate(pm_mask_form *m, placed p, bool negate, int depth) {
     if (p.t->op == (negate ? PM_OP_OR : PM_OP_AND))
         return read_predicate(m, operand(&p, 0), negate, depth + 1) &&
                read_predicate(m, operand(&p, 1), negate, depth + 1);
+    if (read_or(m, &p, negate, depth)) return true;
     if (read_comparison(m, &p, negate, &d) && enter_form(m, &d)) return true;
-    return enter_keys(m, p, negate);
+    return enter_line(m, p, negate, keys, &m->keys) || enter_line(m, p, negate, keys - 1, &m->rows);
 }
 
 bool pm_fuse_read_mask(pm_mask_form *m, const pm_tensor *cond, bool negate) {
     if (m->scores->rank < 2 || cond->rank > m->scores->rank) return false;
     return read_predicate(m, place(m, cond), negate, 0);
-}
-
-/* ---- operands ---- */
-
-/* No write to a state comes between what the mask reads and the softmax. */
-static bool is_readable(const pm_fuse *f, const pm_mask_form *m) {
-    for (int i = 0; i < m->n_keys; i++)
-        if (!pm_fuse_readable(f, m->keys[i].mask, m->scores)) return false;
-    return pm_fuse_readable(f, m->relative.table, m->scores) &&
-           pm_fuse_readable(f, m->relative.row.symbol, m->scores) &&
-           pm_fuse_readable(f, m->causal.symbol, m->scores) &&
-           pm_fuse_readable(f, m->window.symbol, m->scores) &&
-           pm_fuse_readable(f, m->length.symbol, m->scores);
-}
-
-/* symbol + origin as a scalar, or as [B]; NULL stands for 0. */
-static pm_tensor *make_symbol(pm_fuse *f, const pm_tensor *symbol, int64_t origin) {
-    pm_graph *g = f->r.graph;
-    pm_tensor *origin_t = origin || !symbol ? pm_const_i32(g, (int32_t)origin) : NULL;
-    if (!symbol) return origin_t;
-    pm_tensor *t = pm_rebuilt(&f->r, symbol);
-    int64_t n = pm_elems(symbol);
-    if (n == 1 && symbol->rank != 0) t = pm_reshape(g, t, 0, NULL);
-    if (n != 1 && symbol->rank != 1) t = pm_reshape(g, t, 1, &n);
-    return origin_t ? pm_add(g, t, origin_t) : t;
-}
-
-static bool fits_i32(int64_t x) {
-    return x >= INT32_MIN && x <= INT32_MAX;
-}
-
-/* Query row t stands at key position t + position; causal gives the position, or else the window's symbol. */
-static bool make_position(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out) {
-    const pm_affine *w = &m->window;
-    int64_t origin;
-    const pm_tensor *symbol = position_of(m, &origin);
-    if (m->has_window && (w->symbol != symbol || !fits_i32(origin - w->origin) || origin - w->origin <= 0))
-        return false;
-    if (!fits_i32(origin)) return false;
-    if (m->has_causal) attrs->mask |= PM_MASK_CAUSAL;
-    if (m->has_window) attrs->mask |= PM_MASK_WINDOW, attrs->window = origin - w->origin;
-    if (m->has_relative) {
-        attrs->mask |= PM_MASK_RELATIVE | PM_MASK_BIAS;
-        attrs->origin = m->relative.row.origin + origin;
-        if (!fits_i32(attrs->origin)) return false;
-    }
-    if (!symbol && origin == 0) return true;
-    attrs->mask |= PM_MASK_POSITION;
-    *out = make_symbol(f, symbol, origin);
-    return true;
-}
-
-/* The mask as [B,S] with stride 1 over S. */
-static pm_tensor *make_keys(pm_fuse *f, const pm_mask_form *m, int i) {
-    pm_graph *g = f->r.graph;
-    const pm_tensor *s = m->scores;
-    const int64_t dims[2] = {s->dims[0], s->dims[s->rank - 1]}, *had = m->keys[i].dims;
-    pm_tensor *t = pm_rebuilt(&f->r, m->keys[i].mask);
-    if (!t || t->rank != 2 || t->dims[0] != had[0]) t = pm_reshape(g, t, 2, had);
-    if (had[0] != dims[0] || had[1] != dims[1]) t = pm_expand(g, t, 2, dims);
-    if (m->keys[i].negate) t = pm_not(g, pm_cast(g, t, PM_BOOL));
-    if (t && dims[1] != 1 && t->strides[1] != 1) t = pm_copy(g, t);
-    return t;
-}
-
-/* The table as [H,N] with stride 1 over N. */
-static pm_tensor *make_relative(pm_fuse *f, const pm_mask_form *m) {
-    pm_tensor *t = pm_transpose(f->r.graph, pm_rebuilt(&f->r, m->relative.table), 0, 1);
-    return t && t->dims[1] != 1 && t->strides[1] != 1 ? pm_copy(f->r.graph, t) : t;
-}
-
-bool pm_fuse_make_mask(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm_tensor **out_in) {
-    pm_graph *g = f->r.graph;
-    for (int i = 0; i < 4; i++) out_in[i] = NULL;
-    if (!is_readable(f, m) || !make_position(f, m, attrs, &out_in[0])) return false;
-    if (m->has_relative) out_in[3] = make_relative(f, m);
-    if (m->has_length) {
-        if (!fits_i32(-m->length.origin)) return false;
-        attrs->mask |= PM_MASK_LENGTH;
-        out_in[1] = make_symbol(f, m->length.symbol, -m->length.origin);
-    }
-    for (int i = 0; i < m->n_keys; i++) {
-        pm_tensor *t = make_keys(f, m, i);
-        attrs->mask |= PM_MASK_KEYS;
-        out_in[2] = i ? pm_and(g, pm_cast(g, out_in[2], PM_BOOL), pm_cast(g, t, PM_BOOL)) : t;
-    }
-    return g->status == PM_OK;
 }

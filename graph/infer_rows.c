@@ -58,7 +58,7 @@ static pm_status bad_operand(const pm_mask_rule *r, int i, const char *what, con
 static pm_status want_window(const pm_mask_rule *r) {
     const pm_attrs *a = &r->t->attrs;
     const uint32_t known = PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_LENGTH | PM_MASK_KEYS | PM_MASK_BIAS |
-                           PM_MASK_POSITION | PM_MASK_RELATIVE | PM_MASK_SINK;
+                           PM_MASK_POSITION | PM_MASK_RELATIVE | PM_MASK_SINK | PM_MASK_GLOBAL | PM_MASK_ROWS;
     const char *name = pm_op_get(r->t->op)->name;
     if (a->mask & ~known)
         return pm_raise(PM_ERR_USAGE, "%s: mask is %#x, bits of %#x were expected", name, a->mask, known);
@@ -66,7 +66,12 @@ static pm_status want_window(const pm_mask_rule *r) {
         return pm_raise(PM_ERR_USAGE,
                         "%s: window is %" PRId64 ", more than 0 with the window mask and else 0 was expected",
                         name, a->window);
-    if (r->rank < 2 && a->mask & (PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_POSITION | PM_MASK_RELATIVE))
+    if ((a->mask & PM_MASK_GLOBAL && !(a->mask & PM_MASK_KEYS)) ||
+        (a->mask & PM_MASK_ROWS && !(a->mask & PM_MASK_LENGTH)))
+        return pm_raise(PM_ERR_USAGE, "%s: mask is %#x, keys with global and length with rows were expected",
+                        name, a->mask);
+    if (r->rank < 2 &&
+        a->mask & (PM_MASK_CAUSAL | PM_MASK_WINDOW | PM_MASK_POSITION | PM_MASK_RELATIVE | PM_MASK_ROWS))
         return pm_raise(PM_ERR_USAGE,
                         "%s: a mask over query positions on scores of rank %d, rank 2 was expected", name,
                         r->rank);
@@ -90,12 +95,44 @@ static pm_status want_relative(const pm_mask_rule *r, const pm_tensor *bias) {
     return PM_OK;
 }
 
+static int64_t batch_of(const pm_mask_rule *r) {
+    return r->rank > 2 ? r->scores[0] : 1;
+}
+
+/* [B,n] with stride 1 */
+static bool is_by_batch(const pm_mask_rule *r, const pm_tensor *x, int64_t n) {
+    return x->rank == 2 && x->dims[0] == batch_of(r) && x->dims[1] == n && (n == 1 || x->strides[1] == 1);
+}
+
+static pm_status want_length(const pm_mask_rule *r) {
+    const pm_tensor *length = r->t->in[r->position + 1];
+    if (!length) return PM_OK;
+    PM_TRY(pm_want_type(r->t, r->position + 1, "length", PM_TYPE_I32));
+    if (r->t->attrs.mask & PM_MASK_ROWS)
+        return is_by_batch(r, length, r->scores[r->rank - 2])
+                   ? PM_OK
+                   : bad_operand(r, r->position + 1, "length", "[B,T] with stride 1 over T");
+    if (length->rank == 0 || (length->rank == 1 && length->dims[0] == batch_of(r))) return PM_OK;
+    return bad_operand(r, r->position + 1, "length", "rank 0 or [B]");
+}
+
+static pm_status want_keys(const pm_mask_rule *r) {
+    const pm_tensor *keys = r->t->in[r->position + 2];
+    int64_t n = r->scores[r->rank - 1];
+    if (!keys) return PM_OK;
+    if (r->t->attrs.mask & PM_MASK_GLOBAL) {
+        PM_TRY(pm_want_type(r->t, r->position + 2, "key_mask", PM_TYPE_I32));
+        if (is_by_batch(r, keys, n + (n + PM_KEY_BLOCK - 1) / PM_KEY_BLOCK)) return PM_OK;
+        return bad_operand(r, r->position + 2, "key_mask",
+                           "[B,N] with stride 1 and N words of keys and of their blocks");
+    }
+    PM_TRY(pm_want_type(r->t, r->position + 2, "key_mask", PM_TYPE_I32 | PM_TYPE_BOOL));
+    if (is_by_batch(r, keys, n)) return PM_OK;
+    return bad_operand(r, r->position + 2, "key_mask", "[B,S] with stride 1 over S");
+}
+
 pm_status pm_want_masks(const pm_mask_rule *r) {
-    const pm_tensor *t = r->t;
-    const pm_tensor *position = t->in[r->position], *length = t->in[r->position + 1],
-                    *keys = t->in[r->position + 2];
-    const pm_tensor *bias = t->in[r->position + 3];
-    int64_t batch = r->rank > 2 ? r->scores[0] : 1, n_keys = r->scores[r->rank - 1];
+    const pm_tensor *t = r->t, *position = t->in[r->position], *bias = t->in[r->position + 3];
     PM_TRY(want_window(r));
     PM_TRY(want_operand(r, r->position, PM_MASK_POSITION, "position"));
     PM_TRY(want_operand(r, r->position + 1, PM_MASK_LENGTH, "length"));
@@ -103,13 +140,8 @@ pm_status pm_want_masks(const pm_mask_rule *r) {
     PM_TRY(want_operand(r, r->position + 3, PM_MASK_BIAS | PM_MASK_SINK, "bias"));
     if (position) PM_TRY(pm_want_type(t, r->position, "position", PM_TYPE_I32));
     if (position && position->rank != 0) return bad_operand(r, r->position, "position", "rank 0");
-    if (length) PM_TRY(pm_want_type(t, r->position + 1, "length", PM_TYPE_I32));
-    if (length && length->rank != 0 && !(length->rank == 1 && length->dims[0] == batch))
-        return bad_operand(r, r->position + 1, "length", "rank 0 or [B]");
-    if (keys) PM_TRY(pm_want_type(t, r->position + 2, "key_mask", PM_TYPE_I32 | PM_TYPE_BOOL));
-    if (keys && !(keys->rank == 2 && keys->dims[0] == batch && keys->dims[1] == n_keys &&
-                  (n_keys == 1 || keys->strides[1] == 1)))
-        return bad_operand(r, r->position + 2, "key_mask", "[B,S] with stride 1 over S");
+    PM_TRY(want_length(r));
+    PM_TRY(want_keys(r));
     if (bias) PM_TRY(pm_want_type(t, r->position + 3, "bias", PM_TYPE_F32));
     if (t->attrs.mask & PM_MASK_RELATIVE) return want_relative(r, bias);
     if (t->attrs.origin)

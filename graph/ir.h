@@ -100,8 +100,10 @@ enum {
     PM_ATTN_V = 2,
     PM_ATTN_POSITION =
         3, /* I32 rank 0: position of query row 0 among the keys (PM_MASK_CAUSAL, PM_MASK_WINDOW) */
-    PM_ATTN_LENGTH = 4,   /* I32 [B] or rank 0: keys at or past it are absent (PM_MASK_LENGTH) */
-    PM_ATTN_KEY_MASK = 5, /* I32 or BOOL [B,S]: keys with 0 are absent (PM_MASK_KEYS) */
+    PM_ATTN_LENGTH =
+        4, /* I32 [B] or rank 0: keys at or past it are absent (PM_MASK_LENGTH); [B,T] (and PM_MASK_ROWS) */
+    PM_ATTN_KEY_MASK = 5, /* I32 or BOOL [B,S]: keys with 0 are absent (PM_MASK_KEYS); I32 [B,S + ceil(S /
+                             PM_KEY_BLOCK)]: and keys with 2 are seen by all queries (and PM_MASK_GLOBAL) */
     PM_ATTN_BIAS =
         6, /* F32, broadcasts to [B,H,T,S]: added to the scaled scores (PM_MASK_BIAS); or a table by
                          distance, [H,N] or [1,N], H being the dim before T (PM_MASK_RELATIVE); or, [..,T,1], a score

@@ -273,11 +273,20 @@ static void attention_online(const pm_caps *caps, pm_dispatch *d) {
     set_groups(d, p.n_queries, p.n_heads, p.n_batch);
 }
 
+/* Keys that the queries of a workgroup go through, blocks that are not full counted whole. */
+static uint32_t keys_seen(const pm_dispatch *d, uint32_t n_keys) {
+    const uint32_t band = PM_MASK_CAUSAL | PM_MASK_WINDOW;
+    uint32_t mask = d->spec[PM_SPEC_MASK], window = d->spec[PM_SPEC_WINDOW], tile = d->spec[3];
+    if ((mask & (band | PM_MASK_GLOBAL)) != band || window >= n_keys) return n_keys;
+    return n_keys - window > tile ? window + tile : n_keys;
+}
+
 /* A block of keys: tiles of 32 along the head's size, each loaded and multiplied, for scores and for values. */
 static uint64_t attention_tiled_loops(const pm_dispatch *d) {
     pm_attention_params p;
     memcpy(&p, d->params, sizeof p);
-    return (uint64_t)ceil_div(p.n_keys, 32) * (104ull * ceil_div(d->spec[PM_SPEC_HEAD_SIZE], 32) + 8);
+    return (uint64_t)ceil_div(keys_seen(d, p.n_keys), 32) *
+           (104ull * ceil_div(d->spec[PM_SPEC_HEAD_SIZE], 32) + 8);
 }
 
 /* A block of keys: a product over the head's size, then all keys for each of an invocation's values. */
@@ -285,7 +294,7 @@ static uint64_t attention_online_loops(const pm_dispatch *d) {
     pm_attention_params p;
     memcpy(&p, d->params, sizeof p);
     uint64_t size = d->spec[PM_SPEC_HEAD_SIZE], values = ceil_div((uint32_t)size, ATTENTION_LOCAL);
-    return (uint64_t)ceil_div(p.n_keys, ATTENTION_LOCAL) *
+    return (uint64_t)ceil_div(keys_seen(d, p.n_keys), ATTENTION_LOCAL) *
            (size + size / 16 + values * (ATTENTION_LOCAL + ATTENTION_LOCAL / 8) + 16);
 }
 

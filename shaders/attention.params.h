@@ -15,8 +15,6 @@
 #define PM_ATTN_RELATIVE_COUNT  0
 #define PM_ATTN_RELATIVE_ORIGIN 2
 
-#define PM_SPEC_MASK      8
-#define PM_SPEC_WINDOW    9
 #define PM_SPEC_HEAD_SIZE 10 /* D */
 #define PM_SPEC_GROUP     11 /* H / G */
 

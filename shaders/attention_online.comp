@@ -28,8 +28,8 @@ const uint N_ACC = (D + LOCAL_X - 1) / LOCAL_X;
 shared float query[D];
 shared float weight[LOCAL_X]; // exp(z - largest) of this block's keys
 
-float score(uint b, uint s, uint k_row, uvec2 biases) {
-    if (!key_allowed(b, s)) return NONE;
+float score(uint b, uint s, uvec3 range, uint k_row, uvec2 biases) {
+    if (!key_seen(b, s, range)) return NONE;
     float dot_qk = 0.0;
     for (uint d0 = 0; d0 < D; d0 += 32) { // in parts, so that roundings do not pile up over all of D
         float part = 0.0;
@@ -48,8 +48,8 @@ void main() {
     uint k_head = p.k_offset + b * p.k_stride[0] + g * p.k_stride[1];
     uint v_head = p.v_offset + b * p.v_stride[0] + g * p.v_stride[1];
     uvec2 biases = bias_row(b, h, t);
-    uint first, end;
-    key_range(b, t, p.n_keys, first, end);
+    uvec3 range = key_range(b, t, p.n_keys);
+    uint first = range_first(range), end = range_end(range);
     for (uint d = lane; d < D; d += LOCAL_X) query[d] = q[q_row + d];
     barrier();
 
@@ -61,9 +61,10 @@ void main() {
         sum = lane == 0 ? 1.0 : 0.0;
     }
     for (uint s0 = first; s0 < end; s0 += LOCAL_X) {
+        if (HAS_GLOBAL && !blocks_seen(b, s0, LOCAL_X, range, p.n_keys)) continue; // the same for all invocations
         uint s = s0 + lane;
         float z = NONE;
-        if (s < end) z = score(b, s, k_head + s * p.k_stride[2], biases);
+        if (s < end) z = score(b, s, range, k_head + s * p.k_stride[2], biases);
         float now = max(largest, group_max(z));
         if (now <= NONE) continue; // the same for all invocations: no key so far
         float shrink = largest > NONE ? exp(largest - now) : 0.0;

@@ -60,8 +60,8 @@ void load_v(uint lane, uint v_head, uint s0, uint end, uint d0) {
     }
 }
 
-float score(uint b, uint s, uvec2 range, uvec2 biases, float dot_qk) {
-    if (s < range.x || s >= range.y || !key_allowed(b, s)) return NONE;
+float score(uint b, uint s, uvec3 range, uvec2 biases, float dot_qk) {
+    if (!key_seen(b, s, range)) return NONE;
     float z = soft_cap(p.scale * dot_qk, p.softcap);
     if ((MASK & PM_MASK_BIAS) != 0u) z += bias_of(biases, s);
     return z > MASKED ? z : NONE;
@@ -70,8 +70,7 @@ float score(uint b, uint s, uvec2 range, uvec2 biases, float dot_qk) {
 // The scores of query t and keys s, s + 8, s + 16, s + 24.
 vec4 score_row(uint b, uint h, uint t, uint s, vec4 dots) {
     if (t >= p.n_queries) return vec4(NONE);
-    uvec2 range;
-    key_range(b, t, p.n_keys, range.x, range.y);
+    uvec3 range = key_range(b, t, p.n_keys);
     uvec2 biases = bias_row(b, h, t);
     return vec4(score(b, s, range, biases, dots.x), score(b, s + 8, range, biases, dots.y),
                 score(b, s + 16, range, biases, dots.z), score(b, s + 24, range, biases, dots.w));
@@ -84,16 +83,22 @@ void store(uint b, uint h, uint t, uint d, float v) {
         y[p.y_offset + b * p.y_stride[0] + h * p.y_stride[1] + t * p.y_stride[2] + d] = v;
 }
 
+// Keys that any of the queries sees. Both ends of the band grow with t; the lengths of rows are in no order.
+uvec3 tile_range(uint b, uint t0, uint last) {
+    uint limit = key_limit(b, last, p.n_keys);
+    if (HAS_ROWS)
+        [[dont_unroll]] for (uint t = t0; t < last; t++) limit = max(limit, key_limit(b, t, p.n_keys));
+    return uvec3(key_band(t0, p.n_keys).x, min(key_band(last, p.n_keys).y, limit), limit);
+}
+
 void main() {
     uint t0 = gl_WorkGroupID.x * TILE, h = gl_WorkGroupID.y, b = gl_WorkGroupID.z, g = h / GROUP;
     uint lane = gl_LocalInvocationID.x, r = lane / 8u, c = lane % 8u;
     uint q_head = p.q_offset + b * p.q_stride[0] + h * p.q_stride[1];
     uint k_head = p.k_offset + b * p.k_stride[0] + g * p.k_stride[1];
     uint v_head = p.v_offset + b * p.v_stride[0] + g * p.v_stride[1];
-    uint first, end, ignored; // keys that any of the queries sees: both ends grow with t
-    key_range(b, t0, p.n_keys, first, ignored);
-    key_range(b, min(t0 + TILE, p.n_queries) - 1u, p.n_keys, ignored, end);
-    end = min(end, p.n_keys); // a window may begin past the keys
+    uvec3 range = tile_range(b, t0, min(t0 + TILE, p.n_queries) - 1u);
+    uint first = range_first(range), end = range_end(range);
 
     vec4 acc[16]; // [chunk][row], dims c + 8j
     acc[0] = acc[1] = acc[2] = acc[3] = acc[4] = acc[5] = acc[6] = acc[7] = vec4(0);
@@ -106,6 +111,7 @@ void main() {
     }
     if ((MASK & PM_MASK_SINK) != 0u) { EACH_ROW(SINK_ROW) }
     for (uint s0 = first; s0 < end; s0 += TILE) {
+        if (HAS_GLOBAL && !blocks_seen(b, s0, TILE, range, p.n_keys)) continue; // the same for all invocations
         vec4 z[4]; // a vector a row: keys c + 8j
         z[0] = z[1] = z[2] = z[3] = vec4(0);
         for (uint d0 = 0; d0 < D; d0 += TILE) {

@@ -19,7 +19,7 @@
 /* What softmax and attention have for their masks; in C also as one struct, `masks`, which the lowering fills. */
 #define PM_MASK_FIELDS                                                                                       \
     pm_uint position_offset, length_offset, key_mask_offset, bias_offset;                                    \
-    pm_uint length_stride;   /* over b; 0 for one length */                                                  \
+    pm_uint length_stride;   /* over b; 0 for one length; over t it is 1 (PM_MASK_ROWS) */                   \
     pm_uint key_mask_stride; /* over b; over s it is 1 */                                                    \
     float scale, softcap;
 #ifdef GL_core_profile
@@ -109,6 +109,9 @@ typedef struct pm_mask_params {
 #define PM_ACT_QUICK_GELU 7
 #define PM_N_ACT          8
 
+#define PM_SPEC_MASK   8 /* of softmax and attention: PM_MASK_* */
+#define PM_SPEC_WINDOW 9
+
 /* Which keys a query sees; softmax and attention. Query row t stands at key position t + position. */
 #define PM_MASK_CAUSAL   1  /* key s is present when s <= t + position */
 #define PM_MASK_WINDOW   2  /* and s > t + position - window */
@@ -119,6 +122,12 @@ typedef struct pm_mask_params {
 #define PM_MASK_RELATIVE 64 /* with PM_MASK_BIAS: the bias is a table by distance, bias[h, s - (t + position) + origin], and 0 */
                             /* where that lies outside of the table */
 #define PM_MASK_SINK 128    /* bias[b, h, t] is no bias but a score that takes its share beside those of the keys, and has no value */
+#define PM_MASK_GLOBAL   256 /* with KEYS: key_mask[b, s] is 0 absent, 1 present, 2 present however far from the query */
+#define PM_MASK_ROWS     512 /* with LENGTH: a length for each query row, length[b, t]; 0 masks the row */
+
+/* With PM_MASK_GLOBAL, behind the words of the S keys there is a word for each block of so many keys: the largest of
+ * theirs. So kernels find the few keys that all queries see without a look at each. */
+#define PM_KEY_BLOCK 32
 
 #define PM_MASKED_F32 (-1.0e30) /* scores at or below it are absent: PM_MASKED of graph.h */
 

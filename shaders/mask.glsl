@@ -9,10 +9,18 @@ layout(constant_id = PM_SPEC_WINDOW) const uint WINDOW = 0;
 
 const float MASKED = PM_MASKED_F32;  // scores at or below it are absent
 const float NONE = -3.0e38;          // below every score that is present: the maximum of no scores
+const bool HAS_GLOBAL = (MASK & PM_MASK_GLOBAL) != 0u;
+const bool HAS_ROWS = (MASK & PM_MASK_ROWS) != 0u;
 
-// Keys outside first .. end-1 are absent for query t of batch b. Loops over keys need go no further, so that a step with a
-// long, mostly empty cache reads only what is there.
-void key_range(uint b, uint t, uint n_keys, out uint first, out uint end) {
+// Keys at or past it are absent for query t of batch b.
+uint key_limit(uint b, uint t, uint n_keys) {
+    if ((MASK & PM_MASK_LENGTH) == 0u) return n_keys;
+    int n = lengths[p.length_offset + b * p.length_stride + (HAS_ROWS ? t : 0u)];
+    return uint(clamp(n, 0, int(n_keys)));
+}
+
+// Keys x .. y-1 are near query t. x may lie past the keys.
+uvec2 key_band(uint t, uint n_keys) {
     int low = 0, high = int(n_keys);
     if ((MASK & (PM_MASK_CAUSAL | PM_MASK_WINDOW)) != 0u) {
         int at = int(t);
@@ -20,13 +28,34 @@ void key_range(uint b, uint t, uint n_keys, out uint first, out uint end) {
         if ((MASK & PM_MASK_CAUSAL) != 0u) high = min(high, at + 1);
         if ((MASK & PM_MASK_WINDOW) != 0u) low = max(low, at + 1 - int(WINDOW));
     }
-    if ((MASK & PM_MASK_LENGTH) != 0u) high = min(high, lengths[p.length_offset + b * p.length_stride]);
-    first = uint(low);
-    end = uint(max(high, low));
+    return uvec2(low, max(high, low));
 }
 
-bool key_allowed(uint b, uint s) {
-    return (MASK & PM_MASK_KEYS) == 0u || key_mask[p.key_mask_offset + b * p.key_mask_stride + s] != 0u;
+// Both: keys x .. y-1 are near and before the limit; z is the limit, before which lie the global keys.
+uvec3 key_range(uint b, uint t, uint n_keys) {
+    uvec2 band = key_band(t, n_keys);
+    uint limit = key_limit(b, t, n_keys);
+    return uvec3(band.x, max(min(band.y, limit), band.x), limit);
+}
+
+// Where a loop over the keys of a range begins and ends. Loops need go no further, so that a step with a long, mostly empty
+// cache reads only what is there. With global keys it begins at a block, and block_seen tells which steps to take.
+uint range_first(uvec3 range) { return HAS_GLOBAL ? 0u : range.x; }
+uint range_end(uvec3 range) { return HAS_GLOBAL ? range.z : range.y; }
+
+bool key_seen(uint b, uint s, uvec3 range) {
+    bool near = s >= range.x && s < range.y;
+    if (!near && !(HAS_GLOBAL && s < range.z)) return false;
+    if ((MASK & PM_MASK_KEYS) == 0u) return true;
+    uint word = key_mask[p.key_mask_offset + b * p.key_mask_stride + s];
+    return near ? word != 0u : word > 1u;
+}
+
+// With global keys: whether of keys s0 .. s0+n-1 (blocks) any may be seen within the range.
+bool blocks_seen(uint b, uint s0, uint n, uvec3 range, uint n_keys) {
+    uint words = p.key_mask_offset + b * p.key_mask_stride + n_keys, largest = 0u;
+    for (uint s = s0; s < min(s0 + n, n_keys); s += PM_KEY_BLOCK) largest = max(largest, key_mask[words + s / PM_KEY_BLOCK]);
+    return largest > 1u || (largest == 1u && s0 < range.y && s0 + n > range.x);
 }
 
 #endif

@@ -33,8 +33,8 @@ float bias_of(uvec2 biases, uint s) {
 }
 
 // z[s] of the row whose x starts at the given element; NONE when key s is absent.
-float score(uint b, uint s, uint x_row, uvec2 biases) {
-    if (!key_allowed(b, s)) return NONE;
+float score(uint b, uint s, uvec3 range, uint x_row, uvec2 biases) {
+    if (!key_seen(b, s, range)) return NONE;
     float entry = x[x_row + s * p.x_stride[4]];
     if (entry <= MASKED) return NONE; // before scale and cap lift it
     float z = soft_cap(p.scale * entry, p.softcap);
@@ -51,11 +51,11 @@ void main() {
     uint y_row = p.y_offset + strided(at, p.y_stride);
     uvec2 biases = bias_row(at);
     uint b = at[0], lane = gl_LocalInvocationID.x;
-    uint first, end;
-    key_range(b, at[3], p.dims[4], first, end);
+    uvec3 range = key_range(b, at[3], p.dims[4]);
+    uint first = range_first(range), end = range_end(range);
 
     float largest = NONE;
-    for (uint s = first + lane; s < end; s += LOCAL_X) largest = max(largest, score(b, s, x_row, biases));
+    for (uint s = first + lane; s < end; s += LOCAL_X) largest = max(largest, score(b, s, range, x_row, biases));
     largest = group_max(largest);
     float sink = NONE;
     if ((MASK & PM_MASK_SINK) != 0u && bias[biases.x] > MASKED) {
@@ -69,7 +69,7 @@ void main() {
         for (uint s = part_start; s < min(part_start + PART, p.dims[4]); s += LOCAL_X) {
             float e = 0.0;
             if (s >= first && s < end) {
-                float z = score(b, s, x_row, biases);
+                float z = score(b, s, range, x_row, biases);
                 if (z > NONE) e = exp(z - largest);
             }
             y[y_row + s * p.y_stride[4]] = e;

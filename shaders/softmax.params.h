@@ -12,9 +12,6 @@
 #define PM_SOFTMAX_RELATIVE_COUNT  3
 #define PM_SOFTMAX_RELATIVE_ORIGIN 4
 
-#define PM_SPEC_MASK   8 /* PM_MASK_* bits */
-#define PM_SPEC_WINDOW 9
-
 PM_PARAMS(pm_softmax_params) {
     pm_uint dims[PM_DIMS];
     pm_uint x_offset, y_offset;

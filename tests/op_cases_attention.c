@@ -3,11 +3,6 @@
 
 enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_SCORES = 4, BIAS_HEADS = 8, SHORT_TABLE = 16, BATCH = 2 };
 
-static pm_tensor *length_of(pm_graph *g, const test_op_case *c) {
-    return c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, (int64_t[]){BATCH})
-                                       : pm_param(g, "length");
-}
-
 /* [T,S]; [1,H,T,S]; [B,1,1,S]; the same of sinks, for which S is 1; by distance [H,N] or [1,N] */
 static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
@@ -21,13 +16,12 @@ static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
 }
 
 static pm_tensor *attend(pm_graph *g, const test_op_case *c, pm_tensor *q, pm_tensor *k, pm_tensor *v) {
+    const int64_t bts[3] = {BATCH, c->size[0], c->size[1]};
     uint32_t mask = c->attrs.mask;
     pm_tensor *in[7] = {q, k, v};
     if (mask & PM_MASK_POSITION) in[PM_ATTN_POSITION] = pm_param(g, "position");
-    if (mask & PM_MASK_LENGTH) in[PM_ATTN_LENGTH] = length_of(g, c);
-    if (mask & PM_MASK_KEYS)
-        in[PM_ATTN_KEY_MASK] =
-            pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, (int64_t[]){BATCH, c->size[1]});
+    if (mask & PM_MASK_LENGTH) in[PM_ATTN_LENGTH] = test_length(g, mask, c->size[5] & LENGTH_A_BATCH, bts);
+    if (mask & PM_MASK_KEYS) in[PM_ATTN_KEY_MASK] = test_keys(g, mask, c->size[5] & KEYS_BOOL, bts);
     if (mask & (PM_MASK_BIAS | PM_MASK_SINK)) in[PM_ATTN_BIAS] = bias_of(g, c);
     int n = 7;
     while (!in[n - 1]) n--;
@@ -121,6 +115,19 @@ static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
         }                                                                                                    \
     }
 
+/* Keys at most n away on either side. */
+#define BAND(text, bits, n, dims, ...)                                                                       \
+    {                                                                                                        \
+        .name = "attention " text, .build = attention,                                                       \
+        .attrs = {.scale = 0.25f,                                                                            \
+                  .mask = (bits) | CAUSAL | POSITION | PM_MASK_WINDOW,                                       \
+                  .window = 2 * (n) + 1},                                                                    \
+        .size = dims, .hints = {                                                                             \
+            AT(n),                                                                                           \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+
 static const test_op_case cases[] = {
     PLAIN("one", , 1, 1, 1, 1, 1),
     PLAIN("D 1", , 3, 5, 1, 2, 2),
@@ -201,6 +208,26 @@ static const test_op_case cases[] = {
     MASKED("keys", PM_MASK_KEYS, DIMS(5, 33, 16, 2, 2), KEYS),
     MASKED("keys bool", PM_MASK_KEYS, DIMS(5, 70, 16, 2, 2, KEYS_BOOL), KEYS),
     MASKED("keys all absent", PM_MASK_KEYS, DIMS(5, 33, 16, 2, 2), {"keys", TEST_UNIFORM, 0, 0}),
+    MASKED("rows", ROWS, DIMS(9, 33, 16, 2, 2), LENGTHS(33)),
+    MASKED("rows of tiles", ROWS, DIMS(77, 70, 16, 2, 2), LENGTHS(80)),
+    MASKED("rows, few seen", ROWS, DIMS(100, 100, 16, 2, 2), {"length", TEST_RARE, 0, 100}),
+    MASKED("rows, none seen", ROWS, DIMS(70, 33, 16, 2, 2), {"length", TEST_RARE, 0, 0}),
+    MASKED("rows T 1", ROWS, DIMS(1, 65, 64, 2, 2), LENGTHS(65)),
+    MASKED("rows, causal", ROWS | CAUSAL, DIMS(67, 67, 16, 2, 2), LENGTHS(67)),
+    BAND("band", 0, 8, DIMS(70, 70, 16, 2, 2)),
+    BAND("band, global", GLOBAL, 8, DIMS(70, 70, 16, 2, 2), WORDS),
+    BAND("band, global, long", GLOBAL, 8, DIMS(300, 300, 16, 2, 2), WORDS),
+    BAND("band, global of few", GLOBAL, 8, DIMS(5, 200, 65, 2, 2), WORDS),
+    BAND("band, global T 1", GLOBAL, 8, DIMS(1, 333, 64, 2, 2), WORDS),
+    BAND("band, global wide head", GLOBAL, 8, DIMS(40, 140, 160, 1, 1), WORDS),
+    BAND("band, global and absent keys", GLOBAL, 8, DIMS(67, 129, 16, 2, 2), {"keys", TEST_UNIFORM, 0, 2}),
+    BAND("band, no global", GLOBAL, 8, DIMS(67, 128, 16, 2, 2), {"keys", TEST_UNIFORM, 1, 1}),
+    BAND("band, all global", GLOBAL, 8, DIMS(67, 96, 16, 2, 2), {"keys", TEST_UNIFORM, 2, 2}),
+    BAND("band, all absent", GLOBAL, 8, DIMS(67, 96, 16, 2, 2), {"keys", TEST_UNIFORM, 0, 0}),
+    BAND("band past the keys, global", GLOBAL, 8, DIMS(200, 70, 16, 2, 2), WORDS),
+    BAND("band, global, length", GLOBAL | PM_MASK_LENGTH, 8, DIMS(67, 97, 16, 2, 2), WORDS, LENGTH(50, 50)),
+    BAND("band, global, rows", GLOBAL | ROWS, 8, DIMS(133, 133, 16, 2, 2), WORDS, LENGTHS(133)),
+    MASKED("global, causal alone", GLOBAL | CAUSAL, DIMS(67, 97, 16, 2, 2), WORDS),
     MASKED("bias", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2, BIAS_SCORES)),
     MASKED("bias of heads", PM_MASK_BIAS, DIMS(5, 33, 16, 4, 2, BIAS_HEADS)),
     MASKED("bias of keys", PM_MASK_BIAS, DIMS(5, 33, 16, 2, 2)),
@@ -267,6 +294,11 @@ static const test_op_case cases[] = {
      .size = {9, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS},
      .attrs = {.mask = 63, .window = 40, .scale = 0.25f, .softcap = 3},
      .hints = {AT(50), LENGTH(60, 61), KEYS, {"bias", TEST_SPECIAL, -2, 2}}},
+    {.name = "attention all masks, global and rows",
+     .build = attention,
+     .size = {70, 70, 16, 4, 2, BIAS_HEADS},
+     .attrs = {.mask = 63 | PM_MASK_GLOBAL | PM_MASK_ROWS, .window = 20, .scale = 0.25f, .softcap = 3},
+     .hints = {AT(10), LENGTHS(70), WORDS, {"bias", TEST_SPECIAL, -2, 2}}},
     {.name = "attention wide heads",
      .build = attention,
      .attrs = {.scale = 0.03f},

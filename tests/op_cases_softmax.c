@@ -24,12 +24,12 @@ static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
 /* x and the operands that attrs.mask names */
 static pm_tensor *softmax_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
     uint32_t mask = c->attrs.mask;
-    int64_t keys[2] = {batch_of(c), c->size[test_rank_of(c) - 1]};
+    int rank = test_rank_of(c);
+    const int64_t bts[3] = {batch_of(c), rank > 1 ? c->size[rank - 2] : 1, c->size[rank - 1]};
     pm_tensor *in[5] = {x};
     if (mask & PM_MASK_POSITION) in[1] = pm_param(g, "position");
-    if (mask & PM_MASK_LENGTH)
-        in[2] = c->size[5] & LENGTH_A_BATCH ? pm_input(g, "length", PM_I32, 1, keys) : pm_param(g, "length");
-    if (mask & PM_MASK_KEYS) in[3] = pm_input(g, "keys", c->size[5] & KEYS_BOOL ? PM_BOOL : PM_I32, 2, keys);
+    if (mask & PM_MASK_LENGTH) in[2] = test_length(g, mask, c->size[5] & LENGTH_A_BATCH, bts);
+    if (mask & PM_MASK_KEYS) in[3] = test_keys(g, mask, c->size[5] & KEYS_BOOL, bts);
     if (mask & (PM_MASK_BIAS | PM_MASK_SINK)) in[4] = bias_of(g, c);
     int n = 5;
     while (!in[n - 1]) n--;
@@ -99,6 +99,17 @@ static pm_tensor *softmax_peaked(pm_graph *g, const test_op_case *c) {
     {                                                                                                        \
         .name = "softmax, bias by distance" text, .build = softmax##how,                                     \
         .attrs = {.mask = (bits) | RELATIVE, .origin = zero}, .size = dims, .hints = {                       \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+
+/* Keys at most n away on either side. */
+#define BAND(text, bits, n, dims, ...)                                                                       \
+    {                                                                                                        \
+        .name = "softmax " text, .build = softmax,                                                           \
+        .attrs = {.mask = (bits) | CAUSAL | POSITION | PM_MASK_WINDOW, .window = 2 * (n) + 1}, .size = dims, \
+        .hints = {                                                                                           \
+            AT(n),                                                                                           \
             __VA_ARGS__                                                                                      \
         }                                                                                                    \
     }
@@ -173,6 +184,15 @@ static const test_op_case cases[] = {
     MASKED("keys of rows with few", , PM_MASK_KEYS, DIMS(9, 1, 2, 3), KEYS),
     MASKED("keys other than 1", , PM_MASK_KEYS, DIMS(3, 2, 5, 33), {"keys", TEST_UNIFORM, -2, 2}),
     MASKED("keys rank 5", , PM_MASK_KEYS, DIMS(2, 3, 2, 5, 17), KEYS),
+    MASKED("rows", , ROWS, DIMS(2, 3, 9, 33), LENGTHS(40)),
+    MASKED("rows rank 5", , ROWS | CAUSAL, DIMS(2, 3, 2, 9, 33), LENGTHS(33)),
+    MASKED("rows rank 2", , ROWS, DIMS(9, 33), LENGTHS(33)),
+    BAND("band", 0, 4, DIMS(1, 2, 33, 33)),
+    BAND("band, global", GLOBAL, 4, DIMS(2, 3, 77, 77), WORDS),
+    BAND("band, global and absent keys", GLOBAL, 4, DIMS(2, 3, 40, 129), {"keys", TEST_UNIFORM, 0, 2}),
+    BAND("band, global rank 5", GLOBAL, 3, DIMS(2, 3, 2, 40, 40), WORDS),
+    BAND("band, global, rows", GLOBAL | ROWS, 4, DIMS(2, 1, 50, 50), WORDS, LENGTHS(50)),
+    BAND("band, global, length", GLOBAL | PM_MASK_LENGTH, 4, DIMS(2, 1, 50, 50), WORDS, LENGTH(20, 20)),
     MASKED("bias", , PM_MASK_BIAS, DIMS(2, 3, 5, 33)),
     MASKED("bias rank 2", , PM_MASK_BIAS, DIMS(5, 33)),
     MASKED("bias of keys", , PM_MASK_BIAS, DIMS(2, 3, 5, 33, 0, BIAS_KEYS)),

@@ -196,11 +196,14 @@ static bool is_present(const run *r, const pm_tensor *t, int first, int64_t b, i
     static const int64_t none[1] = {0};
     const pm_tensor *position = input(t, first), *length = input(t, first + 1), *keys = input(t, first + 2);
     uint32_t mask = t->attrs.mask;
+    int64_t row[2] = {b, q};
     double at = (double)q + (position ? *element(r, position, none) : 0), key = (double)k;
-    if (mask & PM_MASK_CAUSAL && key > at) return false;
-    if (mask & PM_MASK_WINDOW && key <= at - (double)t->attrs.window) return false;
-    if (mask & PM_MASK_LENGTH && key >= *element(r, length, length->rank ? &b : none)) return false;
-    return !(mask & PM_MASK_KEYS) || *element(r, keys, (int64_t[]){b, k}) != 0;
+    double word = mask & PM_MASK_KEYS ? *element(r, keys, (int64_t[]){b, k}) : 1;
+    bool everywhere = mask & PM_MASK_GLOBAL && word > 1;
+    if (mask & PM_MASK_CAUSAL && key > at && !everywhere) return false;
+    if (mask & PM_MASK_WINDOW && key <= at - (double)t->attrs.window && !everywhere) return false;
+    if (mask & PM_MASK_LENGTH && key >= *element(r, length, length->rank ? row : none)) return false;
+    return word != 0;
 }
 
 /* The relative bias of [..., h, q, k]; 0 for distances that the table does not have. */

@@ -84,6 +84,7 @@ static float f32_value(test_rng *r, const test_hint *h, uint64_t i, float before
 static int32_t i32_value(test_rng *r, const test_hint *h, uint64_t i) {
     uint64_t span = (uint64_t)(h->hi - h->lo) + 1;
     uint64_t step = h->values == TEST_RAMP ? i % span : test_random(r) % span;
+    if (h->values == TEST_RARE) step = test_below(r, 50) ? 0 : span - 1;
     return (int32_t)((int64_t)h->lo + (int64_t)step);
 }
 

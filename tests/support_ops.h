@@ -30,6 +30,7 @@ typedef enum test_values {
     TEST_WIDE,    /* both signs, magnitudes from lo to hi, evenly in the exponent */
     TEST_WHOLE,   /* whole numbers lo .. hi: ties */
     TEST_RAMP,    /* lo, lo + 1, ... hi, lo, ... */
+    TEST_RARE,    /* I32: hi once in 50, else lo */
     TEST_SPECIAL, /* F32: as TEST_HARD, but one in four is PM_MASKED or below it */
     TEST_NONFINITE, /* F32: as TEST_HARD, but one in four is NaN or an infinity */
     TEST_NAN,       /* F32: as TEST_HARD, but one in four is NaN or -infinity */

@@ -9,9 +9,8 @@ typedef struct pm_query {
     const pm_attention_params *p;
     const float *q, *k, *v;
     pm_bias_row bias;
-    float sink;              /* minus infinity: there is none */
-    const int32_t *key_mask; /* NULL without one */
-    pm_key_range keys;
+    float sink; /* minus infinity: there is none */
+    pm_keys keys;
     uint32_t head_size;
     uint64_t y_at; /* element of the result where the row begins */
 } pm_query;

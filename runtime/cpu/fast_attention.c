@@ -20,7 +20,7 @@ typedef struct running {
 PM_CLONES static float block_scores(const pm_query *q, int64_t s, int64_t n, float *out) {
     float most = (float)PM_MASKED_F32;
     for (int64_t i = 0; i < n; i++) {
-        if (q->key_mask && !q->key_mask[s + i]) {
+        if (!pm_key_seen(&q->keys, s + i)) {
             out[i] = (float)PM_MASKED_F32;
             continue;
         }
@@ -59,12 +59,23 @@ static void add_block(const pm_query *q, int64_t s, int64_t n, running *r) {
     for (uint32_t j = 0; j < q->head_size; j++) r->y[j] += y[j];
 }
 
+/* With global keys a row walks over all blocks, and looks into those that hold one or lie near. */
+static bool is_seen(const pm_keys *k, int64_t s, int64_t n) {
+    int32_t largest = 0;
+    if (!k->blocks) return true;
+    for (int64_t i = s / PM_KEY_BLOCK; i < (s + n + PM_KEY_BLOCK - 1) / PM_KEY_BLOCK; i++)
+        if (k->blocks[i] > largest) largest = k->blocks[i];
+    return largest > 1 || (largest == 1 && s < k->near_end && s + n > k->near_first);
+}
+
 static void attend_row(const pm_call *c, uint64_t index) {
     const pm_query q = pm_find_query(c, index);
     running r = {.most = (float)PM_MASKED_F32};
     if (q.sink > r.most) r.most = q.sink, r.sum = 1;
-    for (int64_t s = q.keys.first; s < q.keys.end; s += BLOCK)
-        add_block(&q, s, q.keys.end - s < BLOCK ? q.keys.end - s : BLOCK, &r);
+    for (int64_t s = q.keys.first; s < q.keys.end; s += BLOCK) {
+        int64_t n = q.keys.end - s < BLOCK ? q.keys.end - s : BLOCK;
+        if (is_seen(&q.keys, s, n)) add_block(&q, s, n, &r);
+    }
     float *y = (float *)c->out + q.y_at;
     float share = r.sum > 0 ? 1.0f / r.sum : 0;
     for (uint32_t j = 0; j < q.head_size; j++) y[j] = r.y[j] * share;

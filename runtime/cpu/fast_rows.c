@@ -17,13 +17,8 @@ uint64_t pm_fast_rms_norm_items(const pm_call *c) {
 /* ---- softmax: without key mask, bias, sink and softcap; they keep the reference's general walk ---- */
 
 static void softmax_row(const pm_call *c, const pm_softmax_params *p, uint64_t index) {
-    uint32_t mask = c->spec[PM_SPEC_MASK];
     uint64_t b = index / ((uint64_t)p->dims[1] * p->dims[2] * p->dims[3]), t = index % p->dims[3];
-    int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[1])[p->position_offset] : 0;
-    int64_t length =
-        mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
-    pm_key_range keys =
-        pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
+    const pm_keys keys = pm_keys_of_row(c, &p->masks, 1, (uint64_t[]){b, t}, p->dims[4]);
     const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4);
     float *y = (float *)c->out + p->y_offset + pm_strided(index, p->dims, p->y_stride, 4);
     float most = (float)PM_MASKED_F32;

@@ -158,11 +158,24 @@ double pm_exp_relative(double d, double z_error, double max_error) {
     return 2 * (3 + 2 * fabs(d)) * PM_ULP + z_error + max_error + PM_U * fabs(d) + 6 * PM_U;
 }
 
-pm_key_range pm_visible_keys(uint32_t mask, int64_t window, int64_t query, int64_t length, int64_t n_keys) {
-    pm_key_range r = {0, n_keys};
-    if (mask & PM_MASK_LENGTH && length < r.end) r.end = length;
-    if (mask & PM_MASK_CAUSAL && query + 1 < r.end) r.end = query + 1;
-    if (mask & PM_MASK_WINDOW && query - window + 1 > r.first) r.first = query - window + 1;
-    if (r.end < r.first) r.end = r.first;
-    return r;
+pm_keys pm_keys_of_row(const pm_call *c, const pm_mask_params *p, int first_in, const uint64_t bt[2],
+                       int64_t n_keys) {
+    uint32_t mask = c->spec[PM_SPEC_MASK];
+    const int32_t *position = c->in[first_in], *length = c->in[first_in + 1], *words = c->in[first_in + 2];
+    int64_t at = (int64_t)bt[1] + (mask & PM_MASK_POSITION ? position[p->position_offset] : 0), end = n_keys;
+    if (mask & PM_MASK_LENGTH) {
+        uint64_t row = mask & PM_MASK_ROWS ? bt[1] : 0;
+        int64_t n = length[p->length_offset + bt[0] * p->length_stride + row];
+        end = n < 0 ? 0 : n < end ? n : end;
+    }
+    pm_keys k = {.at = at, .near_end = end, .end = end};
+    if (mask & PM_MASK_CAUSAL && at + 1 < k.near_end) k.near_end = at + 1;
+    if (mask & PM_MASK_WINDOW && at - (int64_t)c->spec[PM_SPEC_WINDOW] + 1 > 0)
+        k.near_first = at - (int64_t)c->spec[PM_SPEC_WINDOW] + 1;
+    if (k.near_end < k.near_first) k.near_end = k.near_first;
+    if (mask & PM_MASK_KEYS) k.words = words + p->key_mask_offset + bt[0] * p->key_mask_stride;
+    if (mask & PM_MASK_GLOBAL) return k.blocks = k.words + n_keys, k;
+    k.first = k.near_first;
+    k.end = k.near_end;
+    return k;
 }

@@ -73,11 +73,21 @@ static inline float pm_sink_of(const float *at) {
     return at && *at > (float)PM_MASKED_F32 ? *at : -INFINITY;
 }
 
-/* The keys that a query row may see: first .. end-1, still subject to key_mask. */
-typedef struct pm_key_range {
-    int64_t first, end;
-} pm_key_range;
-pm_key_range pm_visible_keys(uint32_t mask, int64_t window, int64_t query, int64_t length, int64_t n_keys);
+/* What masks leave of the keys of a query row: those of near_first .. near_end-1 that have a word, and with PM_MASK_GLOBAL
+ * those before the limit whose word is more than 1. All lie in first .. end-1. */
+typedef struct pm_keys {
+    int64_t at; /* where the row stands among the keys */
+    int64_t near_first, near_end, first, end;
+    const int32_t *words;  /* of keys; NULL without a key mask */
+    const int32_t *blocks; /* their largest words, of PM_KEY_BLOCK keys each; NULL without PM_MASK_GLOBAL */
+} pm_keys;
+/* Of query row t of batch b among n_keys. The operands stand at c->in[first_in]: position, length, key_mask. */
+pm_keys pm_keys_of_row(const pm_call *c, const pm_mask_params *p, int first_in, const uint64_t bt[2],
+                       int64_t n_keys);
+static inline bool pm_key_seen(const pm_keys *k, int64_t s) {
+    if (s >= k->near_first && s < k->near_end) return !k->words || k->words[s] != 0;
+    return k->blocks && s >= k->first && s < k->end && k->words[s] > 1;
+}
 
 /* The kernels: rows of the table in reference.c. */
 #define PM_REFERENCE(name)                                                                                   \

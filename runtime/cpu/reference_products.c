@@ -109,27 +109,21 @@ pm_query pm_find_query(const pm_call *c, uint64_t index) {
         (const float *)c->in[0] + p->q_offset + b * p->q_stride[0] + h * p->q_stride[1] + t * p->q_stride[2];
     q.k = (const float *)c->in[1] + p->k_offset + b * p->k_stride[0] + g * p->k_stride[1];
     q.v = (const float *)c->in[2] + p->v_offset + b * p->v_stride[0] + g * p->v_stride[1];
-    int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[3])[p->position_offset] : 0;
-    int64_t length =
-        mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[4])[p->length_offset + b * p->length_stride] : 0;
-    if (mask & PM_MASK_KEYS)
-        q.key_mask = (const int32_t *)c->in[5] + p->key_mask_offset + b * p->key_mask_stride;
+    q.keys = pm_keys_of_row(c, &p->masks, 3, (uint64_t[]){b, t}, p->n_keys);
     const float *bias = (const float *)c->in[6] + p->bias_offset + h * p->bias_stride[1];
     if (mask & PM_MASK_RELATIVE)
-        q.bias =
-            (pm_bias_row){bias, 1, (int32_t)p->bias_stride[PM_ATTN_RELATIVE_ORIGIN] - (int64_t)t - position,
-                          p->bias_stride[PM_ATTN_RELATIVE_COUNT]};
+        q.bias = (pm_bias_row){bias, 1, (int32_t)p->bias_stride[PM_ATTN_RELATIVE_ORIGIN] - q.keys.at,
+                               p->bias_stride[PM_ATTN_RELATIVE_COUNT]};
     else if (mask & PM_MASK_BIAS)
         q.bias = (pm_bias_row){.at = bias + b * p->bias_stride[0] + t * p->bias_stride[2], .stride = 1};
     const float *sink = bias + b * p->bias_stride[0] + t * p->bias_stride[2];
     q.sink = pm_sink_of(mask & PM_MASK_SINK ? sink : NULL);
-    q.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->n_keys);
     q.y_at = p->y_offset + b * p->y_stride[0] + h * p->y_stride[1] + t * p->y_stride[2];
     return q;
 }
 
 static bool score_key(const pm_query *q, int64_t s, pm_valued *out) {
-    if (q->key_mask && !q->key_mask[s]) return false;
+    if (!pm_key_seen(&q->keys, s)) return false;
     dotted dot = dot_of(q->q, 1, q->k + (uint64_t)s * q->p->k_stride[2], 1, q->head_size);
     *out = pm_score_value(dot.sum, dot_error(&dot, q->head_size), q->p->scale, q->p->softcap,
                           (double)pm_bias_of(&q->bias, s));
@@ -145,14 +139,14 @@ static void attend_columns(const pm_call *c, const pm_query *q, pm_valued most, 
     double y[COLUMNS] = {0}, error[COLUMNS] = {0}, magnitude[COLUMNS] = {0};
     double sum = isinf(q->sink) ? 0 : exp((double)q->sink - most.y);
     double sum_error = sum > 0 ? sum * pm_exp_relative((double)q->sink - most.y, 0, most.error) : 0;
-    double n_keys = (double)(q->keys.end - q->keys.first);
-    double factor = pm_dot_factor((uint64_t)(q->keys.end - q->keys.first)) * PM_U;
+    uint64_t n_keys = 0;
     for (int64_t s = q->keys.first; s < q->keys.end; s++) {
         pm_valued z;
         if (!score_key(q, s, &z)) continue;
         double e = exp(z.y - most.y);
         if ((float)e == 0) continue; /* as if absent, whatever v holds */
         double relative = pm_exp_relative(z.y - most.y, z.error, most.error);
+        n_keys++;
         const float *v = q->v + (uint64_t)s * q->p->v_stride[2] + first;
         sum += e;
         sum_error += e * relative;
@@ -163,13 +157,14 @@ static void attend_columns(const pm_call *c, const pm_query *q, pm_valued most, 
             error[j] += fabs(product) * relative;
         }
     }
+    double factor = pm_dot_factor(n_keys) * PM_U;
     for (uint32_t j = 0; j < n; j++) {
         double out = sum > 0 ? y[j] / sum : 0;
         ((float *)c->out)[y_at + j] = (float)out;
         if (c->bound)
             c->bound[y_at + j] = sum > 0
                                      ? (float)((error[j] + magnitude[j] * (sum_error / sum + factor)) / sum +
-                                               6 * PM_U * fabs(out) + PM_TINY * (3 + n_keys / sum))
+                                               6 * PM_U * fabs(out) + PM_TINY * (3 + (double)n_keys / sum))
                                      : 0;
     }
 }

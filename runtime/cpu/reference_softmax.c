@@ -15,12 +15,11 @@ typedef struct row {
     const float *x;
     pm_bias_row bias;
     float sink; /* minus infinity: there is none */
-    const int32_t *key_mask;
-    pm_key_range keys;
+    pm_keys keys;
 } row;
 
 static bool present(const row *r, int64_t s, pm_valued *out) {
-    if (s < r->keys.first || s >= r->keys.end || (r->key_mask && !r->key_mask[s])) return false;
+    if (!pm_key_seen(&r->keys, s)) return false;
     double x = (double)r->x[(uint64_t)s * r->p->x_stride[4]];
     *out = pm_score_value(x, 0, r->p->scale, r->p->softcap, (double)pm_bias_of(&r->bias, s));
     return out->y > PM_MASKED_F32 && x > PM_MASKED_F32;
@@ -33,16 +32,11 @@ static row find_row(const pm_call *c, uint64_t index) {
     row r = {.c = c,
              .p = p,
              .x = (const float *)c->in[0] + p->x_offset + pm_strided(index, p->dims, p->x_stride, 4)};
-    int64_t position = mask & PM_MASK_POSITION ? ((const int32_t *)c->in[1])[p->position_offset] : 0;
-    int64_t length =
-        mask & PM_MASK_LENGTH ? ((const int32_t *)c->in[2])[p->length_offset + b * p->length_stride] : 0;
-    if (mask & PM_MASK_KEYS)
-        r.key_mask = (const int32_t *)c->in[3] + p->key_mask_offset + b * p->key_mask_stride;
+    r.keys = pm_keys_of_row(c, &p->masks, 1, (uint64_t[]){b, t}, p->dims[4]);
     if (mask & PM_MASK_RELATIVE) {
         const float *table = (const float *)c->in[4] + p->bias_offset +
                              pm_strided(index / p->dims[3], p->dims, p->bias_stride, 3);
-        r.bias = (pm_bias_row){table, 1,
-                               (int32_t)p->bias_stride[PM_SOFTMAX_RELATIVE_ORIGIN] - (int64_t)t - position,
+        r.bias = (pm_bias_row){table, 1, (int32_t)p->bias_stride[PM_SOFTMAX_RELATIVE_ORIGIN] - r.keys.at,
                                p->bias_stride[PM_SOFTMAX_RELATIVE_COUNT]};
     } else if (mask & PM_MASK_BIAS) {
         const float *first =
@@ -52,7 +46,6 @@ static row find_row(const pm_call *c, uint64_t index) {
     const float *sink =
         (const float *)c->in[4] + p->bias_offset + pm_strided(index, p->dims, p->bias_stride, 4);
     r.sink = pm_sink_of(mask & PM_MASK_SINK ? sink : NULL);
-    r.keys = pm_visible_keys(mask, c->spec[PM_SPEC_WINDOW], (int64_t)t + position, length, p->dims[4]);
     return r;
 }
 
