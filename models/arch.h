@@ -48,6 +48,7 @@ pm_status pm_umt5_encoder_configure(pm_model *m, const pm_config *c) PM_MUST_USE
 extern const pm_causal_family pm_llama, pm_mistral, pm_qwen2, pm_qwen3, pm_gemma, pm_gemma2, pm_gemma3,
     pm_olmo2, pm_phi3;
 extern const pm_causal_family pm_neox, pm_opt, pm_bloom, pm_falcon;
+extern const pm_causal_family pm_mixtral, pm_qwen3_moe, pm_gpt_oss;
 pm_status pm_vit_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_clip_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 void pm_vit_build(pm_build *b);

@@ -44,6 +44,19 @@ static pm_tensor *make_mask(pm_build *b, const pm_mask *mask, int rank, int64_t 
     return all;
 }
 
+/* Weights of the scores, which keep their dims. */
+static pm_tensor *weigh(pm_graph *g, pm_tensor *scores, pm_tensor *sinks, int64_t groups) {
+    if (!sinks || !scores) return pm_softmax(g, scores);
+    int rank = pm_tensor_rank(scores);
+    int64_t dims[PM_MAX_DIMS], h = pm_tensor_dim(sinks, 0), n = pm_tensor_dim(scores, -1);
+    for (int i = 0; i < rank; i++) dims[i] = pm_tensor_dim(scores, i);
+    dims[rank - 1] = 1;
+    const int64_t four[] = {1, h, 1, 1}, five[] = {1, groups, h / groups, 1, 1};
+    sinks = pm_expand(g, pm_reshape(g, sinks, rank, rank == 5 ? five : four), rank, dims);
+    pm_tensor *p = pm_softmax(g, pm_concat(g, 2, (pm_tensor *[]){scores, sinks}, -1));
+    return pm_slice(g, p, -1, 0, n);
+}
+
 pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor *v, const pm_mask *mask) {
     pm_graph *g = b->g;
     if (!q || !k || !v) return NULL;
@@ -68,7 +81,7 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
     }
     pm_tensor *seen = make_mask(b, mask, rank, t, s);
     if (seen) scores = pm_where(g, seen, scores, pm_const_f32(g, PM_MASKED));
-    pm_tensor *p = pm_softmax(g, scores);
+    pm_tensor *p = weigh(g, scores, mask->sinks, groups);
     if (mask->map)
         pm_build_output(b, mask->map, mask->layer, false, pm_reshape(g, p, 4, (int64_t[]){batch, h, t, s}));
     pm_tensor *y = pm_matmul(g, p, pm_transpose(g, v, -1, -2));

@@ -60,9 +60,10 @@ typedef struct pm_mask {
     float softcap;       /* then cap * tanh(score / cap); 0: none */
     pm_tensor *bias;     /* then added: [H,T,S] or [H,1,S]; or NULL */
     pm_tensor *by_place,
-        *places;     /* q'[B,H,T,D], r[1,H,N,D]: q'.r[distance of the key] is added to q.k (Dai et al. 2019),
+        *places;      /* q'[B,H,T,D], r[1,H,N,D]: q'.r[distance of the key] is added to q.k (Dai et al. 2019),
                                    * distances from N-1 on counting as N-1; or NULL */
-    const char *map; /* output that the weights are named as; and its layer */
+    pm_tensor *sinks; /* [H]: one more score of each head, whose share of the weights is lost; or NULL */
+    const char *map;  /* output that the weights are named as; and its layer */
     int64_t layer;
 } pm_mask;
 /* q[B,H,T,D], k[B,G,S,D], v[B,G,S,D] to [B,T,H*D]. */

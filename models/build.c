@@ -59,6 +59,40 @@ static pm_tensor *weight_leaf(pm_build *b, const char *name, int rank, const int
     return t ? t : keep_leaf(b, full, hash, pm_weight(b->g, full, PM_F32, rank, dims));
 }
 
+/* The arrays of a need, kept in the model's arena. */
+static pm_status want_arrays(pm_model *m, const pm_source *source, pm_need *need) {
+    const pm_array **arrays = pm_arena_alloc(&m->arena, source->n * sizeof *arrays);
+    if (!arrays) return PM_ERR_MEMORY;
+    for (size_t i = 0; i < source->n; i++) {
+        int64_t dims[PM_MAX_DIMS + 1];
+        bool packed = source->kind == PM_SOURCE_MXFP4;
+        memcpy(dims, source->dims, sizeof source->dims);
+        dims[source->rank] = 16; /* bytes of a block */
+        PM_TRY(packed ? pm_checkpoint_want_bytes(&m->checkpoint, source->names[i], source->rank + (i == 0),
+                                                 dims, &arrays[i])
+                      : pm_checkpoint_want(&m->checkpoint, source->names[i], source->rank, dims, &arrays[i]));
+    }
+    need->kind = source->kind;
+    need->arrays = arrays;
+    need->n_arrays = source->n;
+    return PM_OK;
+}
+
+static pm_tensor *build_weight(pm_build *b, pm_need *need, const pm_source *source) {
+    bool is_new;
+    if (b->record && b->status == PM_OK) pm_build_fail(b, want_arrays(b->record, source, need));
+    pm_tensor *t = weight_leaf(b, need->name, need->rank, need->dims, &is_new);
+    if (is_new && b->record && b->status == PM_OK) pm_build_fail(b, record_need(b->record, need));
+    return t;
+}
+
+pm_tensor *pm_build_weight_from(pm_build *b, const char *name, int rank, const int64_t *dims,
+                                const pm_source *source) {
+    pm_need need = {.name = name, .rank = rank};
+    for (int i = 0; i < rank; i++) need.dims[i] = dims[i];
+    return build_weight(b, &need, source);
+}
+
 pm_tensor *pm_build_weight(pm_build *b, const char *name, int rank, const int64_t *dims) {
     return pm_build_weight_plus(b, name, rank, dims, 0);
 }
@@ -67,13 +101,9 @@ pm_tensor *pm_build_weight_plus(pm_build *b, const char *name, int rank, const i
     char changed[NAME_CHARS];
     if (plus != 0) snprintf(changed, sizeof changed, "%s+%g", name, (double)plus);
     pm_need need = {.name = plus != 0 ? changed : name, .rank = rank, .plus = plus};
-    bool is_new;
-    for (int i = 0; i < rank; i++) need.dims[i] = dims[i];
-    if (b->record && b->status == PM_OK)
-        pm_build_fail(b, pm_checkpoint_want(&b->record->checkpoint, name, rank, dims, &need.array));
-    pm_tensor *t = weight_leaf(b, need.name, rank, dims, &is_new);
-    if (is_new && b->record && b->status == PM_OK) pm_build_fail(b, record_need(b->record, &need));
-    return t;
+    pm_source source = {.names = &name, .n = 1, .rank = rank};
+    for (int i = 0; i < rank; i++) source.dims[i] = need.dims[i] = dims[i];
+    return build_weight(b, &need, &source);
 }
 
 pm_tensor *pm_build_table(pm_build *b, const pm_table *table) {

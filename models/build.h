@@ -70,6 +70,16 @@ void pm_build_fail(pm_build *b, pm_status s); /* keeps the first error, which pm
 pm_tensor *pm_build_weight(pm_build *b, const char *name, int rank, const int64_t *dims);
 /* The weight with `plus` added to each element when it is read. */
 pm_tensor *pm_build_weight_plus(pm_build *b, const char *name, int rank, const int64_t *dims, float plus);
+/* Where a weight comes from that is no single tensor of the checkpoint. */
+typedef struct pm_source {
+    pm_source_kind kind;
+    const char *const *names; /* of the arrays; MXFP4: blocks, then scales */
+    size_t n;
+    int rank; /* of each array; MXFP4: of the scales, of which blocks have one dim more */
+    int64_t dims[PM_MAX_DIMS];
+} pm_source;
+pm_tensor *pm_build_weight_from(pm_build *b, const char *name, int rank, const int64_t *dims,
+                                const pm_source *source);
 /* A weight [rows, columns] that table->fill computes. table->name is without the rows. */
 pm_tensor *pm_build_table(pm_build *b, const pm_table *table);
 pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int64_t layer,

@@ -122,28 +122,45 @@ bool pm_checkpoint_has(const pm_checkpoint *c, const char *name) {
     return find(c, name, &label) != NULL;
 }
 
-pm_status pm_checkpoint_want(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
-                             const pm_array **out) {
-    const char *label = "model.safetensors";
+/* A tensor of these dims, of any type. */
+static pm_status want_shape(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
+                            const char **out_label, const pm_array **out) {
     char is[PM_SHAPE_CHARS], expected[PM_SHAPE_CHARS];
-    const pm_entry *e = find(c, name, &label);
+    const pm_entry *e = find(c, name, out_label);
     if (!e)
         return pm_raise(PM_ERR_FILE, "%s: tensor %s is missing, expected %s",
-                        c->n_shards == 1 ? label : "model.safetensors", name,
+                        c->n_shards == 1 ? *out_label : "model.safetensors", name,
                         pm_array_shape(rank, dims, expected));
-    if (e->refusal) return pm_raise(PM_ERR_FILE, "%s: tensor %s %s", label, name, e->refusal);
+    if (e->refusal) return pm_raise(PM_ERR_FILE, "%s: tensor %s %s", *out_label, name, e->refusal);
     const pm_array *a = &e->array;
     bool same = a->rank == rank;
     for (int i = 0; same && i < rank; i++) same = a->dims[i] == dims[i];
     if (!same)
-        return pm_raise(PM_ERR_FILE, "%s: tensor %s is %s, expected %s", label, name,
+        return pm_raise(PM_ERR_FILE, "%s: tensor %s is %s, expected %s", *out_label, name,
                         pm_array_shape(a->rank, a->dims, is), pm_array_shape(rank, dims, expected));
-    bool floats = a->dtype == PM_F32 || a->dtype == PM_F16 || a->dtype == PM_BF16;
-    if (!floats && !pm_block_of_dtype(a->dtype))
-        return pm_raise(PM_ERR_FILE, "%s: tensor %s has type %s, expected f32, f16 or bf16", label, name,
-                        pm_dtype_name(a->dtype));
     *out = a;
     return PM_OK;
+}
+
+static pm_status bad_type(const char *label, const pm_array *a, const char *expected) {
+    return pm_raise(PM_ERR_FILE, "%s: tensor %s has type %s, expected %s", label, a->name,
+                    pm_dtype_name(a->dtype), expected);
+}
+
+pm_status pm_checkpoint_want(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
+                             const pm_array **out) {
+    const char *label = "model.safetensors";
+    PM_TRY(want_shape(c, name, rank, dims, &label, out));
+    pm_dtype type = (*out)->dtype;
+    if (type == PM_F32 || type == PM_F16 || type == PM_BF16 || pm_block_of_dtype(type)) return PM_OK;
+    return bad_type(label, *out, "f32, f16 or bf16");
+}
+
+pm_status pm_checkpoint_want_bytes(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
+                                   const pm_array **out) {
+    const char *label = "model.safetensors";
+    PM_TRY(want_shape(c, name, rank, dims, &label, out));
+    return (*out)->dtype == PM_U8 ? PM_OK : bad_type(label, *out, "u8");
 }
 
 /* want's arrays are the first member of their entries. */

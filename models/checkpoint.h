@@ -30,6 +30,9 @@ bool pm_checkpoint_has(const pm_checkpoint *c, const char *name);
  * one of gguf_quants.h. */
 pm_status pm_checkpoint_want(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
                              const pm_array **out) PM_MUST_USE;
+/* The same of a tensor of bytes (U8). */
+pm_status pm_checkpoint_want_bytes(const pm_checkpoint *c, const char *name, int rank, const int64_t *dims,
+                                   const pm_array **out) PM_MUST_USE;
 /* The elements of an array that pm_checkpoint_want gave, as F32: blocks taken apart, the adapter added. pm_convert_f32
  * alone would give what the file holds. */
 pm_status pm_checkpoint_read(const pm_checkpoint *c, const pm_array *array, float *out) PM_MUST_USE;

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/convert.h"
 #include "models/model_text.h"
+#include "models/need.h"
 
 /* ---- opening ---- */
 
@@ -55,9 +55,9 @@ static void describe(pm_model *m) {
     info->width = spec->stack[side].width;
     if (info->encoder_decoder && info->decoder_start_id < 0) info->decoder_start_id = info->bos_id;
     for (size_t i = 0; i < m->n_needs; i++) {
-        const pm_array *a = m->needs[i].array;
-        info->n_parameters += pm_array_elems(a);
-        info->weight_bytes += a->bytes;
+        const pm_need *need = &m->needs[i];
+        info->n_parameters += pm_need_elems(need);
+        for (size_t k = 0; k < need->n_arrays; k++) info->weight_bytes += need->arrays[k]->bytes;
     }
 }
 

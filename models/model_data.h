@@ -10,13 +10,22 @@
 
 typedef struct pm_arch pm_arch;
 
+/* How a weight comes out of the checkpoint's arrays. */
+typedef enum pm_source_kind {
+    PM_SOURCE_STACKED, /* one array behind the other; mostly there is one */
+    PM_SOURCE_SWAPPED, /* one, whose two last dims change places */
+    PM_SOURCE_MXFP4    /* blocks [..,K/32,16] of two 4-bit floats a byte, and the exponents [..,K/32] of their scales */
+} pm_source_kind;
+
 /* A tensor of the checkpoint that the graphs of a model use. */
 typedef struct pm_need {
     const char *name;
     int32_t rank;
     int64_t dims[PM_MAX_DIMS];
     float plus; /* added to each element */
-    const pm_array *array;
+    pm_source_kind kind;
+    const pm_array **arrays;
+    size_t n_arrays;
 } pm_need;
 
 /* A tensor [rows, columns] that the host computes, once a program needs it. Its name holds its rows. */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/convert.h"
+#include "models/need.h"
 
 /* ---- opening ---- */
 
@@ -27,10 +27,9 @@ static pm_status upload(pm_session *s, const pm_need *need) {
     char name[512];
     uint64_t bytes = 0;
     float *data = NULL;
-    PM_TRY(make_floats(need->name, pm_array_elems(need->array), 1, &data, &bytes));
+    PM_TRY(make_floats(need->name, pm_need_elems(need), 1, &data, &bytes));
     snprintf(name, sizeof name, "%s%s", s->prefix, need->name);
-    pm_status status = pm_checkpoint_read(&s->model->checkpoint, need->array, data);
-    for (uint64_t i = 0; need->plus != 0 && i < bytes / sizeof *data; i++) data[i] += need->plus;
+    pm_status status = pm_need_read(&s->model->checkpoint, need, data);
     if (status == PM_OK) status = pm_executor_put(s->executor, name, data, bytes);
     pm_free(data);
     return status;

@@ -35,6 +35,8 @@ typedef enum pm_qkv_order { PM_QKV_PARTS, PM_QKV_GROUPS } pm_qkv_order;
 typedef struct pm_attention_names {
     pm_pair q, k, v, qkv, o;
     pm_pair q_norm, k_norm; /* of each head, or of all heads together (norm_whole); before rotary */
+    const char
+        *sinks; /* [H]: a score of each head that no key has, whose share is lost (gpt-oss); NULL: none */
 } pm_attention_names;
 
 /* Relative positions (T5: Raffel et al. 2019): scores + a bias for each head and each bucket of distances key - query. */
@@ -43,6 +45,20 @@ typedef struct pm_relative {
     const char *own;    /* instead of it, the name within a layer: each layer has its own */
     int64_t buckets, max_distance;
 } pm_relative;
+
+/* A mixture of experts (Shazeer et al. 2017) in place of a layer's feed-forward: a router chooses some of n gated
+ * feed-forwards for each token, whose results are added by its weights. Tensors are named within a layer. */
+typedef struct pm_experts {
+    int64_t n, chosen, ffn; /* n 0: there are none; ffn: hidden width of each */
+    const bool *in_layer;   /* NULL: all; the others have the stack's feed-forward */
+    pm_pair router;
+    bool weights_of_all; /* softmax over all experts; else over the chosen ones */
+    const char *each;    /* "experts.": its tensors are each, number, ".", name; NULL: one has those of all */
+    const char *gate, *up, *down; /* of each: [F,C], [F,C], [C,F] */
+    pm_pair gate_up,
+        all_down; /* of all: [E,C,2F], a column of the gate and one of up by turns, and [E,F,C] */
+    float limit;  /* act(min(gate, limit)) * (clamp(up) + 1), as gpt-oss has it; 0: act(gate) * up */
+} pm_experts;
 
 /* A stack of equal layers. */
 typedef struct pm_stack {
@@ -74,9 +90,10 @@ typedef struct pm_stack {
     pm_activation act;
     pm_attention_names self, cross; /* cross.o.weight NULL: no attention to an encoder */
     pm_pair self_norm, cross_norm, ffn_norm;
-    pm_pair self_after, ffn_after;                 /* of a sublayer's result, before it is added */
-    pm_pair gate, up, down;                        /* down(act(up(x))), or down(act(gate(x)) * up(x)) */
-    pm_pair gate_up;                               /* both as rows of one matrix: gate, then up */
+    pm_pair self_after, ffn_after; /* of a sublayer's result, before it is added */
+    pm_pair gate, up, down;        /* down(act(up(x))), or down(act(gate(x)) * up(x)) */
+    pm_pair gate_up;               /* both as rows of one matrix: gate, then up */
+    pm_experts experts;
     const char *self_scale, *ffn_scale;            /* [C], times a sublayer's result; NULL: none */
     pm_pair final_norm;                            /* whole names */
     bool hidden_raw;                               /* the last of hidden_out is from before final_norm */

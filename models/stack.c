@@ -1,14 +1,10 @@
 /* See stack.h. Invariant: names of tensors are made here and nowhere else: prefix, layer number, ".", name in
  * the layer; or a layer's own prefix and the name. */
-#include "models/stack.h"
+#include "models/experts.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-
-typedef struct layer_name {
-    char s[256];
-} layer_name;
 
 /* One layer being built. */
 typedef struct layer_place {
@@ -16,26 +12,29 @@ typedef struct layer_place {
     int64_t i;
 } layer_place;
 
-/* Whole names of a pair; both texts live as long as `text`. */
-static pm_pair full_names(const layer_place *at, const pm_pair *names, layer_name text[2]) {
+pm_pair pm_layer_names(const pm_stack *st, int64_t i, const pm_pair *names, pm_layer_name text[2]) {
     const char *parts[2] = {names->weight, names->bias};
     for (int k = 0; k < 2; k++)
-        if (parts[k] && at->st->prefixes)
-            snprintf(text[k].s, sizeof text[k].s, "%s%s", at->st->prefixes[at->i], parts[k]);
+        if (parts[k] && st->prefixes)
+            snprintf(text[k].s, sizeof text[k].s, "%s%s", st->prefixes[i], parts[k]);
         else if (parts[k])
-            snprintf(text[k].s, sizeof text[k].s, "%s%" PRId64 ".%s", at->st->prefix, at->i, parts[k]);
+            snprintf(text[k].s, sizeof text[k].s, "%s%" PRId64 ".%s", st->prefix, i, parts[k]);
     return (pm_pair){parts[0] ? text[0].s : NULL, parts[1] ? text[1].s : NULL};
+}
+
+static pm_pair full_names(const layer_place *at, const pm_pair *names, pm_layer_name text[2]) {
+    return pm_layer_names(at->st, at->i, names, text);
 }
 
 static pm_tensor *linear(pm_build *b, const layer_place *at, pm_tensor *x, const pm_pair *names,
                          const int64_t kn[2]) {
-    layer_name text[2];
+    pm_layer_name text[2];
     pm_pair full = full_names(at, names, text);
     return pm_block_linear(b, x, &full, &(pm_linear_shape){kn[0], kn[1], at->st->conv1d});
 }
 
 static pm_tensor *norm(pm_build *b, const layer_place *at, pm_tensor *x, const pm_pair *names) {
-    layer_name text[2];
+    pm_layer_name text[2];
     pm_pair full = full_names(at, names, text);
     return pm_block_norm(b, x, &(pm_norm){at->st->norm, at->st->eps, at->st->norm_plus_one}, &full);
 }
@@ -45,12 +44,15 @@ static pm_tensor *norm_if_named(pm_build *b, const layer_place *at, pm_tensor *x
     return names->weight ? norm(b, at, x, names) : x;
 }
 
+/* A weight [n]. */
+static pm_tensor *vector(pm_build *b, const layer_place *at, const char *name, int64_t n) {
+    pm_layer_name text[2];
+    return pm_build_weight(b, full_names(at, &(pm_pair){name, NULL}, text).weight, 1, &n);
+}
+
 /* y times a weight [C]; y when it has no name (Touvron et al. 2021). */
 static pm_tensor *scaled(pm_build *b, const layer_place *at, pm_tensor *y, const char *name) {
-    layer_name text[2];
-    if (!name) return y;
-    pm_pair full = full_names(at, &(pm_pair){name, NULL}, text);
-    return pm_mul(b->g, y, pm_build_weight(b, full.weight, 1, &at->st->width));
+    return name ? pm_mul(b->g, y, vector(b, at, name, at->st->width)) : y;
 }
 
 /* ---- projections to heads ---- */
@@ -65,7 +67,7 @@ static int64_t part_heads(const pm_stack *st, int part) {
 static pm_tensor *joint_rows(pm_build *b, const layer_place *at, pm_tensor *x, const pm_pair *names,
                              const int range[2]) {
     const pm_stack *st = at->st;
-    layer_name text[2];
+    pm_layer_name text[2];
     int64_t start = 0, count = 0, n = 0;
     for (int part = PART_Q; part <= PART_V; part++) {
         int64_t rows = part_heads(st, part) * st->head_dim;
@@ -136,7 +138,7 @@ static void turn(pm_build *b, const layer_place *at, pm_tensor *p[3]) {
 static pm_tensor *relative_bias(pm_build *b, const layer_place *at, const pm_mask *mask, int64_t t,
                                 int64_t s) {
     pm_relative r = at->st->relative;
-    layer_name text[2];
+    pm_layer_name text[2];
     if (r.own) r.weight = full_names(at, &(pm_pair){r.own, NULL}, text).weight;
     if (!r.weight) return NULL;
     return pm_block_relative_bias(b, &r, &(pm_relative_shape){at->st->n_heads, t, s, mask->causal});
@@ -168,6 +170,7 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
     }
     if (p[PART_K]) mask.bias = relative_bias(b, at, &mask, pm_tensor_dim(x, 1), pm_tensor_dim(p[PART_K], 2));
     if (st->alibi && p[PART_K]) mask.bias = pm_block_alibi(b, st->n_heads, pm_tensor_dim(p[PART_K], 2));
+    if (st->self.sinks) mask.sinks = vector(b, at, st->self.sinks, st->n_heads);
     pm_tensor *y = pm_block_attention(b, p[PART_Q], p[PART_K], p[PART_V], &mask);
     y = linear(b, at, y, &st->self.o, (int64_t[]){st->n_heads * st->head_dim, st->width});
     return scaled(b, at, y, st->self_scale);
@@ -219,6 +222,7 @@ static pm_tensor *feed_forward(pm_build *b, const layer_place *at, pm_tensor *x,
     const pm_stack *st = at->st;
     (void)context;
     pm_build_label(b, st->label, at->i, "ffn");
+    if (pm_has_experts(st, at->i)) return pm_experts_layer(b, st, at->i, x);
     pm_tensor *gate = NULL, *up;
     if (st->gate_up.weight) {
         pm_tensor *both = linear(b, at, x, &st->gate_up, (int64_t[]){st->width, 2 * st->ffn});
