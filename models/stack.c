@@ -18,7 +18,7 @@ pm_pair pm_layer_names(const pm_stack *st, int64_t i, const pm_pair *names, pm_l
         if (parts[k] && st->prefixes)
             snprintf(text[k].s, sizeof text[k].s, "%s%s", st->prefixes[i], parts[k]);
         else if (parts[k])
-            snprintf(text[k].s, sizeof text[k].s, "%s%" PRId64 ".%s", st->prefix, i, parts[k]);
+            text[k] = pm_build_layer_name(st->prefix, i, parts[k]);
     return (pm_pair){parts[0] ? text[0].s : NULL, parts[1] ? text[1].s : NULL};
 }
 

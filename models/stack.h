@@ -14,9 +14,6 @@ typedef struct pm_context {
 } pm_context;
 
 /* Whole names of a pair of layer i; both texts live as long as `text`. */
-typedef struct pm_layer_name {
-    char s[256];
-} pm_layer_name;
 pm_pair pm_layer_names(const pm_stack *st, int64_t i, const pm_pair *names, pm_layer_name text[2]);
 
 /* All layers; hidden_states.0 .. n-1 are offered as outputs. */

@@ -16,6 +16,7 @@ static const char *const families[] = {
     "distilbert", "roberta", "modernbert",
     "mistral-window", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "olmo2", "phi3",
     "gpt-neox", "opt", "bloom", "falcon",
+    "mixtral", "qwen3-moe", "gpt-oss",
     "bart", "m2m100",
     "t5", "t5-v1.1",
     "whisper", "vit", "clip",
