@@ -1,5 +1,6 @@
 /* The encoder-decoder Transformer (Vaswani et al. 2017) as torch.nn.Transformer keeps it: sinusoidal
  * positions, one qkv matrix, norm after (or first), a last norm on each side. */
+#include "models/pooling.h"
 #include "models/stack.h"
 
 #include <math.h>
@@ -152,5 +153,7 @@ void pm_transformer_encoder_build(pm_build *b) {
     const pm_build_options *o = &b->options;
     pm_context context = {0};
     if (o->key_mask) context.keys = pm_build_ids(b, "attention_mask", o->batch, o->length);
-    encode(b, o->batch, &context, "last_hidden_state");
+    pm_tensor *x = encode(b, o->batch, &context, "last_hidden_state");
+    pm_build_label(b, "pooling", -1, NULL);
+    pm_pool_outputs(b, x, context.keys);
 }

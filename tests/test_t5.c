@@ -92,10 +92,21 @@ static void test_encoder(void **state) {
     test_edit_config(&folder, "architectures", "[\"T5EncoderModel\"]");
     assert_ok(pm_tensors_read(test_reference("t5", "reference.safetensors").s, &reference));
     pm_tensors *out = run("cpu", &folder, "");
-    assert_int_equal(pm_tensors_count(out), 6); /* three hidden states, two maps, the last one */
+    assert_int_equal(pm_tensors_count(out),
+                     7); /* three hidden states, two maps, the last one, one of the whole text */
     expect_near(out, "out.last_hidden_state", reference, "out.encoder_last_hidden_state", 1e-5);
     expect_near(out, "out.hidden_states.2", reference, "out.encoder_last_hidden_state", 1e-5);
     expect_near(out, "out.attentions.1", reference, "out.encoder_attentions.1", 1e-5);
+    uint64_t n, m;
+    const float *x = values(reference, "out.encoder_last_hidden_state", &n),
+                *mean = values(out, "out.sentence_embedding", &m);
+    assert_int_equal(m, 32);
+    for (uint64_t c = 0; c < m; c++) {
+        double sum = 0;
+        for (uint64_t t = 0; t < n / m; t++) sum += (double)x[t * m + c];
+        if (!(fabs((double)mean[c] - sum * (double)m / (double)n) < 1e-5))
+            fail_msg("column %d is not the mean", (int)c);
+    }
     pm_tensors_free(out);
     pm_tensors_free(reference);
 }
@@ -130,6 +141,78 @@ static void test_fused(void **state) {
         pm_release(text);
     }
     pm_model_close(m);
+}
+
+/* ---- its kin ---- */
+
+static void add_copy(pm_tensors *set, const char *from, const char *to) {
+    const pm_array *a = pm_tensors_get(set, from);
+    assert_non_null(a);
+    pm_array copy = *a;
+    copy.name = to;
+    assert_ok(pm_tensors_add(set, &copy, NULL));
+}
+
+static float twice(float x, size_t i) {
+    (void)i;
+    return 2 * x;
+}
+
+/* UMT5 has relative positions in each layer: with the first layer's everywhere it is T5. */
+static void test_umt5(void **state) {
+    static const char *const first = "%s.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+                             *const second =
+                                 "%s.block.1.layer.0.SelfAttention.relative_attention_bias.weight",
+                             *const sides[] = {"encoder", "decoder"};
+    test_path folder = test_copy_model("t5"), path = test_join(&folder, "model.safetensors");
+    pm_tensors *set, *reference;
+    (void)state;
+    test_edit_config(&folder, "model_type", "\"umt5\"");
+    test_edit_config(&folder, "architectures", "[\"UMT5ForConditionalGeneration\"]");
+    test_expect_error(&folder, PM_ERR_FILE,
+                      (const char *const[]){"encoder.block.1.layer.0.SelfAttention.relative_attention_bias",
+                                            "missing", NULL});
+    assert_ok(pm_tensors_read(path.s, &set));
+    for (size_t i = 0; i < PM_COUNT(sides); i++) {
+        char from[128], to[128];
+        snprintf(from, sizeof from, first, sides[i]);
+        snprintf(to, sizeof to, second, sides[i]);
+        add_copy(set, from, to);
+    }
+    assert_ok(pm_tensors_write(set, path.s));
+    pm_tensors_free(set);
+    assert_ok(pm_tensors_read(test_reference("t5", "reference.safetensors").s, &reference));
+    pm_tensors *out = run("cpu", &folder, "final");
+    expect_near(out, "out.logits", reference, "out.logits", 1e-5);
+    pm_tensors_free(out);
+    pm_tensors_free(reference);
+}
+
+/* mT5 is T5 v1.1; a head of its own stands in the files that are not tied. */
+static void test_mt5(void **state) {
+    test_path folder = test_copy_model("t5-v1.1"), path = test_join(&folder, "model.safetensors");
+    pm_tensors *set;
+    (void)state;
+    test_edit_config(&folder, "feed_forward_proj", NULL); /* gated-gelu unless it says otherwise */
+    test_edit_config(&folder, "scale_decoder_outputs", NULL);
+    test_edit_config(&folder, "model_type", "\"mt5\"");
+    test_edit_config(&folder, "architectures", "[\"MT5ForConditionalGeneration\"]");
+    pm_tensors *out = run("cpu", &folder, "final");
+    assert_ok(pm_tensors_read(path.s, &set));
+    add_copy(set, "shared.weight", "lm_head.weight");
+    assert_ok(pm_tensors_write(set, path.s));
+    pm_tensors_free(set);
+    pm_tensors *same = run("cpu", &folder, "final");
+    expect_near(same, "out.logits", out, "out.logits", 0);
+    pm_tensors_free(same);
+    test_edit_tensor(&folder, "lm_head.weight", twice);
+    pm_tensors *doubled = run("cpu", &folder, "final");
+    uint64_t n, m;
+    const float *x = values(doubled, "out.logits", &n), *y = values(out, "out.logits", &m);
+    assert_int_equal(n, m);
+    for (uint64_t i = 0; i < n; i++) assert_true(x[i] == 2 * y[i]);
+    pm_tensors_free(doubled);
+    pm_tensors_free(out);
 }
 
 /* ---- configs of other ages ---- */
@@ -257,7 +340,8 @@ static void test_large_on_vulkan(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buckets),      cmocka_unit_test(test_encoder),
-        cmocka_unit_test(test_fused),        cmocka_unit_test(test_older_configs),
+        cmocka_unit_test(test_fused),        cmocka_unit_test(test_umt5),
+        cmocka_unit_test(test_mt5),          cmocka_unit_test(test_older_configs),
         cmocka_unit_test(test_large_on_cpu), cmocka_unit_test(test_large_on_vulkan),
     };
     return run_all_tests(tests);

@@ -76,7 +76,8 @@ static const char *model_with(pm_kernel k) {
 }
 
 static void check_device(const char *device) {
-    static const char *const models[] = {"gpt2", "llama", "transformer", "bert-mlm", "mixtral", "gpt-oss"};
+    static const char *const models[] = {"gpt2",    "llama",   "transformer", "bert-mlm",
+                                         "mixtral", "gpt-oss", "t5"};
     size_t n_broken = 0;
     for (size_t i = 0; i < PM_COUNT(models); i++) expect_pass(models[i], device);
     for (int k = 0; k < PM_N_KERNELS; k++) {
