@@ -75,10 +75,14 @@ double cli_ms(uint64_t ns);
 /* The commands: cmd_<name>.c each. argv[0] is the command's name. They return an exit code. */
 int cmd_attend(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_classify(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
+int cmd_embed(int argc, char **argv);
+int cmd_fill(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_tag(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_translate(int argc, char **argv);
 int cmd_verify(int argc, char **argv);

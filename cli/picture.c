@@ -103,20 +103,25 @@ void picture_colour(float weight, unsigned char rgb[3]) {
         rgb[k] = (unsigned char)(stops[i][k] + (stops[i + 1][k] - stops[i][k]) * (x - (float)i) + 0.5f);
 }
 
+void picture_npy_head(picture_file *f, int rank, const int64_t *dims) {
+    const uint16_t probe = 1;
+    char header[128];
+    int n = snprintf(header, sizeof header, "{'descr': '%cf4', 'fortran_order': False, 'shape': (",
+                     *(const char *)&probe ? '<' : '>');
+    for (int i = 0; i < rank; i++)
+        n += snprintf(header + n, sizeof header - (size_t)n, "%lld, ", (long long)dims[i]);
+    n += snprintf(header + n, sizeof header - (size_t)n, "), }");
+    memset(header + n, ' ', sizeof header - (size_t)n); /* 10 + 118 bytes: the data is aligned to 64 */
+    header[117] = '\n';
+    picture_add_bytes(f, "\x93NUMPY\x01\x00\x76\x00", 10);
+    picture_add_bytes(f, header, 118);
+}
+
 int picture_npy(const picture_choice *c, picture_file *out) {
     picture_layout o;
     picture_measure(c, &o);
     const pm_attention *a = c->map;
-    const uint16_t probe = 1;
-    char header[128];
-    int n = snprintf(header, sizeof header,
-                     "{'descr': '%cf4', 'fortran_order': False, 'shape': (%lld, %lld, %lld, %lld), }",
-                     *(const char *)&probe ? '<' : '>', (long long)o.n_layers, (long long)o.n_heads,
-                     (long long)a->n_queries, (long long)a->n_keys);
-    memset(header + n, ' ', sizeof header - (size_t)n); /* 10 + 118 bytes: the data is aligned to 64 */
-    header[117] = '\n';
-    picture_add_bytes(out, "\x93NUMPY\x01\x00\x76\x00", 10);
-    picture_add_bytes(out, header, 118);
+    picture_npy_head(out, 4, (int64_t[]){o.n_layers, o.n_heads, a->n_queries, a->n_keys});
     for (int64_t l = 0; l < o.n_layers; l++)
         for (int64_t h = 0; h < o.n_heads; h++)
             picture_add_bytes(out,

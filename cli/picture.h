@@ -36,6 +36,8 @@ int picture_svg(const picture_choice *c, picture_file *out);
 int picture_html(const picture_choice *c, picture_file *out);
 int picture_png(const picture_choice *c, picture_file *out); /* PM_ERR_USAGE when built without cairo */
 int picture_npy(const picture_choice *c, picture_file *out); /* [layers, heads, queries, keys] f32 */
+/* The head of a .npy file of f32, before its data. */
+void picture_npy_head(picture_file *f, int rank, const int64_t *dims);
 int picture_json(const picture_choice *c, picture_file *out);
 
 #endif

@@ -6,7 +6,7 @@
 #include "models/rules.h"
 #include "models/spec.h"
 #include "models/words.h"
-#include "pumice/model.h"
+#include "pumice/text.h"
 
 typedef struct pm_arch pm_arch;
 
@@ -53,6 +53,7 @@ struct pm_model {
     int32_t
         source_language; /* id of the token that says a source's language, when the caller does not; -1: none */
     const char **labels; /* [spec.n_labels], of a model with classes; else NULL */
+    pm_class_kind class_kind;
     pm_need *needs;
     size_t n_needs, needs_capacity;
     pm_arena arena;

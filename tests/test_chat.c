@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "pumice/chat.h"
-#include "support.h"
+#include "tests/support.h"
 
 enum { MAX_MESSAGES = 8 };
 

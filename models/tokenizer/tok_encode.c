@@ -157,3 +157,14 @@ int32_t pm_tokenizer_find(const pm_tokenizer *t, const char *token, size_t bytes
 bool pm_tokenizer_is_special(const pm_tokenizer *t, int32_t id) {
     return id >= 0 && (size_t)id < t->n_special && t->special[id];
 }
+
+bool pm_tokenizer_marks_words(const pm_tokenizer *t) {
+    return t->model.type != TOK_UNIGRAM && t->model.prefix[0];
+}
+
+bool pm_tokenizer_continues(const pm_tokenizer *t, int32_t id) {
+    size_t n, prefix = strlen(t->model.prefix);
+    const char *s = pm_tokenizer_token(t, id, &n);
+    bool marked = s && n > prefix && memcmp(s, t->model.prefix, prefix) == 0;
+    return marked != t->model.word_start && id != t->model.unk;
+}

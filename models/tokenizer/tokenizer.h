@@ -17,4 +17,8 @@ pm_status pm_tokenizer_open_files(const pm_files *files, pm_tokenizer_side side,
 /* From tokenizer.ggml.*; nothing of `g` is kept. */
 pm_status pm_tokenizer_open_gguf(const pm_gguf *g, pm_tokenizer **out) PM_MUST_USE;
 
+/* Whether the vocabulary tells tokens that go on with a word from those that begin one (##), and whether this one does. */
+bool pm_tokenizer_marks_words(const pm_tokenizer *t);
+bool pm_tokenizer_continues(const pm_tokenizer *t, int32_t id);
+
 #endif
