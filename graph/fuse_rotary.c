@@ -1,23 +1,40 @@
 /* Pattern: rotary position embedding, x * cos + rotate_half(x) * sin,
- * rotate_half(x) = concat(-x[D/2 .. D], x[0 .. D/2]) along the innermost axis. */
+ * rotate_half(x) = concat(-x[D/2 .. D], x[0 .. D/2]) along the innermost axis. Where only the first dims of a head are turned,
+ * that is found of a slice, and then joined with the rest: concat(rotary(x[0 .. R]), x[R .. D]). */
 #include "graph/fuse.h"
 
-static bool is_half(const pm_fuse *f, const pm_tensor *t, const pm_tensor *x, int64_t start) {
-    int32_t last = x->rank - 1;
-    return t->op == PM_OP_SLICE && t->in[0] == x && t->attrs.axis == last && t->attrs.start == start &&
-           t->attrs.length == x->dims[last] / 2 && pm_fuse_single(f, t);
+#define MAX_DEPTH 8
+
+/* Some of the innermost dims of a tensor: slices of slices are one slice, whoever wrote or folded them. */
+typedef struct columns {
+    const pm_tensor *of;
+    int64_t start, n;
+} columns;
+
+static columns columns_of(const pm_tensor *t) {
+    columns c = {t, 0, t->dims[t->rank - 1]};
+    for (int depth = 0; c.of->op == PM_OP_SLICE && c.of->attrs.axis == c.of->rank - 1 && depth < MAX_DEPTH;
+         depth++)
+        c.start += c.of->attrs.start, c.of = c.of->in[0];
+    return c;
 }
 
-/* The x of rotate_half(x). */
-static const pm_tensor *rotated(const pm_fuse *f, const pm_tensor *t) {
+static bool is_columns(const pm_tensor *t, const pm_tensor *of, int64_t start, int64_t n) {
+    const columns c = columns_of(t);
+    return c.of == of && c.start == start && c.n == n;
+}
+
+/* Whether t is rotate_half(x). */
+static bool is_rotated(const pm_fuse *f, const pm_tensor *t, const pm_tensor *x) {
     if (t->op != PM_OP_CONCAT || t->n_in != 2 || t->rank < 1 || t->attrs.axis != t->rank - 1 ||
-        !pm_fuse_single(f, t))
-        return NULL;
+        !pm_fuse_single(f, t) || !pm_same_dims(t, x))
+        return false;
     const pm_tensor *high = t->in[0], *low = t->in[1];
-    if (high->op != PM_OP_NEG || !pm_fuse_single(f, high) || low->op != PM_OP_SLICE) return NULL;
-    const pm_tensor *x = low->in[0];
-    int64_t half = x->dims[t->rank - 1] / 2;
-    return is_half(f, low, x, 0) && is_half(f, high->in[0], x, half) && pm_same_dims(t, x) ? x : NULL;
+    if (high->op != PM_OP_NEG || !pm_fuse_single(f, high)) return false;
+    const columns all = columns_of(x);
+    int64_t half = all.n / 2;
+    return is_columns(low, all.of, all.start, half) &&
+           is_columns(high->in[0], all.of, all.start + half, half);
 }
 
 /* x as [B,G*R,T,D]; NULL: it would have to be copied. A table that differs from head to head is refused by the shape
@@ -44,14 +61,32 @@ static pm_tensor *make_rotary(pm_fuse *f, const pm_tensor *root, const pm_tensor
     return pm_reshape(f->r.graph, made, root->rank, root->dims);
 }
 
+/* The other of a product's two operands. */
+static const pm_tensor *beside(const pm_tensor *product, int i) {
+    return product->in[1 - i];
+}
+
 pm_tensor *pm_fuse_rotary(pm_fuse *f, const pm_tensor *root) {
-    for (int i = 0; i < 4; i++) {
-        const pm_tensor *straight = root->in[i & 1], *turned = root->in[1 - (i & 1)];
+    for (int i = 0; i < 8; i++) {
+        const pm_tensor *straight = root->in[i & 1], *turned = beside(root, i & 1);
+        int of_x = i >> 1 & 1, of_half = i >> 2;
         if (straight->op != PM_OP_MUL || turned->op != PM_OP_MUL) return NULL;
         if (!pm_fuse_single(f, straight) || !pm_fuse_single(f, turned)) return NULL;
-        const pm_tensor *x = rotated(f, turned->in[i >> 1]), *sine = turned->in[1 - (i >> 1)];
-        const pm_tensor *cosine = x ? pm_fuse_other(straight, x) : NULL;
-        if (cosine) return make_rotary(f, root, (const pm_tensor *[]){x, cosine, sine});
+        const pm_tensor *x = straight->in[of_x];
+        if (x->rank < 1 || !is_rotated(f, turned->in[of_half], x)) continue;
+        const pm_tensor *in[] = {x, beside(straight, of_x), beside(turned, of_half)};
+        return make_rotary(f, root, in);
     }
     return NULL;
+}
+
+pm_tensor *pm_fuse_rotary_part(pm_fuse *f, const pm_tensor *root) {
+    if (root->n_in != 2 || root->attrs.axis != root->rank - 1) return NULL;
+    const pm_tensor *turned = root->in[0], *rest = root->in[1];
+    if (turned->op != PM_OP_ROTARY || !pm_fuse_single(f, turned)) return NULL;
+    const columns first = columns_of(turned->in[0]);
+    const pm_tensor *in[] = {first.of, turned->in[1], turned->in[2]};
+    if (first.start != 0 || !is_columns(rest, first.of, first.n, first.of->dims[root->rank - 1] - first.n))
+        return NULL;
+    return pm_fuse_op(f, root, PM_OP_ROTARY, 3, in, NULL);
 }

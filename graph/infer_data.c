@@ -58,27 +58,33 @@ pm_status pm_infer_cache_write(pm_tensor *t) {
     return pm_set_result(t, state->dtype, 4, state->dims);
 }
 
-/* cos and sin depend on dims 0 and 2 of x[B,H,T,D] alone: [T,D], [1,T,D], [1,1,T,D] or [B,1,T,D]. */
-static pm_status want_rotary_table(const pm_tensor *t, int i, const char *what) {
+/* cos and sin depend on dims 0 and 2 of x[B,H,T,D] alone: [T,R], [1,T,R], [1,1,T,R] or [B,1,T,R], for the first R of D. */
+static pm_status want_rotary_table(const pm_tensor *t, int i, int64_t turned, const char *what) {
     const pm_tensor *x = t->in[0], *c = t->in[i];
+    const int64_t dims[4] = {x->dims[0], x->dims[1], x->dims[2], turned};
     PM_TRY(pm_want_type(t, i, what, PM_TYPE_F32));
     int32_t last = c->rank - 1;
-    if (c->rank < 2 || !pm_broadcasts_to(c, 4, x->dims) || c->dims[last] != x->dims[3] ||
-        c->strides[last] != 1 || (c->rank > 2 && c->dims[c->rank - 3] != 1))
+    if (c->rank < 2 || !pm_broadcasts_to(c, 4, dims) || c->dims[last] != turned || c->strides[last] != 1 ||
+        (c->rank > 2 && c->dims[c->rank - 3] != 1))
         return pm_raise(PM_ERR_USAGE,
-                        "rotary: %s is %s, [T,D] or [B,1,T,D] with stride 1 over D was expected for x %s",
-                        what, pm_shape(c).s, pm_shape(x).s);
+                        "rotary: %s is %s, [T,%" PRId64 "] or [B,1,T,%" PRId64
+                        "] with stride 1 over its last dim was expected for x %s",
+                        what, pm_shape(c).s, turned, turned, pm_shape(x).s);
     return PM_OK;
 }
 
 pm_status pm_infer_rotary(pm_tensor *t) {
-    const pm_tensor *x = t->in[0];
+    const pm_tensor *x = t->in[0], *cosine = t->in[1];
     PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_F32));
-    if (x->rank != 4 || x->dims[3] % 2 != 0)
-        return pm_raise(PM_ERR_USAGE, "rotary: x is %s, [B,H,T,D] with an even D was expected",
-                        pm_shape(x).s);
-    PM_TRY(want_rotary_table(t, 1, "cos"));
-    PM_TRY(want_rotary_table(t, 2, "sin"));
+    if (x->rank != 4) return pm_raise(PM_ERR_USAGE, "rotary: x is %s, [B,H,T,D] was expected", pm_shape(x).s);
+    int64_t turned = cosine->rank < 1 ? 0 : cosine->dims[cosine->rank - 1];
+    if (turned < 2 || turned % 2 != 0 || turned > x->dims[3])
+        return pm_raise(PM_ERR_USAGE,
+                        "rotary: cos %s turns %" PRId64 " dims of a head, an even number up to %" PRId64
+                        " was expected",
+                        pm_shape(cosine).s, turned, x->dims[3]);
+    PM_TRY(want_rotary_table(t, 1, turned, "cos"));
+    PM_TRY(want_rotary_table(t, 2, turned, "sin"));
     return pm_infer_same(t);
 }
 

@@ -77,7 +77,8 @@ static void table_strides(const pm_tensor *c, uint32_t *out) {
 }
 
 pm_status pm_lower_rotary(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
-    pm_rotary_params p = {.n = (uint32_t)pm_elems(t)};
+    const pm_tensor *cosine = t->in[1];
+    pm_rotary_params p = {.n = (uint32_t)pm_elems(t), .turned = (uint32_t)cosine->dims[cosine->rank - 1]};
     (void)part;
     PM_TRY(pm_lower_bind(l, out, t->in[0], false, &p.x_offset));
     PM_TRY(pm_lower_bind(l, out, t->in[1], false, &p.cos_offset));

@@ -2,10 +2,9 @@
  *              written when keep_others, else 0; a table larger than a binding is gathered in parts
  *              bindings: table, ids, y
  * cache_write: state[i0,i1,position+i2,i3] = x[i0,i1,i2,i3], rows past n_slots dropped  bindings: x, position, state
- * rotary:      y[...,t,j] = x[...,t,j] cos[t,j] + r[j] sin[t,j], r[j] = j < D/2 ? -x[j+D/2] : x[j-D/2]
- *              bindings: x, cos, sin, y; D = dims[3], t = dims[2]
- * rel_shift:   y[...,t,s] = x[...,t,d], d = t + position - s held within 0 .. n_distances-1
- *              bindings: x, position, y; an absent position is 0 */
+ * rotary:      y[...,t,j] = x[...,t,j] cos[t,j] + r[j] sin[t,j], r[j] = j < R/2 ? -x[j+R/2] : x[j-R/2], for the first R of
+ *              D = dims[3] (R: turned); the others are copied
+ *              bindings: x, cos, sin, y; t = dims[2] */
 #ifndef PM_DATA_PARAMS_H
 #define PM_DATA_PARAMS_H
 #include "common.params.h"
@@ -31,6 +30,7 @@ PM_PARAMS(pm_rotary_params) {
     pm_uint x_offset, cos_offset, sin_offset, y_offset;
     pm_uint x_stride[4], y_stride[4];
     pm_uint cos_stride[2], sin_stride[2]; /* dims 0 and 2; over j it is 1 */
+    pm_uint turned;
 };
 
 PM_PARAMS(pm_rel_shift_params) {

@@ -1,6 +1,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// rotary: y[i0,i1,t,j] = x[i0,i1,t,j] cos[i0,t,j] + r[j] sin[i0,t,j], r[j] = j < D/2 ? -x[j + D/2] : x[j - D/2].
+// rotary: y[i0,i1,t,j] = x[i0,i1,t,j] cos[i0,t,j] + r[j] sin[i0,t,j], r[j] = j < R/2 ? -x[j + R/2] : x[j - R/2], j < R; the
+// dims of a head from R on are copied.
 // One invocation an element. It reads a neighbour of x, so y is never the range of x. The tables come from the host, since
 // Vulkan does not bound the error of sin and cos.
 #include "data.params.h"
@@ -17,10 +18,14 @@ void main() {
     if (i >= p.n) return;
     uint at[4];
     unflatten(i, p.dims, at);
-    uint j = at[3], half_size = p.dims[3] / 2u;
+    uint j = at[3], half_size = p.turned / 2u;
     bool low = j < half_size;
     uint row = p.x_offset + at[0] * p.x_stride[0] + at[1] * p.x_stride[1] + at[2] * p.x_stride[2];
     float here = x[row + j * p.x_stride[3]];
+    if (j >= p.turned) {
+        y[p.y_offset + strided(at, p.y_stride)] = here;
+        return;
+    }
     float there = x[row + (low ? j + half_size : j - half_size) * p.x_stride[3]];
     float c = cosines[p.cos_offset + at[0] * p.cos_stride[0] + at[2] * p.cos_stride[1] + j];
     float s = sines[p.sin_offset + at[0] * p.sin_stride[0] + at[2] * p.sin_stride[1] + j];

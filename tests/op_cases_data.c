@@ -101,12 +101,13 @@ static pm_tensor *cache_write_twice(pm_graph *g, const test_op_case *c) {
     return pm_neg(g, pm_cache_write(g, after, pm_abs(g, x), pm_param(g, "later")));
 }
 
-/* ---- rotary: B H T D; size[4]: rank of the tables ---- */
+/* ---- rotary: B H T D; size[4]: rank of the tables; size[5]: dims that are turned, 0: all ---- */
 
 static pm_tensor *table_of(pm_graph *g, const test_op_case *c, const char *name) {
     const int64_t *s = c->size;
-    if (s[4] == 4) return pm_input(g, name, PM_F32, 4, (int64_t[]){s[0], 1, s[2], s[3]});
-    return pm_weight(g, name, PM_F32, 2, s + 2);
+    int64_t turned = s[5] ? s[5] : s[3];
+    if (s[4] == 4) return pm_input(g, name, PM_F32, 4, (int64_t[]){s[0], 1, s[2], turned});
+    return pm_weight(g, name, PM_F32, 2, (int64_t[]){s[2], turned});
 }
 
 static pm_tensor *rotary_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
@@ -244,6 +245,11 @@ static const test_op_case cases[] = {
     ROTARY("heads", _heads, 2, 3, 5, 16),
     ROTARY("heads, table a batch", _heads, 2, 3, 5, 16, 4),
     ROTARY("strided result", _strided_result, 2, 3, 5, 16),
+    ROTARY("2 of 3", , 2, 3, 5, 3, 2, 2),
+    ROTARY("8 of 32", , 2, 3, 5, 32, 2, 8),
+    ROTARY("6 of 17, table a batch", , 2, 3, 5, 17, 4, 6),
+    ROTARY("12 of 16, heads", _heads, 2, 3, 5, 16, 2, 12),
+    ROTARY("4 of 16, strided result", _strided_result, 2, 3, 5, 16, 2, 4),
     ROTARY("large", , 2, 8, 201, 64),
 
     REL_SHIFT("one", , 0, 1, 1, 1, 1, 0),

@@ -309,8 +309,9 @@ static double grouped_matmul(const run *r, const pm_tensor *t, const int64_t *at
 /* ---- data ---- */
 
 static double rotary(const run *r, const pm_tensor *t, const int64_t *at) {
-    int64_t half = t->dims[3] / 2,
+    int64_t turned_dims = t->in[1]->dims[t->in[1]->rank - 1], half = turned_dims / 2,
             other[4] = {at[0], at[1], at[2], at[3] < half ? at[3] + half : at[3] - half};
+    if (at[3] >= turned_dims) return *element(r, t->in[0], at);
     double turned = *element(r, t->in[0], other);
     return *element(r, t->in[0], at) * broadcast(r, t->in[1], 4, at) +
            (at[3] < half ? -turned : turned) * broadcast(r, t->in[2], 4, at);

@@ -258,7 +258,8 @@ static pm_tensor *make_cache_write(gen *n, pm_op op) {
 
 static pm_tensor *make_rotary(gen *n, pm_op op) {
     int64_t x[4] = {dim(n), dim(n), dim(n), 2 * dim(n)}, own[4] = {x[0], 1, x[2], x[3]};
-    pm_tensor *in[3] = {want(n, PM_F32, 4, x), want_dense(n, PM_F32, 2, x + 2),
+    if (below(n, 2)) x[3] += dim(n) - 1; /* the last ones are not turned */
+    pm_tensor *in[3] = {want(n, PM_F32, 4, x), want_dense(n, PM_F32, 2, own + 2),
                         want_dense(n, PM_F32, 4, own)};
     return pm_add_op(n->g, op, 3, in, NULL);
 }

@@ -233,7 +233,7 @@ static void data(void **state) {
         {"rotary(%6, %12, %12) f32[2,6,4,8]", NULL},
         {"rotary(%6, %19, %12) f32[2,6,4,8]", NULL},
         {"rotary(%6, %6, %12) f32[2,6,4,8]", "cos is [2,6,4,8]"},
-        {"rotary(%18, %12, %12) f32[2,3,8,5]", "an even D"},
+        {"rotary(%18, %12, %12) f32[2,3,8,5]", "an even number up to 5"},
         {"rotary(%6, %12, %5) f32[2,6,4,8]", "sin is [3]"},
         {"rel_shift(%6) {length=3} f32[2,6,4,3]", NULL},
         {"rel_shift(%6, %4) {length=9} f32[2,6,4,9]", NULL},

@@ -50,11 +50,18 @@ void pm_reference_cache_write(const pm_call *c, uint64_t first, uint64_t last) {
 
 void pm_reference_rotary(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_rotary_params *p = c->params;
-    uint32_t half = p->dims[3] / 2;
+    uint32_t half = p->turned / 2;
     for (uint64_t i = first; i < last; i++) {
         uint64_t j = i % p->dims[3], t = i / p->dims[3] % p->dims[2],
                  b = i / p->dims[3] / p->dims[2] / p->dims[1];
         const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(i - j, p->dims, p->x_stride, 4);
+        uint64_t at = p->y_offset + pm_strided(i, p->dims, p->y_stride, 4);
+        if (j >= p->turned) {
+            float kept = x[j * p->x_stride[3]];
+            ((float *)c->out)[at] = kept;
+            if (c->bound) c->bound[at] = kept != 0 && pm_is_tiny((double)kept) ? (float)PM_TINY : 0;
+            continue;
+        }
         double cosine =
             (double)((const float *)
                          c->in[1])[p->cos_offset + b * p->cos_stride[0] + t * p->cos_stride[1] + j];
@@ -63,7 +70,6 @@ void pm_reference_rotary(const pm_call *c, uint64_t first, uint64_t last) {
         double turned =
             j < half ? -(double)x[(j + half) * p->x_stride[3]] : (double)x[(j - half) * p->x_stride[3]];
         double left = (double)x[j * p->x_stride[3]] * cosine, right = turned * sine;
-        uint64_t at = p->y_offset + pm_strided(i, p->dims, p->y_stride, 4);
         ((float *)c->out)[at] = (float)(left + right);
         /* two products, a sum, and the rounding of the reference itself */
         if (c->bound) c->bound[at] = (float)(3 * PM_U * (fabs(left) + fabs(right)) + PM_TINY);
