@@ -320,8 +320,9 @@ static const row bert_rows[] = {MODEL("bert", "BertModel"),
                                 {"hidden_act", text, "gelu", 0},
                                 END};
 
+static const row t5_model_rows[] = {MODEL("t5", "T5ForConditionalGeneration"), END};
+static const row t5_encoder_rows[] = {MODEL("t5", "T5EncoderModel"), END};
 static const row t5_rows[] = {
-    MODEL("t5", "T5ForConditionalGeneration"),
     VOCAB,
     TIED,
     {"is_encoder_decoder", flag, NULL, 1},
@@ -353,7 +354,8 @@ static const struct {
     {"phi3", {token_rows, causal_rows, phi3_rows}},
     {"gpt2", {token_rows, gpt2_rows}},
     {"bert", {token_rows, bert_rows}},
-    {"t5", {token_rows, t5_rows}},
+    {"t5", {token_rows, t5_model_rows, t5_rows}},
+    {"t5encoder", {token_rows, t5_encoder_rows, t5_rows}},
 };
 
 /* ---- reading ---- */

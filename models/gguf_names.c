@@ -146,8 +146,11 @@ static const pm_gguf_family families[] = {
     {"gpt2", TABLES(gpt2_rows)},
     {"bert", TABLES(bert_rows)},
     {"t5", TABLES(t5_rows, t5_plain_rows)},
+    {"t5encoder", TABLES(t5_rows, t5_plain_rows)},
 };
-static const pm_gguf_family gated_t5 = {"t5", TABLES(t5_rows, t5_gated_rows)};
+/* T5's with a gate, under the same names. */
+static const pm_gguf_family gated[] = {{"t5", TABLES(t5_rows, t5_gated_rows)},
+                                       {"t5encoder", TABLES(t5_rows, t5_gated_rows)}};
 
 static pm_status refuse_family(const pm_gguf *g, pm_gguf_text name) {
     pm_text known = {0};
@@ -168,8 +171,9 @@ pm_status pm_gguf_family_of(const pm_gguf *g, const pm_gguf_family **out) {
     for (size_t i = 0; i < PM_COUNT(families); i++) {
         const char *own = families[i].architecture;
         if (strlen(own) != name.n || memcmp(own, name.s, strlen(own)) != 0) continue;
-        bool gated = strcmp(own, "t5") == 0 && pm_gguf_find(g, "enc.blk.0.ffn_gate.weight");
-        *out = gated ? &gated_t5 : &families[i];
+        *out = &families[i];
+        for (size_t k = 0; k < PM_COUNT(gated) && pm_gguf_find(g, "enc.blk.0.ffn_gate.weight"); k++)
+            if (strcmp(gated[k].architecture, own) == 0) *out = &gated[k];
         return PM_OK;
     }
     return refuse_family(g, name);

@@ -140,6 +140,28 @@ static const change gpt2_changes[] = {
     {"ln_2", "ffn_norm", ""},
 };
 
+static const change t5_changes[] = {
+    {"shared", "token_embd", ""},
+    {"encoder.final_layer_norm", "enc.output_norm", ""},
+    {"decoder.final_layer_norm", "dec.output_norm", ""},
+    {"encoder.block.", "enc.blk.", ""},
+    {"decoder.block.", "dec.blk.", ""},
+    {"layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", ""},
+    {"layer.0.SelfAttention.", "attn_", ""},
+    {"layer.0.layer_norm", "attn_norm", ""},
+    {"layer.1.EncDecAttention.", "cross_attn_", ""},
+    {"dec.blk.0.layer.1.layer_norm", "dec.blk.0.cross_attn_norm", ""},
+    {"dec.blk.1.layer.1.layer_norm", "dec.blk.1.cross_attn_norm", ""},
+    {"layer.1.layer_norm", "ffn_norm", ""},
+    {"layer.2.layer_norm", "ffn_norm", ""},
+    {"layer.1.DenseReluDense.", "", ""},
+    {"layer.2.DenseReluDense.", "", ""},
+    {"wi_0.", "ffn_gate.", ""},
+    {"wi_1.", "ffn_up.", ""},
+    {"wi.", "ffn_up.", ""},
+    {"wo.", "ffn_down.", ""},
+};
+
 static void replace(char *name, size_t room, const change *c) {
     char *at = strstr(name, c->hf), rest[256];
     if (!at) return;
@@ -200,19 +222,72 @@ static void add_gpt2_keys(test_gguf *f) {
     test_gguf_u32(f, "tokenizer.ggml.eos_token_id", 2);
 }
 
+static void add_t5_keys(test_gguf *f, const char *architecture, uint32_t head_size) {
+    const struct {
+        const char *key;
+        uint32_t value;
+    } keys[] = {
+        {"embedding_length", 32},
+        {"block_count", 2},
+        {"decoder_block_count", 2},
+        {"attention.head_count", 4},
+        {"attention.key_length", head_size},
+        {"attention.value_length", head_size},
+        {"attention.relative_buckets_count", 8},
+        {"attention.relative_max_distance", 20},
+        {"feed_forward_length", 48},
+        {"context_length", 512},
+        {"decoder_start_token_id", 0},
+    };
+    char key[96];
+    test_gguf_text(f, "general.architecture", architecture);
+    for (size_t i = 0; i < PM_COUNT(keys); i++) {
+        snprintf(key, sizeof key, "%s.%s", architecture, keys[i].key);
+        test_gguf_u32(f, key, keys[i].value);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", architecture);
+    test_gguf_f32(f, key, 1e-6f);
+    test_gguf_u32(f, "tokenizer.ggml.eos_token_id", 1);
+}
+
+static void add_t5(test_gguf *f) {
+    add_t5_keys(f, "t5", 8);
+}
+static void add_t5_gated(test_gguf *f) {
+    add_t5_keys(f, "t5", 16);
+}
+static void add_t5_encoder(test_gguf *f) {
+    add_t5_keys(f, "t5encoder", 16);
+}
+
+/* What a file of tests/data becomes; of an encoder alone only the tensors without `left_out` in their names. */
+static const struct {
+    const char *name, *of, *left_out;
+    void (*add_keys)(test_gguf *f);
+    const change *changes;
+    size_t n_changes;
+} conversions[] = {
+    {"llama", "llama", NULL, add_llama_keys, llama_changes, PM_COUNT(llama_changes)},
+    {"gpt2", "gpt2", NULL, add_gpt2_keys, gpt2_changes, PM_COUNT(gpt2_changes)},
+    {"t5", "t5", NULL, add_t5, t5_changes, PM_COUNT(t5_changes)},
+    {"t5-v1.1", "t5-v1.1", NULL, add_t5_gated, t5_changes, PM_COUNT(t5_changes)},
+    {"t5encoder", "t5-v1.1", "decoder", add_t5_encoder, t5_changes, PM_COUNT(t5_changes)},
+};
+
 test_path test_gguf_of(const char *name) {
+    size_t row = 0;
+    while (row < PM_COUNT(conversions) && strcmp(conversions[row].name, name) != 0) row++;
+    assert_true(row < PM_COUNT(conversions));
     test_gguf f = {0};
     pm_tensors *set;
-    test_path weights = test_reference(name, "model.safetensors"), folder = test_folder();
-    bool gpt2 = strcmp(name, "gpt2") == 0;
+    test_path weights = test_reference(conversions[row].of, "model.safetensors"), folder = test_folder();
     assert_ok(pm_tensors_read(weights.s, &set));
-    if (gpt2)
-        add_gpt2_keys(&f);
-    else
-        add_llama_keys(&f);
-    for (size_t i = 0; i < pm_tensors_count(set); i++)
-        add_tensor(&f, pm_tensors_at(set, i), gpt2 ? gpt2_changes : llama_changes,
-                   gpt2 ? PM_COUNT(gpt2_changes) : PM_COUNT(llama_changes));
+    conversions[row].add_keys(&f);
+    for (size_t i = 0; i < pm_tensors_count(set); i++) {
+        const pm_array *a = pm_tensors_at(set, i);
+        if (conversions[row].left_out && strstr(a->name, conversions[row].left_out)) continue;
+        add_tensor(&f, a, conversions[row].changes, conversions[row].n_changes);
+    }
     pm_tensors_free(set);
     test_path path = test_join(&folder, "model.gguf");
     test_gguf_write(&f, path.s);

@@ -28,7 +28,8 @@ void test_gguf_tensor(test_gguf *f, const char *name, unsigned type, int rank, c
 unsigned char *test_gguf_bytes(test_gguf *f, size_t *out_n);
 void test_gguf_write(test_gguf *f, const char *path);
 
-/* tests/data/reference/NAME (llama or gpt2) as a GGUF file of F32 in a fresh folder. */
+/* tests/data/reference/NAME (llama, gpt2, t5, t5-v1.1) as a GGUF file of F32 in a fresh folder; t5encoder: v1.1's
+ * encoder alone. */
 test_path test_gguf_of(const char *name);
 
 #endif

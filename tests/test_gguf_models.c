@@ -8,8 +8,9 @@ static const int64_t dims_32[] = {32}, dims_2_32[] = {2, 32};
 
 /* ---- models ---- */
 
-/* Logits of a few ids, n in all. */
-static void run(const char *path, float *out, size_t n) {
+/* An output for a few ids, n elements in all. */
+static void run_for(const char *path, const char *want, float *out, size_t n) {
+    char name[64];
     pm_model *m;
     pm_session *s;
     pm_tensors *in, *result;
@@ -20,8 +21,10 @@ static void run(const char *path, float *out, size_t n) {
     assert_ok(pm_session_open(m, d, &s));
     assert_ok(pm_tensors_create(&in));
     assert_ok(pm_tensors_add_ids(in, "in.input_ids", ids, PM_COUNT(ids)));
-    assert_ok(pm_session_run(s, in, "logits", &result));
-    const pm_array *a = pm_tensors_get(result, "out.logits");
+    assert_ok(pm_tensors_add_ids(in, "in.decoder_input_ids", ids, PM_COUNT(ids))); /* of encoder-decoders */
+    assert_ok(pm_session_run(s, in, want, &result));
+    snprintf(name, sizeof name, "out.%s", want);
+    const pm_array *a = pm_tensors_get(result, name);
     assert_non_null(a);
     assert_int_equal(pm_array_elems(a), n);
     assert_ok(pm_convert_f32(a, out));
@@ -32,8 +35,12 @@ static void run(const char *path, float *out, size_t n) {
     pm_device_close(d);
 }
 
+static void run(const char *path, float *out, size_t n) {
+    run_for(path, "logits", out, n);
+}
+
 static void test_same_as_folder(void **state) {
-    static const char *const names[] = {"llama", "gpt2"};
+    static const char *const names[] = {"llama", "gpt2", "t5", "t5-v1.1"};
     float x[7 * 61], y[7 * 61];
     (void)state;
     for (size_t i = 0; i < PM_COUNT(names); i++) {
@@ -42,6 +49,16 @@ static void test_same_as_folder(void **state) {
         run(folder.s, y, PM_COUNT(y));
         assert_memory_equal(x, y, sizeof x);
     }
+}
+
+/* The encoder alone, as files for other models' texts have it. */
+static void test_t5_encoder(void **state) {
+    float x[7 * 32], y[7 * 32];
+    test_path gguf = test_gguf_of("t5encoder"), folder = test_copy_model("t5-v1.1");
+    (void)state;
+    run_for(gguf.s, "last_hidden_state", x, PM_COUNT(x));
+    run_for(folder.s, "encoder_last_hidden_state", y, PM_COUNT(y));
+    assert_memory_equal(x, y, sizeof x);
 }
 
 /* A trained model whose two files came from different hands. */
@@ -199,8 +216,9 @@ static void test_memory_runs_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_folder), cmocka_unit_test(test_stories),
-        cmocka_unit_test(test_information),    cmocka_unit_test(test_bad_models),
-        cmocka_unit_test(test_pickle),         cmocka_unit_test(test_memory_runs_out)};
+        cmocka_unit_test(test_same_as_folder), cmocka_unit_test(test_t5_encoder),
+        cmocka_unit_test(test_stories),        cmocka_unit_test(test_information),
+        cmocka_unit_test(test_bad_models),     cmocka_unit_test(test_pickle),
+        cmocka_unit_test(test_memory_runs_out)};
     return run_all_tests(tests);
 }
