@@ -5,22 +5,32 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "graph/program.h"
 #include "models/convert.h"
 
-/* clang-format off: rows that several people add to */
+/* Rows that several people add to. */
+/* clang-format off */
 static const char *const families[] = {
     "transformer", "gpt2", "llama", "llama3-rope",
-    "bert-base", "bert-mlm", "bert-classify", "bert-ner",
-    "distilbert", "roberta", "modernbert",
+    "bert-base", "bert-mlm", "bert-classify", "bert-ner", "distilbert", "roberta", "modernbert",
+    "xlm-roberta", "camembert", "electra", "albert", "mpnet", "sentence-mean",
     "mistral-window", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "olmo2", "phi3",
+    "qwen3-moe", "mixtral", "gpt-oss",
     "gpt-neox", "opt", "bloom", "falcon",
-    "mixtral", "qwen3-moe", "gpt-oss",
-    "bart", "m2m100",
+    "bart", "m2m100", "marian",
     "t5", "t5-v1.1",
     "whisper", "vit", "clip",
     "transfo-xl",
+};
+/* Other heads on layers that those above have: on Vulkan, whose drivers take long, with the final outputs alone. */
+static const char *const heads[] = {
+    "bert-answer", "bert-regress", "distilbert-base", "distilbert-mlm", "distilbert-ner", "distilbert-answer",
+    "roberta-base", "roberta-classify", "xlm-roberta-classify", "xlm-roberta-ner", "camembert-ner",
+    "electra-detect", "electra-mlm", "electra-classify", "electra-ner", "albert-mlm", "albert-classify", "albert-ner",
+    "mpnet-mlm", "mpnet-classify", "mpnet-ner", "modernbert-base", "modernbert-classify", "modernbert-ner",
+    "sentence-cls", "sentence-last", "sentence-many",
 };
 /* clang-format on */
 #define TOLERANCE 1e-4
@@ -109,7 +119,8 @@ static void check_generation(pm_session *s, const pm_tensors *reference) {
     check_ids(s, reference, "out.beam4", 0, &beams);
 }
 
-static void check_family(pm_device *d, const char *folder, const char *name) {
+/* first: the want to begin with, 0 is every output. */
+static void check_family(pm_device *d, const char *folder, const char *name, size_t first) {
     char path[TEST_PATH], reference_path[TEST_PATH], what[TEST_PATH];
     pm_model *m;
     pm_session *s;
@@ -120,7 +131,7 @@ static void check_family(pm_device *d, const char *folder, const char *name) {
     assert_ok(pm_session_open(m, d, &s));
     assert_ok(pm_tensors_read(reference_path, &reference));
     static const char *const wants[] = {"", "final"};
-    for (size_t i = 0; i < PM_COUNT(wants); i++) {
+    for (size_t i = first; i < PM_COUNT(wants); i++) {
         snprintf(what, sizeof what, "%s, want \"%s\"", name, wants[i]);
         assert_ok(pm_session_run(s, reference, wants[i], &set));
         assert_true(compare(what, set, reference, i == 0) >= 1);
@@ -135,16 +146,29 @@ static void check_family(pm_device *d, const char *folder, const char *name) {
     pm_model_close(m);
 }
 
+/* The small set has not all of the tiny one's families, and one that nobody can agree with. */
+static bool is_small(const char *folder, const char *name) {
+    char path[2 * TEST_PATH];
+    snprintf(path, sizeof path, "%s/%s/config.json", folder, name);
+    if (access(path, R_OK) != 0) return false;
+    if (strcmp(name, "marian") != 0) return true;
+    print_message("skipped: small/marian: its outputs are of random positions, which are not in its files\n");
+    return false;
+}
+
 static void check_device(const char *spec) {
     pm_device *d = test_open_device(spec);
     const char *shared = test_shared_dir();
     char small[TEST_PATH];
     if (!d) skip_because("no device %s: %s", spec, pm_error_text());
     for (size_t i = 0; i < PM_COUNT(families); i++) {
-        check_family(d, PM_SOURCE_DIR "/tests/data/reference", families[i]);
+        check_family(d, PM_SOURCE_DIR "/tests/data/reference", families[i], 0);
         snprintf(small, sizeof small, "%s/reference/small", shared ? shared : "");
-        if (shared) check_family(d, small, families[i]);
+        if (shared && is_small(small, families[i])) check_family(d, small, families[i], 0);
     }
+    size_t first = strcmp(spec, "reference") != 0 && strcmp(spec, "cpu") != 0;
+    for (size_t i = 0; i < PM_COUNT(heads); i++)
+        check_family(d, PM_SOURCE_DIR "/tests/data/reference", heads[i], first);
     assert_string_equal(pm_device_messages(d), "");
     pm_device_close(d);
 }
