@@ -84,6 +84,7 @@ int cmd_generate(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_tag(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+int cmd_transcribe(int argc, char **argv);
 int cmd_translate(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 

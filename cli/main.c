@@ -15,6 +15,7 @@ static const struct {
     {"tag", cmd_tag, "entities in texts, or how right they are"},
     {"fill", cmd_fill, "candidates for masked words"},
     {"embed", cmd_embed, "vectors of texts"},
+    {"transcribe", cmd_transcribe, "sound to text with Whisper"},
     {"tokenize", cmd_tokenize, "ids of a text, or the text of ids"},
     {"run", cmd_run, "one forward pass on tensors in a safetensors file"},
     {"dump", cmd_dump, "the graph, the memory plan or the program of a model"},

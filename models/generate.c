@@ -22,7 +22,10 @@ pm_status pm_search_judge(pm_search *g, const int32_t *ids, size_t n) {
 
 void pm_search_apply(pm_search *g, const int32_t *ids, size_t n, float *logits) {
     pm_rule_place at = place_of(g, ids, n);
-    pm_rules_apply(&g->rules, &at, &g->verdict, logits, (size_t)pm_decoder_vocab(&g->decoder));
+    size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
+    pm_rules_apply(&g->rules, &at, &g->verdict, logits, vocab);
+    if (g->restriction.apply)
+        g->restriction.apply(g->restriction.user, ids + g->n_prompt, n - g->n_prompt, logits, vocab);
 }
 
 bool pm_search_is_eos(const pm_search *g, int32_t id) {
@@ -108,7 +111,8 @@ static pm_status choose(pm_search *g, pm_random *random, float *logits, int32_t 
     size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
     bool found = false;
     PM_TRY(pm_search_judge(g, g->ids, g->n_ids));
-    if (!g->options->sample && !g->verdict.penalised) PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
+    if (!g->options->sample && !g->verdict.penalised && !g->restriction.apply)
+        PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
     if (found && pm_verdict_allows(&g->verdict, *out_id)) return PM_OK;
     PM_TRY(pm_decoder_logits(&g->decoder, logits));
     pm_search_apply(g, g->ids, g->n_ids, logits);
@@ -189,6 +193,12 @@ fail:
 
 /* ---- the whole ---- */
 
+pm_status pm_search_run(pm_search *g) {
+    PM_TRY(g->options->n_beams > 1 ? pm_beam_search(g) : continue_one(g));
+    end_decoding(g);
+    return PM_OK;
+}
+
 static pm_status generate(pm_search *g, const int32_t *ids, size_t n) {
     bool beams = g->options->n_beams > 1;
     g->rules = g->s->model->rules;
@@ -200,9 +210,7 @@ static pm_status generate(pm_search *g, const int32_t *ids, size_t n) {
                            (int64_t)g->n_prompt + ahead - 1));
     g->start_ns = pm_now_ns();
     if (g->s->model->arch->encoder_decoder) PM_TRY(pm_decoder_encode(&g->decoder, ids, n));
-    PM_TRY(beams ? pm_beam_search(g) : continue_one(g));
-    end_decoding(g);
-    return PM_OK;
+    return pm_search_run(g);
 }
 
 pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_generate_options *options,

@@ -13,14 +13,22 @@ typedef struct pm_meter {
     pm_executor_stats start;
 } pm_meter;
 
+/* What a caller of its own forbids on top of the model's rules: scores of what may not follow the n new ids become -infinity. */
+typedef struct pm_restriction {
+    void (*apply)(const void *user, const int32_t *ids, size_t n, float *scores,
+                  size_t n_scores); /* or NULL */
+    const void *user;
+} pm_restriction;
+
 typedef struct pm_search {
     pm_session *s;
     pm_decoder decoder;
     const pm_generate_options *options;
     pm_rules rules;
     pm_verdict verdict; /* the newest */
-    pm_generated *out;  /* its times and counts are written as the search goes */
-    uint64_t start_ns;  /* when work on the prompt began */
+    pm_restriction restriction;
+    pm_generated *out; /* its times and counts are written as the search goes */
+    uint64_t start_ns; /* when work on the prompt began */
     pm_meter meter;
     int32_t *ids; /* result, pm_alloc'd: the prompt, then what is new */
     size_t n_ids, n_prompt, capacity;
@@ -38,6 +46,10 @@ pm_status pm_search_meets_stop(const pm_search *g, const int32_t *ids, size_t n,
 /* After the first choice: ends the time of the prompt, makes the one-token program, so that decoding itself records
  * nothing, and starts the meter. */
 pm_status pm_search_begin_decoding(pm_search *g) PM_MUST_USE;
+
+/* Greedy, sampling or beams, as the options say, from the prompt in g->ids, of which nothing was fed yet. The decoder is open,
+ * the source encoded, rules and max_new are set. */
+pm_status pm_search_run(pm_search *g) PM_MUST_USE;
 
 /* Beam search as Hugging Face Transformers 5 defines it, from the prompt in g->ids, of which nothing was fed
  * yet. */

@@ -103,6 +103,25 @@ expect "a bad line"         2 'line 2: .*zebra' -- lines 'half past three\nzebra
 expect "translate, wrong model" 2 'gpt2.*encoder-decoder' -- bash -c 'printf "a\nb\n" | "$0" translate "$1" --device cpu' "$pumice" "$data/gpt2"
 expect "a NUL in a line"    2 'line 1: .*NUL' -- lines 'ha\0lf\none\n'
 
+speech="$data/../speech" chirp="$data/../audio/chirp.wav"
+expect "transcribe"         0 . -- "$pumice" transcribe "$speech" "$chirp" --language en --device cpu
+expect "transcribe, times"  0 '^\[00:00\.160 --> 00:00\.940\] ' -- "$pumice" transcribe "$speech" "$chirp" --timestamps --device cpu
+expect "transcribe, ids"    0 '^319,148,358,358$' -- "$pumice" transcribe "$speech" "$chirp" --timestamps --print ids --device cpu
+expect "transcribe, JSON"   0 '"language": "[a-z]*", "seconds": 1.0, "text": ".*"segments": \[{"start": 0.16, "end": 0.94, "text": .*"ids": \[319, 148, 358, 358\]}' -- "$pumice" transcribe "$speech" "$chirp" --timestamps --json --device cpu
+expect "transcribe, beams"  0 '^319,256,358,358$' -- "$pumice" transcribe "$speech" "$chirp" --timestamps --beams 3 --print ids --device cpu
+expect "transcribe two"     0 - -- "$pumice" transcribe "$speech" "$chirp" "$chirp" --device cpu -n 3
+expect "transcribe nothing" 2 'arguments' -- "$pumice" transcribe "$speech"
+expect "no sound"           3 'config.json: is not a sound file' -- "$pumice" transcribe "$speech" "$speech/config.json" --device cpu
+expect "no such sound"      3 'nowhere.wav' -- "$pumice" transcribe "$speech" "$tmp/nowhere.wav" --device cpu
+expect "no such language"   2 'expected one of: en, de, fr, yue' -- "$pumice" transcribe "$speech" "$chirp" --language xx --device cpu
+expect "no such task"       2 'transcribe or translate' -- "$pumice" transcribe "$speech" "$chirp" --task sing --device cpu
+expect "no Whisper"         2 'gpt2 model, expected whisper' -- "$pumice" transcribe "$data/gpt2" "$chirp" --device cpu
+expect "Whisper without a tokenizer" 2 'print ids' -- "$pumice" transcribe "$data/whisper" "$chirp" --device cpu
+expect "its ids"            0 '^[0-9,]*$' -- "$pumice" transcribe "$data/whisper" "$chirp" --print ids --device cpu
+expect "ids into Whisper"   2 'takes input_features' -- "$pumice" generate "$data/whisper" --ids 3,4 --device cpu
+head -c 20 "$chirp" > "$tmp/cut.wav"
+expect "a cut sound"        3 'cut.wav: is not a sound file' -- "$pumice" transcribe "$speech" "$tmp/cut.wav" --device cpu
+
 head -c 200 "$data/gpt2/model.safetensors" > "$tmp/cut" && mkdir "$tmp/m" && cp "$data/gpt2/config.json" "$tmp/m/" && mv "$tmp/cut" "$tmp/m/model.safetensors"
 expect "cut weights"        3 'safetensors' -- "$pumice" run "$tmp/m" --inputs "$data/gpt2/reference.safetensors" --outputs "$tmp/x" --device cpu
 cp "$data/gpt2/model.safetensors" "$tmp/m/"

@@ -1,4 +1,5 @@
-/* Pumice, sound: sound files as samples, samples at another rate, log-mel features as Whisper's networks take them.
+/* Pumice, sound: sound files as samples, samples at another rate, log-mel features as Whisper's networks take them, and what
+ * is said in them.
  *
  *     pm_sound sound;
  *     float *features;
@@ -46,6 +47,43 @@ typedef struct pm_mel_options {
  * with pm_release. PM_ERR_USAGE: fewer than n_fft samples, or options that make no sense. */
 pm_status pm_log_mel(const float *samples, size_t n, const pm_mel_options *options, float **out_features,
                      int64_t *out_frames) PM_MUST_USE;
+
+/* ---- what is said ---- */
+
+typedef struct pm_spoken {
+    double start, end; /* seconds */
+    int32_t *ids;      /* as the decoder gave them, times among them */
+    size_t n_ids;
+    char *text; /* without special tokens; NULL when the model has no tokenizer */
+} pm_spoken;
+
+typedef struct pm_transcribe_options {
+    const char *language; /* "en"; NULL: detected in the first window, by a model of several */
+    const char *task;     /* "transcribe", "translate" (to English); NULL: "transcribe" */
+    bool timestamps;      /* segments with times, also for a sound that fits in one window */
+    bool no_context;      /* a window does not see the text before it */
+    int32_t n_beams;      /* 0 or 1: greedy */
+    int32_t max_new;      /* ids a window; 0: the model's most */
+    bool (*on_segment)(void *user, const pm_spoken *segment); /* called as they come; false stops */
+    void *user;
+} pm_transcribe_options;
+
+typedef struct pm_transcript {
+    char language[16]; /* "" for a model of one language */
+    double seconds;    /* of the sound */
+    pm_spoken *segments;
+    size_t n_segments;
+    char *text; /* of all segments; NULL when the model has no tokenizer */
+} pm_transcript;
+
+/* Whisper's long-form transcription (Radford et al. 2022, 3.8): windows of 30 s, each beginning where the last finished segment of the
+ * one before ends, with the text before as a prompt; greedy or by beams, at temperature 0. A sound that fits in one window
+ * is decoded once, without times, unless they are asked for. `sound` is resampled where its rate is not the model's.
+ * Errors: PM_ERR_USAGE for a model that does not transcribe, a language or task that it does not have; PM_ERR_FILE for
+ * files of the model that do not fit together. Free with pm_transcript_free. */
+pm_status pm_transcribe(pm_session *s, const pm_sound *sound, const pm_transcribe_options *options,
+                        pm_transcript *out) PM_MUST_USE;
+void pm_transcript_free(pm_transcript *t);
 
 #ifdef __cplusplus
 }

@@ -43,7 +43,8 @@ void pm_model_close(pm_model *m); /* accepts NULL */
 typedef struct pm_model_info {
     const char *name;       /* the path or built-in name as given */
     const char *model_type; /* config.json's: "gpt2", "llama", "bert", "transformer" */
-    const char *task; /* "generate", "translate", "features", "fill", "classify", "tag", "see", "match" */
+    const char *
+        task; /* "generate", "translate", "transcribe", "features", "fill", "classify", "tag", "see", "match" */
     bool encoder_decoder, decoder, has_tokenizer;
     int64_t vocab_size, max_positions, n_layers, n_heads, width; /* of an encoder-decoder's decoder */
     int64_t source_vocab_size; /* of in.input_ids: an encoder-decoder's encoder; else vocab_size */
