@@ -11,10 +11,16 @@
         type, NULL, "generate", true, false, NULL, pm_causal_build, &family                                  \
     }
 
-#define T5(type, class, configure)                                                                           \
-    { type, class, "translate", true, true, configure, pm_transformer_build, NULL }
-#define T5_ENCODER(type, class, configure)                                                                   \
-    { type, class, "features", false, false, configure, pm_transformer_encoder_build, NULL }
+/* T5 and its kin: to generate, without a head, the encoder alone. */
+#define T5_PAIR(type, class)                                                                                 \
+    { type, class, "translate", true, true, pm_t5_configure, pm_transformer_build, NULL }
+#define T5_MODEL(type, class)                                                                                \
+    { type, class, "features", false, true, pm_t5_configure, pm_transformer_build, NULL }
+#define T5_ENCODER(type, class)                                                                              \
+    { type, class, "features", false, false, pm_t5_configure, pm_transformer_encoder_build, NULL }
+#define T5(type, prefix)                                                                                     \
+    T5_PAIR(type, prefix "ForConditionalGeneration"), T5_PAIR(type, NULL), T5_MODEL(type, prefix "Model"),   \
+        T5_ENCODER(type, prefix "EncoderModel")
 
 #define VIT(type, class, task)                                                                               \
     { type, class, task, false, false, pm_vit_configure, pm_vit_build, NULL }
@@ -87,16 +93,10 @@ static const pm_arch archs[] = {
     {"marian", "MarianMTModel", "translate", true, true, pm_marian_configure, pm_transformer_build, NULL},
     {"m2m_100", "M2M100ForConditionalGeneration", "translate", true, true, pm_m2m100_configure,
      pm_transformer_build, NULL},
-    T5("t5", "T5ForConditionalGeneration", pm_t5_configure),
-    T5("t5", "T5WithLMHeadModel", pm_t5_configure),
-    T5("t5", NULL, pm_t5_configure),
-    T5("mt5", "MT5ForConditionalGeneration", pm_mt5_configure),
-    T5("mt5", NULL, pm_mt5_configure),
-    T5("umt5", "UMT5ForConditionalGeneration", pm_umt5_configure),
-    T5("umt5", NULL, pm_umt5_configure),
-    T5_ENCODER("t5", "T5EncoderModel", pm_t5_encoder_configure),
-    T5_ENCODER("mt5", "MT5EncoderModel", pm_mt5_encoder_configure),
-    T5_ENCODER("umt5", "UMT5EncoderModel", pm_umt5_encoder_configure),
+    T5("t5", "T5"),
+    T5_PAIR("t5", "T5WithLMHeadModel"),
+    T5("mt5", "MT5"),
+    T5("umt5", "UMT5"),
     {"whisper", "WhisperForConditionalGeneration", "transcribe", true, true, pm_whisper_configure,
      pm_transformer_build, NULL},
     {"whisper", "WhisperModel", "features", false, true, pm_whisper_model_configure, pm_transformer_build,

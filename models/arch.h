@@ -40,11 +40,6 @@ pm_status pm_m2m100_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_whisper_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_whisper_model_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_t5_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
-pm_status pm_mt5_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
-pm_status pm_umt5_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
-pm_status pm_t5_encoder_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
-pm_status pm_mt5_encoder_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
-pm_status pm_umt5_encoder_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 extern const pm_causal_family pm_llama, pm_mistral, pm_qwen2, pm_qwen3, pm_gemma, pm_gemma2, pm_gemma3,
     pm_olmo2, pm_phi3;
 extern const pm_causal_family pm_neox, pm_opt, pm_bloom, pm_falcon;

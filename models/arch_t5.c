@@ -58,12 +58,17 @@ static const pm_stack names[2] = {
 static const pm_pair plain_up[2] = {WEIGHT("layer.1.DenseReluDense.wi"), WEIGHT("layer.2.DenseReluDense.wi")};
 
 /* What differs between the model types. */
-typedef struct kind {
-    const char *feed_forward; /* where config.json does not say */
+static const struct kind {
+    const char *model_type, *feed_forward; /* where config.json does not say */
     bool own_relative, scales;
-} kind;
-static const kind t5 = {"relu", false, true}, mt5 = {"gated-gelu", false, false},
-                  umt5 = {"gated-gelu", true, true};
+} kinds[] = {
+    {"t5", "relu", false, true}, {"mt5", "gated-gelu", false, false}, {"umt5", "gated-gelu", true, true}};
+
+static const struct kind *kind_of(const pm_model *m) {
+    size_t i = 0;
+    while (i + 1 < PM_COUNT(kinds) && strcmp(kinds[i].model_type, m->arch->model_type) != 0) i++;
+    return &kinds[i];
+}
 
 /* T5's "gated-gelu" means the tanh approximation. */
 static const char *const feed_forwards[] = {
@@ -93,7 +98,7 @@ static pm_status check_distances(const settings *c) {
                     (long long)c->max_distance, (long long)c->buckets);
 }
 
-static void describe_side(pm_model *m, const settings *c, const kind *k, int feed_forward, int side) {
+static void describe_side(pm_model *m, const settings *c, const struct kind *k, int feed_forward, int side) {
     pm_stack *st = &m->spec.stack[side];
     *st = names[side];
     st->n_layers = side ? c->decoder_layers : c->layers;
@@ -110,7 +115,21 @@ static void describe_side(pm_model *m, const settings *c, const kind *k, int fee
     m->spec.embed[side] = (pm_embedding){.tokens = embedding_of(m), .vocab = c->vocab};
 }
 
-static pm_status configure(pm_model *m, const pm_config *config, const kind *k) {
+/* The head is the embedding unless the file has one. */
+static void describe_outputs(pm_model *m, const settings *c, const struct kind *k) {
+    pm_spec *spec = &m->spec;
+    if (!m->arch->encoder_decoder) { /* the encoder alone calls its outputs as other encoders do */
+        spec->stack[0].hidden_out = "hidden_states";
+        spec->stack[0].self_out = "attentions";
+    }
+    if (!m->arch->decoder) return;
+    bool own = pm_checkpoint_has(&m->checkpoint, "lm_head.weight");
+    spec->head.weight = own ? "lm_head.weight" : spec->embed[1].tokens;
+    if (c->scaled && k->scales) spec->head_scale = (float)(1 / sqrt((double)c->width));
+}
+
+pm_status pm_t5_configure(pm_model *m, const pm_config *config) {
+    const struct kind *k = kind_of(m);
     const pm_config_choice forward = {"feed_forward_proj", k->feed_forward, feed_forwards,
                                       PM_COUNT(feed_forwards)};
     settings c;
@@ -123,40 +142,7 @@ static pm_status configure(pm_model *m, const pm_config *config, const kind *k) 
         PM_TRY(pm_config_read(config, NULL, scale_field, 1, &c));
     if (!c.decoder_layers) c.decoder_layers = c.layers;
     for (int side = 0; side < 2; side++) describe_side(m, &c, k, feed_forward, side);
-    bool has_head = pm_checkpoint_has(&m->checkpoint, "lm_head.weight");
-    m->spec.head.weight = has_head ? "lm_head.weight" : m->spec.embed[1].tokens;
-    if (c.scaled && k->scales) m->spec.head_scale = (float)(1 / sqrt((double)c.width));
+    describe_outputs(m, &c, k);
     m->spec.max_positions = 65536; /* distances have no end; this one keeps sizes sane */
     return PM_OK;
-}
-
-pm_status pm_t5_configure(pm_model *m, const pm_config *config) {
-    return configure(m, config, &t5);
-}
-
-pm_status pm_mt5_configure(pm_model *m, const pm_config *config) {
-    return configure(m, config, &mt5);
-}
-
-pm_status pm_umt5_configure(pm_model *m, const pm_config *config) {
-    return configure(m, config, &umt5);
-}
-
-/* The encoder alone calls its outputs as other encoders do. */
-static pm_status as_encoder(pm_model *m, pm_status s) {
-    m->spec.stack[0].hidden_out = "hidden_states";
-    m->spec.stack[0].self_out = "attentions";
-    return s;
-}
-
-pm_status pm_t5_encoder_configure(pm_model *m, const pm_config *config) {
-    return as_encoder(m, pm_t5_configure(m, config));
-}
-
-pm_status pm_mt5_encoder_configure(pm_model *m, const pm_config *config) {
-    return as_encoder(m, pm_mt5_configure(m, config));
-}
-
-pm_status pm_umt5_encoder_configure(pm_model *m, const pm_config *config) {
-    return as_encoder(m, pm_umt5_configure(m, config));
 }

@@ -111,6 +111,21 @@ static void test_encoder(void **state) {
     pm_tensors_free(reference);
 }
 
+/* Without a head the decoder's hidden states are the result. */
+static void test_headless(void **state) {
+    test_path folder = test_copy_model("t5");
+    pm_tensors *reference;
+    (void)state;
+    test_edit_config(&folder, "architectures", "[\"T5Model\"]");
+    assert_ok(pm_tensors_read(test_reference("t5", "reference.safetensors").s, &reference));
+    pm_tensors *out = run("cpu", &folder, "");
+    assert_null(pm_tensors_get(out, "out.logits"));
+    expect_near(out, "out.last_hidden_state", reference, "out.decoder_hidden_states.2", 1e-5);
+    expect_near(out, "out.encoder_last_hidden_state", reference, "out.encoder_last_hidden_state", 1e-5);
+    pm_tensors_free(out);
+    pm_tensors_free(reference);
+}
+
 /* ---- what the compiler finds ---- */
 
 static int count(const char *text, const char *word) {
@@ -339,10 +354,15 @@ static void test_large_on_vulkan(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_buckets),      cmocka_unit_test(test_encoder),
-        cmocka_unit_test(test_fused),        cmocka_unit_test(test_umt5),
-        cmocka_unit_test(test_mt5),          cmocka_unit_test(test_older_configs),
-        cmocka_unit_test(test_large_on_cpu), cmocka_unit_test(test_large_on_vulkan),
+        cmocka_unit_test(test_buckets),
+        cmocka_unit_test(test_encoder),
+        cmocka_unit_test(test_headless),
+        cmocka_unit_test(test_fused),
+        cmocka_unit_test(test_umt5),
+        cmocka_unit_test(test_mt5),
+        cmocka_unit_test(test_older_configs),
+        cmocka_unit_test(test_large_on_cpu),
+        cmocka_unit_test(test_large_on_vulkan),
     };
     return run_all_tests(tests);
 }
