@@ -82,6 +82,18 @@ pm_five pm_fuse_five(const pm_tensor *x, int32_t scores_rank);
 /* The new tensor x, seen as `own`, broadcast to `full` and with G and R as one: [B,G*R,rows,cols]. NULL: too large. */
 pm_tensor *pm_fuse_four(pm_graph *g, pm_tensor *x, const pm_five *own, const int64_t *full);
 
+/* ---- scores by distance (fuse_places.c) ---- */
+
+/* q . k^T + rel_shift(q' . r^T, position): content is the first product. */
+typedef struct pm_places {
+    const pm_tensor *content, *q, *r, *position; /* position NULL: 0 */
+} pm_places;
+bool pm_fuse_read_places(const pm_fuse *f, const pm_tensor *scores, pm_places *out);
+/* Makes the attention's operands q and places, and position where masks have not. False: the masks count from another
+ * position, or there is a bias. */
+bool pm_fuse_make_places(pm_fuse *f, const pm_tensor *softmax, const pm_places *p, pm_attrs *attrs,
+                         pm_tensor **in);
+
 /* ---- making the new tensor (fuse_match.c) ---- */
 
 /* Whether the operation's shape rule takes these (new) inputs; fills *out_like with the dims it would have.

@@ -19,6 +19,8 @@ typedef struct attention {
     const pm_tensor *views[MAX_VIEWS]; /* of q, outermost first */
     int n_views;
     bool v_transposed; /* v is [..,D,S] */
+    bool has_places;   /* the scores have a term by distance, too */
+    pm_places places;
     double scale;
 } attention;
 
@@ -50,18 +52,24 @@ static bool read_attention(const pm_fuse *f, const pm_tensor *root, attention *a
     a->softmax = root->in[PM_MATMUL_A];
     if (a->softmax->op != PM_OP_SOFTMAX || !pm_fuse_single(f, a->softmax)) return false;
     a->scores = a->softmax->in[PM_SOFTMAX_X];
+    a->has_places = pm_fuse_read_places(f, a->scores, &a->places);
+    if (a->has_places) a->scores = a->places.content;
     if (!is_plain_matmul(a->scores) || !pm_fuse_single(f, a->scores)) return false;
     a->v = root->in[PM_MATMUL_B];
     a->v_transposed = !pm_fuse_swaps_last(a->v);
     if (!a->v_transposed) a->v = a->v->in[0];
     const pm_attrs *inner = &a->scores->attrs, *outer = &a->softmax->attrs;
-    read_query(f, a->scores->in[PM_MATMUL_A], a);
+    a->q = a->scores->in[PM_MATMUL_A];
+    a->scale = 1;
+    if (!a->has_places) read_query(f, a->q, a);
     a->k = a->scores->in[PM_MATMUL_B];
     if (inner->scale != 0) a->scale *= (double)inner->scale;
     if (outer->scale != 0) a->scale *= (double)outer->scale;
     if (!isfinite((float)a->scale) || (float)a->scale == 0) return false;
     for (int i = PM_SOFTMAX_POSITION; i < a->softmax->n_in; i++)
         if (!pm_fuse_readable(f, a->softmax->in[i], root)) return false;
+    if (a->has_places && (!pm_fuse_readable(f, a->places.q, root) || !pm_fuse_readable(f, a->places.r, root)))
+        return false;
     return pm_fuse_readable(f, a->q, root) && pm_fuse_readable(f, a->k, root) &&
            pm_fuse_readable(f, a->v, root);
 }
@@ -137,16 +145,19 @@ static bool gives_heads(const pm_tensor *root, const attention *a) {
 
 pm_tensor *pm_fuse_attention(pm_fuse *f, const pm_tensor *root) {
     attention a;
-    pm_tensor *in[7] = {0}, like;
+    pm_tensor *in[PM_ATTN_PLACES + 1] = {0}, like;
     if (!read_attention(f, root, &a) || !gives_heads(root, &a)) return NULL;
     const pm_five scores = pm_fuse_five(a.scores, a.scores->rank);
-    in[PM_ATTN_Q] = make_query(f, &a, &scores);
-    if (!in[PM_ATTN_Q] || !make_keys_and_values(f, &a, &scores, in) || !make_masks(f, &a, &scores, in))
-        return NULL;
     pm_attrs attrs = a.softmax->attrs;
-    attrs.scale = a.scale == 1 ? 0 : (float)a.scale;
-    if (!pm_fuse_fits(PM_OP_ATTENTION, 7, in, &attrs, &like) || pm_elems(&like) != pm_elems(root))
+    if (!a.has_places) in[PM_ATTN_Q] = make_query(f, &a, &scores);
+    if ((!a.has_places && !in[PM_ATTN_Q]) || !make_keys_and_values(f, &a, &scores, in) ||
+        !make_masks(f, &a, &scores, in))
         return NULL;
-    pm_tensor *made = pm_rebuild_op(&f->r, root, PM_OP_ATTENTION, 7, in, &attrs);
+    if (a.has_places && !pm_fuse_make_places(f, a.softmax, &a.places, &attrs, in)) return NULL;
+    attrs.scale = a.scale == 1 ? 0 : (float)a.scale;
+    if (!pm_fuse_fits(PM_OP_ATTENTION, PM_ATTN_PLACES + 1, in, &attrs, &like) ||
+        pm_elems(&like) != pm_elems(root))
+        return NULL;
+    pm_tensor *made = pm_rebuild_op(&f->r, root, PM_OP_ATTENTION, PM_ATTN_PLACES + 1, in, &attrs);
     return made && root->rank != 4 ? pm_reshape(f->r.graph, made, root->rank, root->dims) : made;
 }

@@ -119,18 +119,32 @@ static pm_status want_head_rows(const pm_tensor *t, int i, const char *what) {
     return PM_OK;
 }
 
+static pm_status want_places(const pm_tensor *t) {
+    const pm_tensor *q = t->in[PM_ATTN_Q], *k = t->in[PM_ATTN_K], *x = t->in[PM_ATTN_PLACES];
+    PM_TRY(pm_want_type(t, PM_ATTN_PLACES, "places", PM_TYPE_F32));
+    if (t->in[PM_ATTN_BIAS]) return pm_raise(PM_ERR_USAGE, "attention: places and a bias, one was expected");
+    if (x->rank == 3 && x->dims[0] == q->dims[1] && x->dims[2] == k->dims[3] &&
+        (x->dims[2] == 1 || x->strides[2] == 1))
+        return PM_OK;
+    return pm_raise(PM_ERR_USAGE,
+                    "attention: places is %s, [H,N,D] with stride 1 over D was expected for k %s",
+                    pm_shape(x).s, pm_shape(k).s);
+}
+
 pm_status pm_infer_attention(pm_tensor *t) {
     const pm_tensor *q = t->in[PM_ATTN_Q], *k = t->in[PM_ATTN_K], *v = t->in[PM_ATTN_V],
-                    *bias = t->in[PM_ATTN_BIAS];
+                    *bias = t->in[PM_ATTN_BIAS], *places = t->in[PM_ATTN_PLACES];
     PM_TRY(want_head_rows(t, PM_ATTN_Q, "q"));
     PM_TRY(want_head_rows(t, PM_ATTN_K, "k"));
     PM_TRY(want_head_rows(t, PM_ATTN_V, "v"));
-    if (!pm_same_dims(k, v) || q->dims[0] != k->dims[0] || q->dims[3] != k->dims[3] ||
+    if (!pm_same_dims(k, v) || q->dims[0] != k->dims[0] || q->dims[3] != k->dims[3] * (places ? 2 : 1) ||
         q->dims[1] % k->dims[1] != 0)
-        return pm_raise(PM_ERR_USAGE,
-                        "attention: q %s, k %s, v %s, [B,H,T,D], [B,G,S,D], [B,G,S,D] with H a multiple of G "
-                        "was expected",
-                        pm_shape(q).s, pm_shape(k).s, pm_shape(v).s);
+        return pm_raise(
+            PM_ERR_USAGE,
+            "attention: q %s, k %s, v %s, [B,H,T,%sD], [B,G,S,D], [B,G,S,D] with H a multiple of G "
+            "was expected",
+            pm_shape(q).s, pm_shape(k).s, pm_shape(v).s, places ? "2" : "");
+    if (places) PM_TRY(want_places(t));
     int64_t scores[4] = {q->dims[0], q->dims[1], q->dims[2], k->dims[2]};
     pm_mask_rule rule = {.t = t, .position = PM_ATTN_POSITION, .rank = 4, .scores = scores};
     PM_TRY(pm_want_masks(&rule));
@@ -138,5 +152,6 @@ pm_status pm_infer_attention(pm_tensor *t) {
         (bias->rank < 1 || bias->dims[bias->rank - 1] != scores[3] || bias->strides[bias->rank - 1] != 1))
         return pm_raise(PM_ERR_USAGE, "attention: bias is %s, stride 1 over S = %" PRId64 " was expected",
                         pm_shape(bias).s, scores[3]);
-    return pm_set_result(t, PM_F32, 4, q->dims);
+    const int64_t dims[4] = {q->dims[0], q->dims[1], q->dims[2], k->dims[3]};
+    return pm_set_result(t, PM_F32, 4, dims);
 }

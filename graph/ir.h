@@ -108,6 +108,8 @@ enum {
         6, /* F32, broadcasts to [B,H,T,S]: added to the scaled scores (PM_MASK_BIAS); or a table by
                          distance, [H,N] or [1,N], H being the dim before T (PM_MASK_RELATIVE); or, [..,T,1], a score
                          without a key (PM_MASK_SINK) */
+    PM_ATTN_PLACES =
+        7, /* F32 [H,N,D] with stride 1 over D: a term by distance (attention.params.h); no bias */
     PM_MATMUL_A = 0,
     PM_MATMUL_B = 1,
     PM_MATMUL_BIAS = 2,

@@ -110,6 +110,9 @@ static void outer_strides(const pm_tensor *x, uint32_t *out) {
 pm_status pm_lower_attention(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
     const pm_tensor *q = t->in[PM_ATTN_Q], *k = t->in[PM_ATTN_K], *v = t->in[PM_ATTN_V];
     const pm_tensor *bias = t->n_in > PM_ATTN_BIAS ? t->in[PM_ATTN_BIAS] : NULL;
+    const pm_tensor *places = t->n_in > PM_ATTN_PLACES ? t->in[PM_ATTN_PLACES] : NULL;
+    pm_tensor masked = *t; /* places are bound where a bias would be */
+    if (places) masked.in[PM_ATTN_BIAS] = t->in[PM_ATTN_PLACES];
     pm_attention_params p = {.n_batch = (uint32_t)q->dims[0],
                              .n_heads = (uint32_t)q->dims[1],
                              .n_queries = (uint32_t)q->dims[2],
@@ -119,13 +122,17 @@ pm_status pm_lower_attention(pm_lowering *l, const pm_tensor *t, uint32_t part, 
     PM_TRY(pm_lower_bind(l, out, q, false, &p.q_offset));
     PM_TRY(pm_lower_bind(l, out, k, false, &p.k_offset));
     PM_TRY(pm_lower_bind(l, out, v, false, &p.v_offset));
-    PM_TRY(pm_lower_bind_masks(l, t, PM_ATTN_POSITION, out, &p.masks));
+    PM_TRY(pm_lower_bind_masks(l, &masked, PM_ATTN_POSITION, out, &p.masks));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
     outer_strides(q, p.q_stride);
     outer_strides(k, p.k_stride);
     outer_strides(v, p.v_stride);
     outer_strides(t, p.y_stride);
-    if (t->attrs.mask & PM_MASK_RELATIVE) {
+    if (places) {
+        p.bias_stride[PM_ATTN_PLACES_COUNT] = (uint32_t)places->dims[1];
+        p.bias_stride[1] = (uint32_t)places->strides[0];
+        p.bias_stride[2] = (uint32_t)places->strides[1];
+    } else if (t->attrs.mask & PM_MASK_RELATIVE) {
         p.bias_stride[PM_ATTN_RELATIVE_COUNT] = (uint32_t)bias->dims[1];
         p.bias_stride[PM_ATTN_RELATIVE_ORIGIN] = (uint32_t)t->attrs.origin;
         p.bias_stride[1] = bias->dims[0] == 1 ? 0 : (uint32_t)bias->strides[0];
@@ -134,7 +141,8 @@ pm_status pm_lower_attention(pm_lowering *l, const pm_tensor *t, uint32_t part, 
     }
     out->spec[PM_SPEC_MASK] = t->attrs.mask;
     out->spec[PM_SPEC_WINDOW] = (uint32_t)t->attrs.window;
-    out->spec[PM_SPEC_HEAD_SIZE] = (uint32_t)q->dims[3];
+    out->spec[PM_SPEC_HEAD_SIZE] = (uint32_t)k->dims[3];
+    out->spec[PM_SPEC_PLACES] = places != NULL;
     out->spec[PM_SPEC_GROUP] = (uint32_t)(q->dims[1] / k->dims[1]);
     pm_lower_params(out, PM_KERNEL_ATTENTION, &p);
     return PM_OK;

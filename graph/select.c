@@ -241,7 +241,8 @@ static uint64_t grouped_vec_loops(const pm_dispatch *d) {
 
 /* Shared memory: the query row, a weight a key of the block, and the scratch of a reduction. */
 static bool attention_has_room(const pm_caps *caps, const pm_dispatch *d) {
-    uint64_t words = (uint64_t)d->spec[PM_SPEC_HEAD_SIZE] + 2 * ATTENTION_LOCAL + ATTENTION_LOCAL / 8;
+    uint64_t words = (uint64_t)d->spec[PM_SPEC_HEAD_SIZE] * (1 + d->spec[PM_SPEC_PLACES]) +
+                     2 * ATTENTION_LOCAL + ATTENTION_LOCAL / 8;
     return 4 * words <= caps->shared_bytes;
 }
 
@@ -252,7 +253,7 @@ static bool attention_fills_tiles(const pm_caps *caps, const pm_dispatch *d) {
     pm_attention_params p;
     (void)caps;
     memcpy(&p, d->params, sizeof p);
-    return p.n_queries >= QUERY_TILE / 2 && d->spec[PM_SPEC_HEAD_SIZE] <= 128;
+    return !d->spec[PM_SPEC_PLACES] && p.n_queries >= QUERY_TILE / 2 && d->spec[PM_SPEC_HEAD_SIZE] <= 128;
 }
 
 static void attention_tiled(const pm_caps *caps, pm_dispatch *d) {
@@ -295,7 +296,8 @@ static uint64_t attention_online_loops(const pm_dispatch *d) {
     memcpy(&p, d->params, sizeof p);
     uint64_t size = d->spec[PM_SPEC_HEAD_SIZE], values = ceil_div((uint32_t)size, ATTENTION_LOCAL);
     return (uint64_t)ceil_div(keys_seen(d, p.n_keys), ATTENTION_LOCAL) *
-           (size + size / 16 + values * (ATTENTION_LOCAL + ATTENTION_LOCAL / 8) + 16);
+           ((size + size / 16) * (1 + d->spec[PM_SPEC_PLACES]) +
+            values * (ATTENTION_LOCAL + ATTENTION_LOCAL / 8) + 16);
 }
 
 /* ---- the table ---- */

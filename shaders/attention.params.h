@@ -2,6 +2,8 @@
  * softcap(scale * q[b,h,t,:].k[b,g,s,:]) + bias[b,h,t,s], g = h / group. Never stores T x S.
  * q[B,H,T,D] k[B,G,S,D] v[B,G,S,D] y[B,H,T,D], each with strides for its first three dims and 1 for D.
  * A relative bias is bias[h, s - (t + position) + origin] instead, 0 outside of the table.
+ * With places, q is [B,H,T,2D], and q[b,h,t,D..2D-1].places[h,d], d = t + position - s held within 0 .. N-1, is added to
+ * q[b,h,t,0..D-1].k; places are bound as bias.
  * bindings: q, k, v, position, length, key_mask, bias, y; an absent operand is bound to q's range and not read.
  * Masks as in softmax.params.h: a key whose score is NaN is absent, too. What k and v hold for an absent key does not
  * matter if it is finite; a shader may multiply infinite values by 0. A row with no key present gives 0. */
@@ -17,6 +19,9 @@
 
 #define PM_SPEC_HEAD_SIZE 10 /* D */
 #define PM_SPEC_GROUP     11 /* H / G */
+#define PM_SPEC_PLACES    12 /* 1: scores have a term by distance */
+
+#define PM_ATTN_PLACES_COUNT 0 /* with places, bias_stride holds N, their stride over h, over the distance */
 
 PM_PARAMS(pm_attention_params) {
     pm_uint n_batch, n_heads, n_queries, n_keys; /* B, H, T, S */

@@ -12,6 +12,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = PM_SPEC_HEAD_SIZE) const uint D = 64;
 layout(constant_id = PM_SPEC_GROUP) const uint GROUP = 1;
+layout(constant_id = PM_SPEC_PLACES) const uint PLACES = 0;
 layout(push_constant) uniform Push { pm_attention_params p; };
 layout(std430, set = 0, binding = 0) readonly buffer Q { float q[]; };
 layout(std430, set = 0, binding = 1) readonly buffer K { float k[]; };
@@ -25,8 +26,28 @@ layout(std430, set = 0, binding = 7) writeonly buffer Y { float y[]; };
 #include "attention_bias.glsl"
 
 const uint N_ACC = (D + LOCAL_X - 1) / LOCAL_X;
-shared float query[D];
+const uint N_QUERY = D + PLACES * D; // what meets keys, then what meets places
+shared float query[N_QUERY];
 shared float weight[LOCAL_X]; // exp(z - largest) of this block's keys
+
+// x: where this head's places begin; y: the query's position.
+uvec2 place_row(uint h, uint t) {
+    int at = int(t); // positions have 30 bits, as sizes have
+    if ((MASK & PM_MASK_POSITION) != 0u) at += clamp(position[p.position_offset], -0x3fffffff, 0x3fffffff);
+    return uvec2(p.bias_offset + h * p.bias_stride[1], uint(at));
+}
+
+float dot_place(uvec2 place, uint s) {
+    int distance = clamp(int(place.y) - int(s), 0, int(p.bias_stride[PM_ATTN_PLACES_COUNT]) - 1);
+    uint row = place.x + uint(distance) * p.bias_stride[2];
+    float sum = 0.0;
+    for (uint d0 = 0; d0 < D; d0 += 32) {
+        float part = 0.0;
+        for (uint d = d0; d < min(d0 + 32, D); d++) part += query[D + d] * bias[row + d];
+        sum += part;
+    }
+    return sum;
+}
 
 float score(uint b, uint s, uvec3 range, uint k_row, uvec2 biases) {
     if (!key_seen(b, s, range)) return NONE;
@@ -36,6 +57,7 @@ float score(uint b, uint s, uvec3 range, uint k_row, uvec2 biases) {
         for (uint d = d0; d < min(d0 + 32, D); d++) part += query[d] * k[k_row + d];
         dot_qk += part;
     }
+    if (PLACES != 0u) dot_qk += dot_place(biases, s);
     float z = soft_cap(p.scale * dot_qk, p.softcap);
     if ((MASK & PM_MASK_BIAS) != 0u) z += bias_of(biases, s);
     return z > MASKED ? z : NONE;
@@ -47,10 +69,10 @@ void main() {
     uint q_row = p.q_offset + b * p.q_stride[0] + h * p.q_stride[1] + t * p.q_stride[2];
     uint k_head = p.k_offset + b * p.k_stride[0] + g * p.k_stride[1];
     uint v_head = p.v_offset + b * p.v_stride[0] + g * p.v_stride[1];
-    uvec2 biases = bias_row(b, h, t);
+    uvec2 biases = PLACES != 0u ? place_row(h, t) : bias_row(b, h, t);
     uvec3 range = key_range(b, t, p.n_keys);
     uint first = range_first(range), end = range_end(range);
-    for (uint d = lane; d < D; d += LOCAL_X) query[d] = q[q_row + d];
+    for (uint d = lane; d < N_QUERY; d += LOCAL_X) query[d] = q[q_row + d];
     barrier();
 
     float acc[N_ACC];

@@ -3,6 +3,10 @@
 
 enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_SCORES = 4, BIAS_HEADS = 8, SHORT_TABLE = 16, BATCH = 2 };
 
+static int64_t n_places(const test_op_case *c) {
+    return c->size[5] >> 16;
+}
+
 /* [T,S]; [1,H,T,S]; [B,1,1,S]; the same of sinks, for which S is 1; by distance [H,N] or [1,N] */
 static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
@@ -15,22 +19,29 @@ static pm_tensor *bias_of(pm_graph *g, const test_op_case *c) {
     return pm_input(g, "bias", PM_F32, 4, (int64_t[]){BATCH, 1, 1, last});
 }
 
+/* size[5] >> 16: how many distances there are; kept as a product leaves them, [N,H,D] */
+static pm_tensor *places_of(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    return pm_transpose(g, pm_input(g, "places", PM_F32, 3, (int64_t[]){n_places(c), s[3], s[2]}), 0, 1);
+}
+
 static pm_tensor *attend(pm_graph *g, const test_op_case *c, pm_tensor *q, pm_tensor *k, pm_tensor *v) {
     const int64_t bts[3] = {BATCH, c->size[0], c->size[1]};
     uint32_t mask = c->attrs.mask;
-    pm_tensor *in[7] = {q, k, v};
+    pm_tensor *in[PM_ATTN_PLACES + 1] = {q, k, v};
     if (mask & PM_MASK_POSITION) in[PM_ATTN_POSITION] = pm_param(g, "position");
     if (mask & PM_MASK_LENGTH) in[PM_ATTN_LENGTH] = test_length(g, mask, c->size[5] & LENGTH_A_BATCH, bts);
     if (mask & PM_MASK_KEYS) in[PM_ATTN_KEY_MASK] = test_keys(g, mask, c->size[5] & KEYS_BOOL, bts);
     if (mask & (PM_MASK_BIAS | PM_MASK_SINK)) in[PM_ATTN_BIAS] = bias_of(g, c);
-    int n = 7;
+    if (n_places(c)) in[PM_ATTN_PLACES] = places_of(g, c);
+    int n = PM_ATTN_PLACES + 1;
     while (!in[n - 1]) n--;
     return pm_add_op(g, PM_OP_ATTENTION, n, in, &c->attrs);
 }
 
 static pm_tensor *attention(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
-    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){BATCH, s[3], s[0], s[2]});
+    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){BATCH, s[3], s[0], n_places(c) ? 2 * s[2] : s[2]});
     pm_tensor *k = pm_input(g, "k", PM_F32, 4, (int64_t[]){BATCH, s[4], s[1], s[2]});
     pm_tensor *v = pm_input(g, "v", PM_F32, 4, (int64_t[]){BATCH, s[4], s[1], s[2]});
     return attend(g, c, q, k, v);
@@ -39,7 +50,7 @@ static pm_tensor *attention(pm_graph *g, const test_op_case *c) {
 /* q, k, v as projections leave them, [B,T,H,D]; the result's order likewise */
 static pm_tensor *attention_heads(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
-    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){BATCH, s[0], s[3], s[2]});
+    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){BATCH, s[0], s[3], n_places(c) ? 2 * s[2] : s[2]});
     pm_tensor *k = pm_input(g, "k", PM_F32, 4, (int64_t[]){BATCH, s[1], s[4], s[2]});
     pm_tensor *v = pm_input(g, "v", PM_F32, 4, (int64_t[]){BATCH, s[1], s[4], s[2]});
     pm_tensor *y = attend(g, c, pm_transpose(g, q, 1, 2), pm_transpose(g, k, 1, 2), pm_transpose(g, v, 1, 2));
@@ -124,6 +135,15 @@ static pm_tensor *attention_cached(pm_graph *g, const test_op_case *c) {
                   .window = 2 * (n) + 1},                                                                    \
         .size = dims, .hints = {                                                                             \
             AT(n),                                                                                           \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
+
+/* n: distances that the table has */
+#define BY_PLACE(text, how, bits, n, t, s, d, h, g, ...)                                                     \
+    {                                                                                                        \
+        .name = "attention by place" text, .build = attention##how, .attrs = {.scale = 0.25f, .mask = bits}, \
+        .size = {t, s, d, h, g, (n) << 16}, .hints = {                                                       \
             __VA_ARGS__                                                                                      \
         }                                                                                                    \
     }
@@ -274,6 +294,37 @@ static const test_op_case cases[] = {
      .build = attention,
      .attrs = {.scale = 0.5f, .softcap = 5, .mask = SINK},
      .size = {5, 33, 16, 2, 2, BIAS_HEADS}},
+    BY_PLACE("", , CAUSAL, 17, 17, 17, 16, 2, 2),
+    BY_PLACE(", one", , 0, 1, 1, 1, 1, 2, 2),
+    BY_PLACE(", D 3", , CAUSAL, 7, 7, 7, 3, 2, 2),
+    BY_PLACE(", D 33", , CAUSAL, 9, 9, 9, 33, 2, 2),
+    BY_PLACE(", D 65", , CAUSAL, 9, 9, 9, 65, 2, 2),
+    BY_PLACE(", D 256", , CAUSAL, 5, 5, 5, 256, 2, 2),
+    BY_PLACE(", T 67", , CAUSAL, 67, 67, 67, 16, 3, 3),
+    BY_PLACE(", memory", , CAUSAL | POSITION, 40, 18, 40, 16, 2, 2, AT(22)),
+    BY_PLACE(", step", , CAUSAL | POSITION, 130, 1, 200, 64, 4, 4, AT(129)),
+    BY_PLACE(", few distances", , CAUSAL | POSITION, 5, 18, 40, 16, 2, 2, AT(22)),
+    BY_PLACE(", many distances", , CAUSAL | POSITION, 100, 18, 40, 16, 2, 2, AT(22)),
+    BY_PLACE(", one distance", , CAUSAL | POSITION, 1, 18, 40, 16, 2, 2, AT(22)),
+    BY_PLACE(", groups", , CAUSAL, 9, 9, 9, 16, 6, 2),
+    BY_PLACE(", heads", _heads, CAUSAL | POSITION, 33, 5, 33, 16, 4, 4, AT(28)),
+    BY_PLACE(", all keys", , 0, 20, 5, 33, 16, 2, 2),
+    BY_PLACE(", position, all keys", , POSITION, 20, 5, 33, 16, 2, 2, AT(12)),
+    BY_PLACE(", negative position", , POSITION, 20, 5, 33, 16, 2, 2, AT(-9)),
+    BY_PLACE(", position far away", , POSITION, 20, 5, 33, 16, 2, 2, AT(2147483647)),
+    BY_PLACE(", position far behind", , POSITION, 20, 5, 33, 16, 2, 2, AT(-2147483648.0)),
+    BY_PLACE(", keys", , PM_MASK_KEYS, 20, 5, 70, 16, 2, 2, KEYS),
+    BY_PLACE(", length", , PM_MASK_LENGTH | CAUSAL | POSITION, 33, 5, 33, 16, 2, 2, AT(25), LENGTH(20, 20)),
+    {.name = "attention by place, window and softcap",
+     .build = attention_heads,
+     .size = {18, 70, 16, 4, 4, 40 << 16},
+     .attrs = {.mask = CAUSAL | POSITION | PM_MASK_WINDOW, .window = 40, .scale = 0.25f, .softcap = 3},
+     .hints = {AT(50)}},
+    {.name = "attention by place, equal keys",
+     .build = attention,
+     .attrs = {.scale = 0.25f, .mask = CAUSAL},
+     .size = {40, 40, 128, 1, 1, 40 << 16},
+     .hints = {{"k", TEST_UNIFORM, 1, 1}, {"places", TEST_UNIFORM, 1, 1}}},
     POISONED("causal, few queries", CAUSAL | POSITION, DIMS(9, 40, 16, 2, 2), AT(25)),
     POISONED("length", PM_MASK_LENGTH, DIMS(17, 40, 16, 2, 2), LENGTH(32, 32)),
     POISONED("length T 1", PM_MASK_LENGTH, DIMS(1, 40, 16, 2, 2), LENGTH(33, 33)),

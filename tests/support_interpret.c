@@ -252,8 +252,19 @@ static double softmax(const run *r, const pm_tensor *t, const int64_t *at) {
     return 1 / sum;
 }
 
+/* The second half of a query . the place of key s. */
+static double by_place(const run *r, const pm_tensor *t, const int64_t *query, int64_t s) {
+    const pm_tensor *q = t->in[PM_ATTN_Q], *places = t->in[PM_ATTN_PLACES];
+    double position = t->in[PM_ATTN_POSITION] ? *element(r, t->in[PM_ATTN_POSITION], NULL) : 0, dot = 0;
+    double far = fmin(fmax((double)(query[2] - s) + position, 0), (double)places->dims[1] - 1);
+    for (int64_t d = 0; d < places->dims[2]; d++)
+        dot += *element(r, q, (int64_t[]){query[0], query[1], query[2], places->dims[2] + d}) *
+               *element(r, places, (int64_t[]){query[1], (int64_t)far, d});
+    return dot;
+}
+
 static double attention(const run *r, const pm_tensor *t, const int64_t *at) {
-    const pm_tensor *q = t->in[0], *k = t->in[1], *v = t->in[2];
+    const pm_tensor *q = t->in[0], *k = t->in[1], *v = t->in[2], *places = input(t, PM_ATTN_PLACES);
     int64_t group = q->dims[1] / k->dims[1], kv[4] = {at[0], at[1] / group, 0, 0},
             scores[PM_MAX_DIMS] = {at[0], at[1], at[2], 0};
     double sum = sink_share(r, t, PM_ATTN_POSITION, 4, scores, 0), y = 0;
@@ -261,10 +272,11 @@ static double attention(const run *r, const pm_tensor *t, const int64_t *at) {
         double dot = 0;
         int64_t query[4] = {at[0], at[1], at[2], 0};
         kv[2] = scores[3] = s;
-        for (kv[3] = 0; kv[3] < q->dims[3]; kv[3]++) {
+        for (kv[3] = 0; kv[3] < k->dims[3]; kv[3]++) {
             query[3] = kv[3];
             dot += *element(r, q, query) * *element(r, k, kv);
         }
+        if (places) dot += by_place(r, t, query, s);
         kv[3] = at[3];
         double e = exp(score(r, t, PM_ATTN_POSITION, 4, scores, dot)); /* test scores are small */
         sum += e;

@@ -183,11 +183,18 @@ static pm_tensor *make_attention(gen *n, pm_op op) {
     int64_t groups = dim(n), q[4] = {dim(n), groups * dim(n), dim(n), dim(n)},
             k[4] = {q[0], groups, dim(n), q[3]};
     int64_t scores[4] = {q[0], q[1], q[2], k[2]};
+    int64_t places[3] = {q[1], dim(n), k[3]};
+    bool by_place = below(n, 3) == 0;
+    if (by_place) q[3] *= 2;
     pm_tensor *in[PM_MAX_IN] = {want_dense(n, PM_F32, 4, q), want_dense(n, PM_F32, 4, k),
                                 want_dense(n, PM_F32, 4, k)};
     pm_attrs attrs = {0};
     add_masks(n, in + 3, &attrs, 4, scores);
-    return pm_add_op(n->g, op, 7, in, &attrs);
+    if (by_place && !in[PM_ATTN_BIAS])
+        in[PM_ATTN_PLACES] = want_dense(n, PM_F32, 3, places);
+    else if (by_place)
+        in[PM_ATTN_Q] = pm_copy(n->g, pm_slice(n->g, in[PM_ATTN_Q], 3, 0, k[3]));
+    return pm_add_op(n->g, op, PM_MAX_IN, in, &attrs);
 }
 
 static pm_tensor *make_matmul(gen *n, pm_op op) {

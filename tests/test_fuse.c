@@ -45,6 +45,9 @@ static void sink(void **state) {
 static void attention(void **state) {
     (void)state, test_each_pass_case("fuse_attention.txt", check_case, NULL);
 }
+static void places(void **state) {
+    (void)state, test_each_pass_case("fuse_places.txt", check_case, NULL);
+}
 static void matmul(void **state) {
     (void)state, test_each_pass_case("fuse_matmul.txt", check_case, NULL);
 }
@@ -78,8 +81,8 @@ static void earlier_passes_hide_nothing(void **state) {
     (void)state;
     const char *files[] = {"fuse_norm.txt",        "fuse_act.txt",       "fuse_rotary.txt",
                            "fuse_softmax.txt",     "fuse_attention.txt", "fuse_matmul.txt",
-                           "fuse_log_softmax.txt", "fuse_relative.txt",  "fuse_grouped.txt",
-                           "fuse_sink.txt"};
+                           "fuse_log_softmax.txt", "fuse_places.txt",    "fuse_relative.txt",
+                           "fuse_grouped.txt",     "fuse_sink.txt"};
     for (size_t i = 0; i < PM_COUNT(files); i++) test_each_pass_case(files[i], check_optimized, NULL);
 }
 
@@ -142,6 +145,7 @@ int main(void) {
         cmocka_unit_test(relative),
         cmocka_unit_test(sink),
         cmocka_unit_test(attention),
+        cmocka_unit_test(places),
         cmocka_unit_test(matmul),
         cmocka_unit_test(grouped),
         cmocka_unit_test(earlier_passes_hide_nothing),

@@ -10,8 +10,9 @@
 #define TOLERANCE 1e-5
 
 static const char *const files[] = {
-    "fuse_norm.txt",   "fuse_act.txt",         "fuse_rotary.txt",  "fuse_softmax.txt", "fuse_attention.txt",
-    "fuse_matmul.txt", "fuse_log_softmax.txt", "fuse_grouped.txt", "layout.txt",       "fold.txt"};
+    "fuse_norm.txt",   "fuse_act.txt",         "fuse_rotary.txt", "fuse_softmax.txt", "fuse_attention.txt",
+    "fuse_matmul.txt", "fuse_log_softmax.txt", "fuse_places.txt", "fuse_grouped.txt", "layout.txt",
+    "fold.txt"};
 
 typedef pm_status (*pass_fn)(const pm_graph *g, pm_graph **out);
 
@@ -48,6 +49,9 @@ static void log_softmax(void **state) {
 static void attention(void **state) {
     (void)state, check_file("fuse_attention.txt", pm_pass_fuse);
 }
+static void places(void **state) {
+    (void)state, check_file("fuse_places.txt", pm_pass_fuse);
+}
 static void matmul(void **state) {
     (void)state, check_file("fuse_matmul.txt", pm_pass_fuse);
 }
@@ -83,7 +87,8 @@ static const struct {
 static bool other_operation(pm_graph *g, pm_tensor *t) {
     (void)g;
     for (size_t i = 0; i < PM_COUNT(swaps); i++)
-        if (swaps[i].from == t->op) return t->op = swaps[i].to, true;
+        if (swaps[i].from == t->op && t->n_in <= pm_op_get(swaps[i].to)->max_in)
+            return t->op = swaps[i].to, true;
     return false;
 }
 
@@ -203,6 +208,7 @@ int main(void) {
         cmocka_unit_test(softmax),
         cmocka_unit_test(log_softmax),
         cmocka_unit_test(attention),
+        cmocka_unit_test(places),
         cmocka_unit_test(matmul),
         cmocka_unit_test(grouped),
         cmocka_unit_test(layouts),

@@ -9,9 +9,9 @@
 
 #define TOLERANCE 2e-5 /* storage between operations is fp32 here */
 
-static const char *const files[] = {"fuse_norm.txt",        "fuse_act.txt",       "fuse_rotary.txt",
-                                    "fuse_softmax.txt",     "fuse_attention.txt", "fuse_matmul.txt",
-                                    "fuse_log_softmax.txt", "fuse_grouped.txt",   "layout.txt"};
+static const char *const files[] = {
+    "fuse_norm.txt",   "fuse_act.txt",         "fuse_rotary.txt", "fuse_softmax.txt", "fuse_attention.txt",
+    "fuse_matmul.txt", "fuse_log_softmax.txt", "fuse_places.txt", "fuse_grouped.txt", "layout.txt"};
 
 /* The same words for the same name; integers are small. */
 static void draw(const char *name, pm_dtype type, uint32_t *words, uint64_t n) {

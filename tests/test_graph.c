@@ -202,6 +202,8 @@ static void products(void **state) {
         {"attention(%6, %7, %7, _, _, _, %15) {mask=bias} f32[2,6,4,8]", NULL},
         {"attention(%6, %7, %7, _, _, _, %5) {mask=bias} f32[2,6,4,8]", "bias is [3]"},
         {"attention(%6, %7, %7, _, _, _, %21) {mask=bias} f32[2,6,4,8]", "stride 1 over S = 5"},
+        {"attention(%6, %7, %7, _, _, _, _, %13) f32[2,6,4,8]", "q [2,6,4,8]"},
+        {"attention(%6, %7, %7, _, _, _, _, %13) f32[2,6,4,8]", "[B,H,T,2D]"},
         {"attention(%7, %6, %6) f32[2,3,5,8]", "H a multiple of G"},
         {"attention(%6, %7, %6) f32[2,6,4,8]", "v [2,6,4,8]"},
         {"attention(%6, %18, %18) f32[2,6,4,8]", "k is [2,3,8,5], rank 4 with stride 1"},

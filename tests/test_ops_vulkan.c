@@ -80,7 +80,8 @@ static void set_attention(pm_dispatch *d, const way *w) {
     pm_attention_params p;
     memcpy(&p, d->params, sizeof p);
     bool tiled = w->variant == PM_VARIANT_ATTENTION_F32_F32_TILED;
-    if (tiled && d->spec[PM_SPEC_HEAD_SIZE] > 128) return; /* does not fit: as selected */
+    if (tiled && (d->spec[PM_SPEC_HEAD_SIZE] > 128 || d->spec[PM_SPEC_PLACES]))
+        return; /* does not fit: as selected */
     set_spec(d, w);
     d->groups[0] = tiled ? ceil_div(p.n_queries, 32) : p.n_queries;
 }

@@ -24,7 +24,9 @@ PM_CLONES static float block_scores(const pm_query *q, int64_t s, int64_t n, flo
             out[i] = (float)PM_MASKED_F32;
             continue;
         }
-        float z = q->p->scale * pm_fast_dot(q->q, q->k + (uint64_t)(s + i) * q->p->k_stride[2], q->head_size);
+        float dot = pm_fast_dot(q->q, q->k + (uint64_t)(s + i) * q->p->k_stride[2], q->head_size);
+        if (q->places) dot += pm_fast_dot(q->q + q->head_size, pm_place_of(q, s + i), q->head_size);
+        float z = q->p->scale * dot;
         if (q->p->softcap != 0) z = q->p->softcap * tanhf(z / q->p->softcap);
         if (q->bias.at) z += pm_bias_of(&q->bias, s + i);
         out[i] = z;

@@ -111,6 +111,7 @@ pm_query pm_find_query(const pm_call *c, uint64_t index) {
     q.v = (const float *)c->in[2] + p->v_offset + b * p->v_stride[0] + g * p->v_stride[1];
     q.keys = pm_keys_of_row(c, &p->masks, 3, (uint64_t[]){b, t}, p->n_keys);
     const float *bias = (const float *)c->in[6] + p->bias_offset + h * p->bias_stride[1];
+    if (c->spec[PM_SPEC_PLACES]) q.places = bias, q.n_places = p->bias_stride[PM_ATTN_PLACES_COUNT];
     if (mask & PM_MASK_RELATIVE)
         q.bias = (pm_bias_row){bias, 1, (int32_t)p->bias_stride[PM_ATTN_RELATIVE_ORIGIN] - q.keys.at,
                                p->bias_stride[PM_ATTN_RELATIVE_COUNT]};
@@ -125,8 +126,13 @@ pm_query pm_find_query(const pm_call *c, uint64_t index) {
 static bool score_key(const pm_query *q, int64_t s, pm_valued *out) {
     if (!pm_key_seen(&q->keys, s)) return false;
     dotted dot = dot_of(q->q, 1, q->k + (uint64_t)s * q->p->k_stride[2], 1, q->head_size);
-    *out = pm_score_value(dot.sum, dot_error(&dot, q->head_size), q->p->scale, q->p->softcap,
-                          (double)pm_bias_of(&q->bias, s));
+    double error = dot_error(&dot, q->head_size);
+    if (q->places) {
+        dotted by_place = dot_of(q->q + q->head_size, 1, pm_place_of(q, s), 1, q->head_size);
+        dot.sum += by_place.sum;
+        error += dot_error(&by_place, q->head_size) + PM_U * fabs(dot.sum);
+    }
+    *out = pm_score_value(dot.sum, error, q->p->scale, q->p->softcap, (double)pm_bias_of(&q->bias, s));
     return out->y > PM_MASKED_F32;
 }
 
