@@ -8,7 +8,7 @@
 typedef struct transcription {
     cli_place place;
     pm_transcribe_options options;
-    bool timestamps, ids, json;
+    bool timestamps, ids, json, features;
 } transcription;
 
 /* "02:03.450"; hours where there are any. */
@@ -66,6 +66,19 @@ static int print_json(const char *path, const pm_transcript *r) {
                           0);
 }
 
+/* What the model sees of the first window, for `pumice run`. */
+static int write_features(const transcription *t, const char *path, const char *to) {
+    pm_sound sound;
+    pm_tensors *set = NULL;
+    pm_status s = pm_sound_open(path, 0, &sound);
+    if (s != PM_OK) return cli_library_error(s);
+    s = pm_sound_inputs(t->place.model, &sound, &set);
+    pm_sound_free(&sound);
+    if (s == PM_OK) s = pm_tensors_write(set, to);
+    pm_tensors_free(set);
+    return s == PM_OK ? PM_OK : cli_library_error(s);
+}
+
 static int transcribe_file(transcription *t, const char *path) {
     pm_sound sound;
     pm_transcript result = {0};
@@ -95,7 +108,7 @@ static int check(transcription *t, const char *print) {
     if (strcmp(info.task, "transcribe") != 0)
         return cli_error(PM_ERR_USAGE, "transcribe: %s is a %s model, expected whisper", info.name,
                          info.model_type);
-    if (!info.has_tokenizer && !t->ids && !t->json)
+    if (!info.has_tokenizer && !t->ids && !t->json && !t->features)
         return cli_error(PM_ERR_USAGE,
                          "transcribe: %s has no tokenizer that is supported; --print ids needs none",
                          info.name);
@@ -104,7 +117,7 @@ static int check(transcription *t, const char *print) {
 
 int cmd_transcribe(int argc, char **argv) {
     transcription t = {0};
-    const char *device = "auto", *print = "text";
+    const char *device = "auto", *print = "text", *features = NULL;
     int64_t beams = 1, max_new = 0, start = -1;
     const cli_flag flags[] = {
         {"--language", CLI_STRING, &t.options.language, "CODE", "en, de, zh, ...; default: detected", 0, 0},
@@ -115,6 +128,8 @@ int cmd_transcribe(int argc, char **argv) {
         {"--beams", CLI_INT, &beams, "K", "beam search with K beams", 1, 64},
         {"-n|--max-new", CLI_INT, &max_new, "N", "most new tokens a window", 1, 1e6},
         {"--print", CLI_STRING, &print, "WHAT", "text, or ids: one line a segment, times among them", 0, 0},
+        {"--features", CLI_STRING, &features, "FILE",
+         "write what the model sees of the first window (safetensors) instead", 0, 0},
         CLI_START_FLAG(&start),
         {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
          0},
@@ -136,9 +151,13 @@ int cmd_transcribe(int argc, char **argv) {
     t.options.timestamps = t.timestamps;
     code = cli_open(words[0], device, NULL, &t.place);
     if (code) return code;
+    t.features = features != NULL;
     code = check(&t, print);
+    if (!code && features && n_words != 2)
+        code = cli_error(PM_ERR_USAGE, "--features: %zu sounds are given, expected one", n_words - 1);
     if (!code) code = cli_set_start(&t.place, start);
-    for (size_t i = 1; i < n_words && !code; i++) code = transcribe_file(&t, words[i]);
+    for (size_t i = 1; i < n_words && !code; i++)
+        code = features ? write_features(&t, words[i], features) : transcribe_file(&t, words[i]);
     cli_close(&t.place);
     return code;
 }

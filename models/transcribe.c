@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "models/convert.h"
 #include "models/search.h"
 #include "models/whisper.h"
 
@@ -52,13 +53,17 @@ static pm_status take_sound(transcriber *t, const pm_sound *sound) {
 }
 
 /* Frames from `seek` on, zeros behind the last. */
-static pm_status encode_window(transcriber *t, int64_t seek) {
+static void cut_window(const transcriber *t, int64_t seek) {
     int64_t n = t->n_frames - seek < t->w.frames ? t->n_frames - seek : t->w.frames;
     memset(t->window, 0, (size_t)(t->w.mel.n_mels * t->w.frames) * sizeof *t->window);
     for (int32_t m = 0; m < t->w.mel.n_mels; m++)
         memcpy(t->window + m * t->w.frames, t->features + m * t->n_frames + seek,
                (size_t)n * sizeof *t->window);
-    return pm_decoder_encode_signal(&t->decoder, t->window);
+}
+
+static pm_status make_window(transcriber *t) {
+    t->window = pm_calloc((size_t)(t->w.mel.n_mels * t->w.frames), sizeof *t->window);
+    return t->window ? PM_OK : PM_ERR_MEMORY;
 }
 
 /* ---- prompts ---- */
@@ -216,7 +221,8 @@ static pm_status transcribe_window(transcriber *t, int64_t *seek) {
     pm_status s;
     g.rules = t->s->model->rules;
     pm_rules_override(&g.rules, &o);
-    PM_GOTO(encode_window(t, *seek));
+    cut_window(t, *seek);
+    PM_GOTO(pm_decoder_encode_signal(&t->decoder, t->window));
     if (*seek == 0) PM_GOTO(choose_language(t));
     PM_GOTO(search_window(t, &g));
     PM_GOTO(take_window(t, &g, seek));
@@ -227,6 +233,11 @@ fail:
 }
 
 /* ---- the whole ---- */
+
+static pm_status check_sound(const pm_sound *sound) {
+    if (sound->n > 0 && sound->rate > 0) return PM_OK;
+    return pm_raise(PM_ERR_USAGE, "sound: has %zu samples at %" PRId32 " a second", sound->n, sound->rate);
+}
 
 static pm_status check(const transcriber *t, const pm_sound *sound) {
     const pm_transcribe_options *o = t->o;
@@ -241,10 +252,7 @@ static pm_status check(const transcriber *t, const pm_sound *sound) {
     if (o->max_new < 0) return pm_raise(PM_ERR_USAGE, "max_new: %d, expected 0 or more", (int)o->max_new);
     if (t->s->decoder_start < 0)
         return pm_raise(PM_ERR_USAGE, "config.json: decoder_start_token_id is missing");
-    if (sound->n == 0 || sound->rate <= 0)
-        return pm_raise(PM_ERR_USAGE, "sound: has %zu samples at %" PRId32 " a second", sound->n,
-                        sound->rate);
-    return PM_OK;
+    return check_sound(sound);
 }
 
 static pm_status run(transcriber *t, const pm_sound *sound) {
@@ -254,8 +262,7 @@ static pm_status run(transcriber *t, const pm_sound *sound) {
     if (t->o->language) PM_TRY(pm_whisper_language(&t->w, t->o->language, &t->language));
     PM_TRY(take_sound(t, sound));
     t->times = t->w.times.first >= 0 && (t->o->timestamps || t->content > t->w.frames);
-    t->window = pm_calloc((size_t)(t->w.mel.n_mels * t->w.frames), sizeof *t->window);
-    if (!t->window) return PM_ERR_MEMORY;
+    PM_TRY(make_window(t));
     PM_TRY(pm_decoder_open(&t->decoder, t->s, t->o->n_beams > 1 ? t->o->n_beams : 1,
                            t->s->model->spec.max_positions));
     for (int64_t seek = 0; seek < t->content && !t->stopped;) PM_TRY(transcribe_window(t, &seek));
@@ -271,6 +278,13 @@ static pm_status join_texts(pm_transcript *out) {
     return out->text ? PM_OK : PM_ERR_MEMORY;
 }
 
+static void close_transcriber(transcriber *t) {
+    pm_whisper_close(&t->w);
+    pm_free(t->features);
+    pm_free(t->window);
+    pm_free(t->context);
+}
+
 pm_status pm_transcribe(pm_session *s, const pm_sound *sound, const pm_transcribe_options *options,
                         pm_transcript *out) {
     static const pm_transcribe_options defaults = {0};
@@ -278,12 +292,39 @@ pm_status pm_transcribe(pm_session *s, const pm_sound *sound, const pm_transcrib
     *out = (pm_transcript){0};
     pm_status status = run(&t, sound);
     if (status == PM_OK && s->model->info.has_tokenizer) status = join_texts(out);
-    pm_whisper_close(&t.w);
-    pm_free(t.features);
-    pm_free(t.window);
-    pm_free(t.context);
+    close_transcriber(&t);
     if (status != PM_OK) pm_transcript_free(out);
     return status;
+}
+
+static pm_status make_inputs(transcriber *t, const pm_model *m, const pm_sound *sound, pm_tensors *set) {
+    PM_TRY(pm_whisper_open(m, &t->w));
+    PM_TRY(check_sound(sound));
+    PM_TRY(take_sound(t, sound));
+    PM_TRY(make_window(t));
+    cut_window(t, 0);
+    pm_array a = {.name = "in.input_features",
+                  .dtype = PM_F32,
+                  .rank = 3,
+                  .dims = {1, t->w.mel.n_mels, t->w.frames},
+                  .data = t->window};
+    pm_words_to_file(t->window, (uint64_t)(t->w.mel.n_mels * t->w.frames));
+    return pm_tensors_add(set, &a, NULL);
+}
+
+pm_status pm_sound_inputs(const pm_model *m, const pm_sound *sound, pm_tensors **out_inputs) {
+    pm_transcript figures = {0};
+    transcriber t = {.out = &figures};
+    pm_tensors *set = NULL;
+    *out_inputs = NULL;
+    pm_status s = pm_tensors_create(&set);
+    if (s == PM_OK) s = make_inputs(&t, m, sound, set);
+    close_transcriber(&t);
+    if (s == PM_OK)
+        *out_inputs = set;
+    else
+        pm_tensors_free(set);
+    return s;
 }
 
 void pm_transcript_free(pm_transcript *t) {

@@ -217,14 +217,15 @@ void pm_whisper_close(pm_whisper *w) {
 
 pm_status pm_whisper_language(const pm_whisper *w, const char *code, int32_t *out_id) {
     pm_text known = {0};
-    for (size_t i = 0; i < w->n_languages; i++) {
+    for (size_t i = 0; i < w->n_languages; i++)
         if (strcmp(w->languages[i].code, code) == 0) return *out_id = w->languages[i].id, PM_OK;
+    if (!w->n_languages)
+        return pm_raise(PM_ERR_USAGE, "language: the model knows one only, \"%.20s\" cannot be asked for",
+                        code);
+    for (size_t i = 0; i < w->n_languages; i++)
         pm_text_add(&known, "%s%s", i ? ", " : "", w->languages[i].code);
-    }
     pm_status s = pm_text_status(&known);
-    if (s == PM_OK && !w->n_languages)
-        s = pm_raise(PM_ERR_USAGE, "language: the model knows one only, \"%.20s\" cannot be asked for", code);
-    else if (s == PM_OK)
+    if (s == PM_OK)
         s = pm_raise(PM_ERR_USAGE, "language: \"%.20s\" is unknown to the model, expected one of: %s", code,
                      known.data);
     pm_text_free(&known);

@@ -119,6 +119,8 @@ expect "no Whisper"         2 'gpt2 model, expected whisper' -- "$pumice" transc
 expect "Whisper without a tokenizer" 2 'print ids' -- "$pumice" transcribe "$data/whisper" "$chirp" --device cpu
 expect "its ids"            0 '^[0-9,]*$' -- "$pumice" transcribe "$data/whisper" "$chirp" --print ids --device cpu
 expect "ids into Whisper"   2 'takes input_features' -- "$pumice" generate "$data/whisper" --ids 3,4 --device cpu
+expect "features"           0 - -- "$pumice" transcribe "$data/whisper" "$chirp" --features "$tmp/f.safetensors" --device cpu
+expect "their shape"        0 '"in.input_features":{"dtype":"F32","shape":\[1,16,100\]' -- head -c 200 "$tmp/f.safetensors"
 head -c 20 "$chirp" > "$tmp/cut.wav"
 expect "a cut sound"        3 'cut.wav: is not a sound file' -- "$pumice" transcribe "$speech" "$tmp/cut.wav" --device cpu
 

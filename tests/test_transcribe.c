@@ -184,6 +184,31 @@ static void bad_options_are_refused(void **state) {
     close_model(&o);
 }
 
+/* What the model sees: the features of pm_log_mel, silence behind the sound. */
+static void the_first_window_can_be_had(void **state) {
+    (void)state;
+    opened o = open_model(folder, "cpu");
+    pm_sound sound = make_sound(SECOND);
+    pm_tensors *in, *set;
+    float *features;
+    int64_t frames;
+    assert_ok(pm_sound_inputs(o.m, &sound, &in));
+    assert_ok(pm_log_mel(sound.samples, sound.n, &(pm_mel_options){.n_mels = 16}, &features, &frames));
+    const pm_array *a = pm_tensors_get(in, "in.input_features");
+    assert_non_null(a);
+    assert_true(a->rank == 3 && a->dims[0] == 1 && a->dims[1] == 16 && a->dims[2] == 100 && frames == 100);
+    assert_memory_equal(a->data, features, 1600 * sizeof(float));
+    assert_ok(pm_tensors_add_ids(in, "in.decoder_input_ids", (int32_t[]){301}, 1));
+    assert_ok(pm_session_run(o.s, in, "final", &set));
+    pm_tensors_free(set);
+    pm_tensors_free(in);
+    pm_release(features);
+    assert_int_equal(pm_sound_inputs(o.m, &(pm_sound){.rate = SECOND}, &in), PM_ERR_USAGE);
+    assert_null(in);
+    pm_sound_free(&sound);
+    close_model(&o);
+}
+
 /* ---- the model's files ---- */
 
 static void copy_file(const test_path *to, const char *file) {
@@ -331,6 +356,7 @@ int main(void) {
         cmocka_unit_test(segments_come_one_by_one),
         cmocka_unit_test(sounds_of_any_length_and_rate),
         cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(the_first_window_can_be_had),
         cmocka_unit_test(bad_files_are_refused),
         cmocka_unit_test(ids_are_found_by_name),
         cmocka_unit_test(a_language_may_be_forced),

@@ -85,6 +85,10 @@ pm_status pm_transcribe(pm_session *s, const pm_sound *sound, const pm_transcrib
                         pm_transcript *out) PM_MUST_USE;
 void pm_transcript_free(pm_transcript *t);
 
+/* What the model sees of the sound's first window: in.input_features [1,mels,frames], for pm_session_run. Freed with
+ * pm_tensors_free. Errors: as of pm_transcribe. */
+pm_status pm_sound_inputs(const pm_model *m, const pm_sound *sound, pm_tensors **out_inputs) PM_MUST_USE;
+
 #ifdef __cplusplus
 }
 #endif
