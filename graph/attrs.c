@@ -19,6 +19,7 @@ static const struct {
     ROW(dims, ATTR_DIMS),  ROW(axes, ATTR_AXES),  ROW(axis, ATTR_I32),   ROW(start, ATTR_I64),
     ROW(length, ATTR_I64), ROW(window, ATTR_I64), ROW(origin, ATTR_I64), ROW(act, ATTR_ACT),
     ROW(mask, ATTR_MASK),  ROW(eps, ATTR_F32),    ROW(scale, ATTR_F32),  ROW(softcap, ATTR_F32),
+    ROW(limit, ATTR_F32),
 #undef ROW
 };
 

@@ -3,7 +3,7 @@
  *   gelu_tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
  *   silu:      x sigmoid(x)
  *   quick_gelu: x sigmoid(1.702 x)
- *   glu:       act(gate) * up
+ *   glu:       act(gate) * up, also within limits
  * Products may be associated and commuted in any way. */
 #include "graph/fuse.h"
 
@@ -112,6 +112,32 @@ pm_tensor *pm_fuse_quick_gelu(pm_fuse *f, const pm_tensor *root) {
     return NULL;
 }
 
+/* The x of op(x, c); *c is 0 on entry, or what the constant must be. */
+static const pm_tensor *with_const(const pm_fuse *f, const pm_tensor *t, pm_op op, float *c) {
+    const pm_tensor *x;
+    float value;
+    if (t->op != op || !pm_fuse_single(f, t) || !pm_fuse_split_const(t, &x, &value) || !pm_same_dims(t, x))
+        return NULL;
+    if (*c != 0 && value != *c) return NULL;
+    *c = value;
+    return x;
+}
+
+/* Gates of gpt-oss: act(min(gate, limit)) * (clamp(up, -limit, limit) + 1). */
+static bool read_limits(const pm_fuse *f, const pm_tensor *in[2], float *out_limit) {
+    float limit = 0, one = 1;
+    const pm_tensor *gate = with_const(f, in[0], PM_OP_MIN, &limit),
+                    *up = with_const(f, in[1], PM_OP_ADD, &one);
+    if (!gate || !up || !(limit > 0)) return false;
+    float least = -limit;
+    bool low_first = up->op == PM_OP_MIN;
+    up = with_const(f, up, low_first ? PM_OP_MIN : PM_OP_MAX, low_first ? &limit : &least);
+    up = up ? with_const(f, up, low_first ? PM_OP_MAX : PM_OP_MIN, low_first ? &least : &limit) : NULL;
+    if (!up) return false;
+    in[0] = gate, in[1] = up, *out_limit = limit;
+    return true;
+}
+
 pm_tensor *pm_fuse_glu(pm_fuse *f, const pm_tensor *root) {
     for (int i = 0; i < 2; i++) {
         const pm_tensor *gate = root->in[i], *up = root->in[1 - i];
@@ -119,8 +145,10 @@ pm_tensor *pm_fuse_glu(pm_fuse *f, const pm_tensor *root) {
         float value;
         if (act == PM_ACT_NONE || act == PM_ACT_TANH || !pm_fuse_single(f, gate) || pm_fuse_const(up, &value))
             continue;
-        return pm_fuse_op(f, root, PM_OP_GLU, 2, (const pm_tensor *[]){gate->in[0], up},
-                          &(pm_attrs){.act = act});
+        const pm_tensor *in[] = {gate->in[0], up};
+        pm_attrs attrs = {.act = act};
+        (void)read_limits(f, in, &attrs.limit);
+        return pm_fuse_op(f, root, PM_OP_GLU, 2, in, &attrs);
     }
     return NULL;
 }

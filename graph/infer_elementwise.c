@@ -1,6 +1,8 @@
 /* Shape rules of the operations that work element by element: unary, binary, gate, where. */
 #include "graph/ops.h"
 
+#include <math.h>
+
 pm_status pm_infer_same(pm_tensor *t) {
     return pm_set_result(t, t->in[0]->dtype, t->in[0]->rank, t->in[0]->dims);
 }
@@ -73,6 +75,8 @@ pm_status pm_infer_glu(pm_tensor *t) {
         return pm_raise(PM_ERR_USAGE,
                         "glu: act is %d, relu, gelu, gelu_tanh, silu, sigmoid or quick_gelu was expected",
                         act);
+    if (!(t->attrs.limit >= 0) || !isfinite(t->attrs.limit))
+        return pm_raise(PM_ERR_USAGE, "glu: limit is %g, 0 or more was expected", (double)t->attrs.limit);
     return broadcast_result(t, PM_F32, 2);
 }
 

@@ -49,6 +49,7 @@ typedef struct pm_attrs {
     float eps;                 /* layer_norm, rms_norm */
     float scale;               /* matmul: alpha; softmax, attention: score scale. 0 means 1 */
     float softcap;             /* softmax, attention: 0 is none */
+    float limit;               /* glu: act(min(a, limit)) * (clamp(b, -limit, limit) + 1); 0 is act(a) * b */
 } pm_attrs;
 
 struct pm_tensor {

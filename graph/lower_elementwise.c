@@ -50,7 +50,7 @@ static uint32_t binary_fn(const pm_tensor *t) {
 }
 
 pm_status pm_lower_binary(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
-    pm_binary_params p = {.n = (uint32_t)pm_elems(t)};
+    pm_binary_params p = {.n = (uint32_t)pm_elems(t), .limit = t->attrs.limit};
     (void)part;
     PM_TRY(pm_lower_bind(l, out, t->in[0], false, &p.a_offset));
     PM_TRY(pm_lower_bind(l, out, t->in[1], false, &p.b_offset));
@@ -60,6 +60,7 @@ pm_status pm_lower_binary(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     pm_lower_strides(t->in[1], PM_DIMS, p.b_stride);
     pm_lower_strides(t, PM_DIMS, p.y_stride);
     out->spec[PM_SPEC_FN] = binary_fn(t);
+    out->spec[PM_SPEC_LIMITED] = t->attrs.limit != 0;
     out->spec[PM_SPEC_DENSE] = is_dense(t);
     pm_lower_params(out, PM_KERNEL_BINARY, &p);
     return PM_OK;

@@ -209,6 +209,13 @@ static pm_tensor *where_causal(pm_graph *g, const test_op_case *c) {
     {                                                                                                        \
         .name = "binary " text, .build = binary##how, .op = PM_OP_##id, .size = { __VA_ARGS__ }              \
     }
+#define LIMITED(text, how, a, ...)                                                                           \
+    {                                                                                                        \
+        .name = "binary limited glu " text, .build = binary##how, .op = PM_OP_GLU,                           \
+        .attrs = {.act = PM_ACT_##a, .limit = 7}, .size = {__VA_ARGS__}, .hints = {                          \
+            X(HARD, -30, 30)                                                                                 \
+        }                                                                                                    \
+    }
 #define GLU(text, how, a, ...)                                                                               \
     {                                                                                                        \
         .name = "binary glu " text, .build = binary##how, .op = PM_OP_GLU, .attrs = {.act = PM_ACT_##a},     \
@@ -393,6 +400,10 @@ static const test_op_case cases[] = {
     GLU("relu", , RELU, 5, 67),
     GLU("sigmoid", , SIGMOID, 5, 67),
     GLU("quick_gelu", , QUICK_GELU, 5, 67),
+    LIMITED("quick_gelu", , QUICK_GELU, 5, 67),
+    LIMITED("silu", , SILU, 5, 67),
+    LIMITED("quick_gelu halves", _halves, QUICK_GELU, 9, 66),
+    LIMITED("relu halves", _halves, RELU, 9, 66),
     GLU("silu halves", _halves, SILU, 9, 66),
     GLU("gelu halves", _halves, GELU, 2, 3, 34),
     BINARY("scalar", , ADD, 0),

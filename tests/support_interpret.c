@@ -105,7 +105,10 @@ static double binary(const pm_tensor *t, double a, double b) {
     case PM_OP_NE: return a != b;
     case PM_OP_AND: return a != 0 && b != 0;
     case PM_OP_OR: return a != 0 || b != 0;
-    case PM_OP_GLU: return activation(t->attrs.act, a) * b;
+    case PM_OP_GLU:
+        if (t->attrs.limit == 0) return activation(t->attrs.act, a) * b;
+        return activation(t->attrs.act, fmin(a, (double)t->attrs.limit)) *
+               (fmax(fmin(b, (double)t->attrs.limit), -(double)t->attrs.limit) + 1);
     default: fail_msg("%s: not known here", pm_op_get(t->op)->name); return 0;
     }
 }

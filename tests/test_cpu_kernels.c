@@ -268,6 +268,15 @@ static void test_glu_by_hand(void **state) {
     }
 }
 
+/* Within limits of 2: relu(min(a, 2)) * (clamp(b, -2, 2) + 1). */
+static void test_limited_glu_by_hand(void **state) {
+    (void)state;
+    sheet s = new_sheet();
+    pm_tensor *in[] = {leaf(&s, PM_F32, DIMS(4), F(1, 3, 3, -1)),
+                       leaf(&s, PM_F32, DIMS(4), F(3, 1.5, -5, 1))};
+    expect(&s, op(&s, PM_OP_GLU, 2, in, &(pm_attrs){.act = PM_ACT_RELU, .limit = 2}), D(3, 5, -2, 0));
+}
+
 static void test_where_by_hand(void **state) {
     (void)state;
     sheet s = new_sheet();
@@ -473,6 +482,7 @@ int main(void) {
         cmocka_unit_test(test_unary_by_hand),
         cmocka_unit_test(test_binary_by_hand),
         cmocka_unit_test(test_glu_by_hand),
+        cmocka_unit_test(test_limited_glu_by_hand),
         cmocka_unit_test(test_where_by_hand),
         cmocka_unit_test(test_reductions_by_hand),
         cmocka_unit_test(test_norms_by_hand),

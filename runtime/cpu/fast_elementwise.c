@@ -105,12 +105,30 @@ static void binary_row(uint32_t fn, uint64_t n, const float *a, const float *b, 
     case PM_FN_GLU_SILU: EACH(pm_fast_unary_fn(PM_FN_SILU, l) * r);
     case PM_FN_GLU_GELU: EACH(pm_fast_unary_fn(PM_FN_GELU, l) * r);
     case PM_FN_GLU_GELU_TANH: EACH(pm_fast_unary_fn(PM_FN_GELU_TANH, l) * r);
+    case PM_FN_GLU_QUICK_GELU: EACH(pm_fast_unary_fn(PM_FN_QUICK_GELU, l) * r);
     default: assert(0 && "a row of is_fast");
     }
 }
 
 static bool is_fast(uint32_t fn) {
-    return fn <= PM_FN_DIV || (fn >= PM_FN_GLU_SILU && fn <= PM_FN_GLU_GELU_TANH);
+    return fn <= PM_FN_DIV || (fn >= PM_FN_GLU_SILU && fn <= PM_FN_GLU_GELU_TANH) ||
+           fn == PM_FN_GLU_QUICK_GELU;
+}
+
+/* Pieces of a row within limits (elementwise.params.h), then as any other. */
+static void limited_row(uint32_t fn, float limit, uint64_t n, const float *a, const float *b, float *y,
+                        row_strides s) {
+    enum { MOST = 256 };
+    float l[MOST], r[MOST];
+    for (uint64_t at = 0; at < n; at += MOST) {
+        uint64_t some = n - at < MOST ? n - at : MOST;
+        for (uint64_t i = 0; i < some; i++) {
+            float x = a[(at + i) * s.a], z = b[(at + i) * s.b];
+            l[i] = x < limit ? x : limit;
+            r[i] = (z < -limit ? -limit : z < limit ? z : limit) + 1;
+        }
+        binary_row(fn, some, l, r, y + at * s.y, (row_strides){1, 1, s.y});
+    }
 }
 
 void pm_fast_binary(const pm_call *c, uint64_t first, uint64_t last) {
@@ -130,8 +148,12 @@ void pm_fast_binary(const pm_call *c, uint64_t first, uint64_t last) {
         uint64_t at_a = dense ? i * row : pm_strided(i, p->dims, p->a_stride, in);
         uint64_t at_b = dense ? i * row : pm_strided(i, p->dims, p->b_stride, in);
         uint64_t at_y = dense ? i * row : pm_strided(i, p->dims, p->y_stride, in);
-        binary_row(fn, n, (const float *)c->in[0] + p->a_offset + at_a,
-                   (const float *)c->in[1] + p->b_offset + at_b, (float *)c->out + p->y_offset + at_y,
-                   strides);
+        const float *a = (const float *)c->in[0] + p->a_offset + at_a,
+                    *b = (const float *)c->in[1] + p->b_offset + at_b;
+        float *y = (float *)c->out + p->y_offset + at_y;
+        if (c->spec[PM_SPEC_LIMITED])
+            limited_row(fn, p->limit, n, a, b, y, strides);
+        else
+            binary_row(fn, n, a, b, y, strides);
     }
 }

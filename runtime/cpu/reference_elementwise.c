@@ -129,6 +129,15 @@ static uint32_t float_word(uint32_t fn, double a, double b, double *out_error) {
     return is_comparison(fn) ? v.y != 0 : as_word((float)v.y);
 }
 
+/* A gate of operands within limits; the sum beside it is rounded. */
+static uint32_t limited_word(uint32_t fn, double limit, double a, double b, double *out_error) {
+    a = a < limit ? a : limit;
+    b = (b < -limit ? -limit : b < limit ? b : limit) + 1;
+    uint32_t word = float_word(fn, a, b, out_error);
+    *out_error += PM_U * fabs((double)as_f32(word));
+    return word;
+}
+
 void pm_reference_binary(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_binary_params *p = c->params;
     const uint32_t *a = c->in[0], *b = c->in[1];
@@ -139,8 +148,12 @@ void pm_reference_binary(const pm_call *c, uint64_t first, uint64_t last) {
         uint32_t left = a[p->a_offset + pm_strided(i, p->dims, p->a_stride, PM_DIMS)];
         uint32_t right = b[p->b_offset + pm_strided(i, p->dims, p->b_stride, PM_DIMS)];
         uint64_t at = p->y_offset + pm_strided(i, p->dims, p->y_stride, PM_DIMS);
-        y[at] = integers ? integer_word(fn & ~(uint32_t)PM_FN_I32, (int32_t)left, (int32_t)right)
-                         : float_word(fn, (double)as_f32(left), (double)as_f32(right), &error);
+        double l = (double)as_f32(left), r = (double)as_f32(right);
+        if (integers)
+            y[at] = integer_word(fn & ~(uint32_t)PM_FN_I32, (int32_t)left, (int32_t)right);
+        else
+            y[at] = c->spec[PM_SPEC_LIMITED] ? limited_word(fn, (double)p->limit, l, r, &error)
+                                             : float_word(fn, l, r, &error);
         if (c->bound) c->bound[at] = (float)error;
     }
 }
