@@ -96,6 +96,13 @@ static pm_tensor *build_rotary(pm_graph *g, const int64_t *s) { /* B H T D */
     return pm_add_op(g, PM_OP_ROTARY, 3, in, NULL);
 }
 
+static pm_tensor *build_experts(pm_graph *g, const int64_t *s) { /* T E N K: two experts a token */
+    pm_tensor *ids = pm_top_k(g, input(g, "x", 2, s), 2);
+    pm_tensor *x = input(g, "b", 2, (int64_t[]){s[0], s[3]});
+    return pm_grouped_matmul(g, x, pm_weight(g, "w", PM_F32, 3, s + 1), ids);
+}
+
+#define EXPERTS(t, e, n, k)    FLOPS, 2.0 * 2 * (t) * (n) * (k), {t, e, n, k}, build_experts
 #define FLOPS                  "GFLOP/s"
 #define BYTES                  "GB/s"
 #define MATMUL(m, k, n, build) FLOPS, 2.0 * (m) * (k) * (n), {m, k, n, 0}, build
@@ -112,6 +119,10 @@ static const bench_case cases[] = {
     {"matvec 768x768", MATMUL(1, 768, 768, build_linear)},
     {"matvec 1024x4096", MATMUL(1, 1024, 4096, build_linear)},
     {"matvec b[K,N] 1024x4096", MATMUL(1, 1024, 4096, build_product)},
+    {"experts 2 of 8, 1 token, 512x512", EXPERTS(1, 8, 512, 512)},
+    {"experts 2 of 8, 16 tokens, 512x512", EXPERTS(16, 8, 512, 512)},
+    {"experts 2 of 8, 128 tokens, 512x512", EXPERTS(128, 8, 512, 512)},
+    {"experts 2 of 64, 128 tokens, 256x512", EXPERTS(128, 64, 256, 512)},
     {"attention 12h T=1 S=512", FLOPS, 4.0 * 12 * 512 * 64, {12, 1, 512, 64}, build_attention},
     {"attention 12h T=128 S=128", FLOPS, 2.0 * 12 * 128 * 129 * 64, {12, 128, 128, 64}, build_attention},
     {"attention 4h T=512 S=512", FLOPS, 2.0 * 4 * 512 * 513 * 64, {4, 512, 512, 64}, build_attention},
