@@ -182,7 +182,7 @@ static void test_long(void **state) {
             while (n < BYTES) memcpy(text + n, units[u], strlen(units[u])), n += strlen(units[u]);
             assert_ok(pm_tokenizer_encode(t, text, n, NULL, &e));
             pm_encoding_free(&e);
-            if (pm_now_ns() - start > 20u * 1000 * 1000 * 1000)
+            if (pm_now_ns() - start > UINT64_C(20) * 1000 * 1000 * 1000)
                 fail_msg("%s: 1 MiB of \"%s\" took over 20 s", bases[i], units[u]);
         }
         pm_tokenizer_close(t);
