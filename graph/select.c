@@ -184,7 +184,7 @@ static void matmul_tiled(const pm_caps *caps, pm_dispatch *d) {
 
 /* ---- grouped matmul ---- */
 
-enum { PAIR_TILE = 32, COLUMN_TILE = 64, GROUPED_STEP = 16, PAIRS_FOR_TILES = 4 };
+enum { PAIR_TILE = 32, COLUMN_TILE = 64, GROUPED_STEP = 16, PAIRS_FOR_TILES = 16 };
 
 static pm_grouped_params grouped_params(const pm_dispatch *d) {
     pm_grouped_params p;
@@ -192,7 +192,7 @@ static pm_grouped_params grouped_params(const pm_dispatch *d) {
     return p;
 }
 
-/* So many pairs that an expert's weights are read for several of them at once. */
+/* Half a tile of pairs for each expert: with fewer, most of a tile is empty, and dots are faster. */
 static bool has_many_pairs(const pm_caps *caps, const pm_dispatch *d) {
     const pm_grouped_params p = grouped_params(d);
     (void)caps;

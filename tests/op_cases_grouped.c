@@ -141,7 +141,7 @@ static const test_op_case cases[] = {
     GROUPED("many tokens", , 0, 3, 67, 2, 4, 65, 37),
     GROUPED("many tokens, one expert has all", , 2, 2, 133, 2, 4, 66, 40),
     GROUPED("many tokens, large", , 0, 5, 190, 3, 6, 130, 160),
-    GROUPED("many tokens, long k", , 0, 2, 20, 2, 3, 9, 4099),
+    GROUPED("many tokens, long k", , 0, 2, 30, 2, 3, 9, 4099),
     GROUPED("few tokens, long k", , 0, 8, 2, 2, 9, 9, 4099),
     GROUPED("k of many loops", , 0, 1, 40, 1, 2, 5,
             20500), /* one driver leaves loops that long: pitfalls.md */
@@ -171,8 +171,8 @@ static const test_op_case cases[] = {
     GROUPED_FILLED("wide", WIDE, 1e-6, 1e6, 5, 2, 3, 33, 65),
     GROUPED_FILLED("wide, many", WIDE, 1e-6, 1e6, 30, 2, 3, 33, 65),
     GROUPED_FILLED("equal products", UNIFORM, 0.3, 0.3, 1, 2, 3, 5, 16384),
-    GROUPED_FILLED("equal products, many", UNIFORM, 0.3, 0.3, 20, 2, 3, 33, 4096),
-    GROUPED_FILLED("tiny numbers, many", WIDE, 1e-21, 1e-18, 20, 2, 3, 33, 65),
+    GROUPED_FILLED("equal products, many", UNIFORM, 0.3, 0.3, 30, 2, 3, 33, 4096),
+    GROUPED_FILLED("tiny numbers, many", WIDE, 1e-21, 1e-18, 30, 2, 3, 33, 65),
 };
 
 const test_op_table test_grouped_cases = {cases, PM_COUNT(cases)};
