@@ -28,7 +28,6 @@ static const remains table[] = {
     {"qwen3-moe", NULL, SOFTMAX, 2, "the weights of the experts, a few numbers a token, no attention"},
     {"gpt-oss", NULL, SOFTMAX, 2,
      "the weights of the experts that were chosen, a few numbers a token, no attention"},
-    {"transfo-xl", NULL, SOFTMAX, 2, "scores are the sum of two products, the second one moved by rel_shift"},
 };
 
 /* Folders that no architecture reads yet. */

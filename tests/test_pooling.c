@@ -1,5 +1,6 @@
 /* One vector for a text: every pooling against plain loops over the hidden states, and sentence-transformers' files that are
  * wrong. Whole layouts are compared with PyTorch in test_models.c (sentence-*). */
+#include "tests/support_memory.h"
 #include "tests/support_models.h"
 
 #include <math.h>
@@ -155,9 +156,22 @@ static void test_bad_files(void **state) {
     }
 }
 
+static pm_status open_and_close(void *user) {
+    pm_model *m = NULL;
+    pm_status s = pm_model_open(user, &m);
+    pm_model_close(m);
+    return s;
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    test_path path = test_reference("sentence-cls", NULL);
+    assert_true(test_every_allocation(open_and_close, path.s) > 20);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_poolings),
-                                       cmocka_unit_test(test_poolings_on_vulkan),
-                                       cmocka_unit_test(test_bad_files)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_poolings), cmocka_unit_test(test_poolings_on_vulkan),
+        cmocka_unit_test(test_bad_files), cmocka_unit_test(test_out_of_memory)};
     return run_all_tests(tests);
 }
