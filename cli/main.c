@@ -16,6 +16,8 @@ static const struct {
     {"fill", cmd_fill, "candidates for masked words"},
     {"embed", cmd_embed, "vectors of texts"},
     {"transcribe", cmd_transcribe, "sound to text with Whisper"},
+    {"see", cmd_see, "classes of pictures"},
+    {"match", cmd_match, "how well texts fit a picture"},
     {"tokenize", cmd_tokenize, "ids of a text, or the text of ids"},
     {"run", cmd_run, "one forward pass on tensors in a safetensors file"},
     {"dump", cmd_dump, "the graph, the memory plan or the program of a model"},
