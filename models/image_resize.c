@@ -1,5 +1,5 @@
-/* Resizing as PIL does it (pumice/image.h): every new pixel is a weighted sum of old ones, columns first; weights are integers
- * of 22 bits, and each direction rounds to 8 bits. The same arithmetic, so that pixels come out equal. */
+/* Resizing as PIL does it (pumice/image.h): every new pixel is a weighted sum of old ones, one direction after the other; weights
+ * are integers of 22 bits, and each direction rounds to 8 bits. The same arithmetic, so that pixels come out equal. */
 #include "models/image.h"
 
 #include <inttypes.h>
@@ -158,10 +158,15 @@ static void take_nearest(const pm_image *from, pm_image *to) {
     }
 }
 
+/* The order shows in the last bits, since 8 are kept between. Pillow 13 takes rows first where they lose more than twice as
+ * many points as columns do (found by trying 1500 sizes); earlier versions never do. */
+static bool columns_go_first(const pm_image *image, int64_t width, int64_t height) {
+    return height >= image->height || image->height - height <= 2 * (image->width - width);
+}
+
 pm_status pm_image_resize(const pm_image *image, int64_t width, int64_t height, pm_resample filter,
                           pm_image *out) {
     pm_image between = {0};
-    const pm_image *from = image;
     *out = (pm_image){0};
     if ((unsigned)filter >= PM_COUNT(filters))
         return pm_raise(PM_ERR_USAGE, "picture: filter %d, expected 0..%d", (int)filter,
@@ -176,12 +181,11 @@ pm_status pm_image_resize(const pm_image *image, int64_t width, int64_t height, 
     if (width < 1 || height < 1)
         return pm_raise(PM_ERR_USAGE, "picture: a size of %" PRId64 " x %" PRId64 ", expected at least 1 x 1",
                         width, height);
-    if (width != image->width) {
-        PM_TRY(resize_one(image, true, width, filter, height == image->height ? out : &between));
-        if (height == image->height) return PM_OK;
-        from = &between;
-    }
-    pm_status s = resize_one(from, false, height, filter, out);
+    if (width == image->width) return resize_one(image, false, height, filter, out);
+    if (height == image->height) return resize_one(image, true, width, filter, out);
+    bool columns_first = columns_go_first(image, width, height);
+    PM_TRY(resize_one(image, columns_first, columns_first ? width : height, filter, &between));
+    pm_status s = resize_one(&between, !columns_first, columns_first ? height : width, filter, out);
     pm_image_free(&between);
     return s;
 }

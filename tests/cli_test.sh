@@ -138,5 +138,26 @@ expect "an adapter as MODEL" 3 'LoRA adapter.*--lora' -- "$pumice" generate "$tm
 expect "an adapter without weights" 3 'adapter_model.safetensors' -- "$pumice" dump "$data/llama" --lora "$tmp/adapter"
 expect "--lora of no model" 2 'unknown flag --lora' -- "$pumice" devices --lora "$tmp/adapter"
 
+# Pictures.
+images=$(dirname "$data")/images
+mkdir "$tmp/vit" "$tmp/clip" && cp "$data/vit/"*.json "$data/vit/model.safetensors" "$tmp/vit/" && cp "$data/clip/"*.json "$data/clip/model.safetensors" "$tmp/clip/"
+echo '{"size":32}' > "$tmp/vit/preprocessor_config.json" && cp "$tmp/vit/preprocessor_config.json" "$tmp/clip/"
+expect "see"                0 "^$images/rgb.jpg	0\.[0-9]{4}	LABEL_[0-4]\$" -- "$pumice" see "$tmp/vit" "$images/rgb.png" "$images/rgb.jpg" --top 1 --device cpu
+best=$(head -n 1 "$tmp/out" | cut -f 3)
+[ "$(wc -l < "$tmp/out")" -eq 2 ] || { echo "FAILED see: one line a picture"; failures=$((failures + 1)); }
+expect "see, JSON"          0 '"label": "LABEL_' -- "$pumice" see "$tmp/vit" "$images/rgb.png" --json --device cpu
+printf '%s\t%s\n' "$images/rgb.png" "$best" "$images/rgb.png" "$(( (${best#LABEL_} + 1) % 5 ))" > "$tmp/known.tsv"
+expect "see, scores"        0 '^accuracy 0.5000 .1 of 2.$' -- "$pumice" see "$tmp/vit" --scores "$tmp/known.tsv" --batch 1 --device cpu
+printf '%s\tLABEL_5\n' "$images/rgb.png" > "$tmp/known.tsv"
+expect "see, no such class" 3 'LABEL_5' -- "$pumice" see "$tmp/vit" --scores "$tmp/known.tsv" --device cpu
+expect "see, no picture"    2 'no picture' -- "$pumice" see "$tmp/vit" --device cpu
+expect "see, wrong model"   2 'expected a classifier of pictures' -- "$pumice" see "$data/gpt2" "$images/rgb.png" --device cpu
+expect "see, no rules"      3 'preprocessor_config.json' -- "$pumice" see "$data/vit" "$images/rgb.png" --device cpu
+head -c 1000 "$images/rgb.png" > "$tmp/cut.png"
+expect "see, a cut picture" 3 'cut.png: is cut short' -- "$pumice" see "$tmp/vit" "$tmp/cut.png" --device cpu
+expect "match"              0 '^0\.[0-9]{4}	-?0\.[0-9]{4}	1,7,60$' -- "$pumice" match "$tmp/clip" "$images/rgb.png" --ids 1,5,9,60 --ids 1,7,60 --device cpu
+expect "match, no tokenizer" 2 'tokenizer' -- "$pumice" match "$tmp/clip" "$images/rgb.png" "a cat" --device cpu
+expect "match, no text"     2 'no text' -- "$pumice" match "$tmp/clip" "$images/rgb.png" --device cpu
+
 [ $failures -eq 0 ] && echo "all passed"
 exit $((failures > 0))

@@ -30,6 +30,7 @@ static const char *const heads[] = {
     "roberta-base", "roberta-classify", "xlm-roberta-classify", "xlm-roberta-ner", "camembert-ner",
     "electra-detect", "electra-mlm", "electra-classify", "electra-ner", "albert-mlm", "albert-classify", "albert-ner",
     "mpnet-mlm", "mpnet-classify", "mpnet-ner", "modernbert-base", "modernbert-classify", "modernbert-ner",
+    "vit-gray-odd", "deit", "dinov2", "dinov2-swiglu", "dinov2-registers", "clip-eos2", "clip-text-proj",
     "sentence-cls", "sentence-last", "sentence-many",
 };
 /* clang-format on */
@@ -256,6 +257,57 @@ static void check_inputs(const char *model, const bad_input *rows, size_t n) {
             if (!strstr(pm_error_text(), *w)) fail_msg("\"%s\" is not in: %s", *w, pm_error_text());
         pm_tensors_free(in);
     }
+    close_model(&o);
+}
+
+static void test_bad_pictures(void **state) {
+    (void)state;
+    static const bad_input clip[] = {
+        {"in.pixel_values",
+         {.dtype = PM_F32, .rank = 3, .dims = {3, 32, 32}},
+         {"in.pixel_values is [3,32,32]"}},
+        {"in.pixel_values",
+         {.dtype = PM_F32, .rank = 4, .dims = {2, 3, 32, 31}},
+         {"[2,3,32,31]", "[3,32,32]"}},
+        {"in.pixel_values", {.dtype = PM_F32, .rank = 4, .dims = {0, 3, 32, 32}}, {"[0,3,32,32]"}},
+        {"in.pixel_values", {.dtype = PM_I32, .rank = 4, .dims = {2, 3, 32, 32}}, {"in.pixel_values", "i32"}},
+        {"in.input_ids", {.dtype = PM_I32, .rank = 2, .dims = {1, 33}}, {"[1,33]", "1..32"}},
+    };
+    static const bad_input dino[] = {
+        {"in.pixel_values",
+         {.dtype = PM_F32, .rank = 4, .dims = {1, 3, 3, 20}},
+         {"[1,3,3,20]", "H and W in 4.."}},
+        {"in.pixel_values",
+         {.dtype = PM_F32, .rank = 4, .dims = {1, 1, 20, 20}},
+         {"[1,1,20,20]", "[B,3,H,W]"}},
+    };
+    check_inputs("clip", clip, PM_COUNT(clip));
+    check_inputs("dinov2", dino, PM_COUNT(dino));
+}
+
+/* Each side of CLIP by itself gives what it gives beside the other; neither is an error. */
+static void test_sides(void **state) {
+    (void)state;
+    opened o = open_model("clip");
+    pm_tensors *all, *in, *set;
+    assert_ok(pm_tensors_read(test_reference("clip", "reference.safetensors").s, &all));
+    static const char *const inputs[] = {"in.pixel_values", "in.input_ids"}, *const outputs[] = {
+                                                                                 "out.image_embeds",
+                                                                                 "out.text_embeds"};
+    for (int side = 0; side < 2; side++) {
+        assert_ok(pm_tensors_create(&in));
+        assert_ok(pm_tensors_add(in, pm_tensors_get(all, inputs[side]), NULL));
+        assert_ok(pm_session_run(o.s, in, "final", &set));
+        assert_int_equal(pm_tensors_count(set), 1);
+        assert_non_null(pm_tensors_get(set, outputs[side]));
+        assert_int_equal(compare(inputs[side], set, all, false), 1);
+        pm_tensors_free(set);
+        pm_tensors_free(in);
+    }
+    assert_ok(pm_tensors_create(&in));
+    assert_int_equal(pm_session_run(o.s, in, "final", &set), PM_ERR_USAGE);
+    pm_tensors_free(in);
+    pm_tensors_free(all);
     close_model(&o);
 }
 
@@ -583,6 +635,8 @@ int main(void) {
         cmocka_unit_test(test_on_vulkan),
         cmocka_unit_test(test_want),
         cmocka_unit_test(test_bad_inputs),
+        cmocka_unit_test(test_bad_pictures),
+        cmocka_unit_test(test_sides),
         cmocka_unit_test(test_source_mask),
         cmocka_unit_test(test_input_of_odd_type),
         cmocka_unit_test(test_whisper_without_head),

@@ -39,7 +39,7 @@ typedef enum pm_resample {
     PM_RESAMPLE_BOX,
     PM_RESAMPLE_HAMMING
 } pm_resample;
-/* Another size, exactly as PIL's resize: a filter widened by the scale when it gets smaller, columns first, rounded to 8 bits
+/* Another size, exactly as the resize of PIL (Pillow 13): a filter widened by the scale when it gets smaller, rounded to 8 bits
  * after each direction. Free with pm_image_free. */
 pm_status pm_image_resize(const pm_image *image, int64_t width, int64_t height, pm_resample filter,
                           pm_image *out) PM_MUST_USE;
