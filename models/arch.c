@@ -87,6 +87,7 @@ static const pm_arch archs[] = {
     ENCODER("xlm-roberta", "XLMRoberta", pm_roberta_configure),
     ENCODER("camembert", "Camembert", pm_roberta_configure),
     ENCODER("mpnet", "MPNet", pm_mpnet_configure),
+    ENCODER("longformer", "Longformer", pm_longformer_configure),
     ENCODER("modernbert", "ModernBert", pm_modernbert_configure),
     {"bart", "BartForConditionalGeneration", "translate", true, true, pm_bart_configure, pm_transformer_build,
      NULL},

@@ -32,6 +32,7 @@ pm_status pm_albert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_distilbert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_roberta_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_mpnet_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
+pm_status pm_longformer_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_modernbert_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_transformer_configure(pm_model *m, const pm_config *c) PM_MUST_USE;
 pm_status pm_bart_configure(pm_model *m, const pm_config *c) PM_MUST_USE;

@@ -80,6 +80,20 @@ typedef struct pm_encoder_family pm_encoder_family;
         .down = PM_ENCODER_PAIR("output.dense"),                                                             \
     }
 
+/* RoBERTa's heads, likewise. */
+#define PM_ROBERTA_HEADS                                                                                     \
+    {                                                                                                        \
+        [PM_ENCODER_FEATURES] = {PM_PICK_FIRST, "pooler.dense", true, .act = PM_ACTIVATION_TANH},            \
+        [PM_ENCODER_FILL] = {.dense = "lm_head.dense",                                                       \
+                             .act = PM_ACTIVATION_GELU,                                                      \
+                             .norm = "lm_head.layer_norm",                                                   \
+                             .out = "lm_head.decoder",                                                       \
+                             .tied_bias = "lm_head.bias"},                                                   \
+        [PM_ENCODER_CLASSIFY] = {PM_PICK_FIRST, "classifier.dense", .act = PM_ACTIVATION_TANH,               \
+                                 .out = "classifier.out_proj"},                                              \
+        [PM_ENCODER_TAG] = {.out = "classifier"}, [PM_ENCODER_ANSWER] = {.out = "qa_outputs"},               \
+    }
+
 pm_status pm_encoder_configure(pm_model *m, const pm_config *c, const pm_encoder_family *f) PM_MUST_USE;
 pm_encoder_task pm_encoder_task_of(const pm_model *m);
 /* name + ".weight" and name + ".bias" in the model's arena; files converted from TensorFlow may call them ".gamma" and

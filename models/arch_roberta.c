@@ -6,20 +6,6 @@
 
 #define PAIR PM_ENCODER_PAIR
 
-/* The same heads, for both. */
-#define HEADS                                                                                                \
-    {                                                                                                        \
-        [PM_ENCODER_FEATURES] = {PM_PICK_FIRST, "pooler.dense", true, .act = PM_ACTIVATION_TANH},            \
-        [PM_ENCODER_FILL] = {.dense = "lm_head.dense",                                                       \
-                             .act = PM_ACTIVATION_GELU,                                                      \
-                             .norm = "lm_head.layer_norm",                                                   \
-                             .out = "lm_head.decoder",                                                       \
-                             .tied_bias = "lm_head.bias"},                                                   \
-        [PM_ENCODER_CLASSIFY] = {PM_PICK_FIRST, "classifier.dense", .act = PM_ACTIVATION_TANH,               \
-                                 .out = "classifier.out_proj"},                                              \
-        [PM_ENCODER_TAG] = {.out = "classifier"}, [PM_ENCODER_ANSWER] = {.out = "qa_outputs"},               \
-    }
-
 static const pm_config_field roberta_fields[] = {
     PM_ENCODER_BERT_SIZES,
     PM_ENCODER_INT("type_vocab_size", types, 2, 1, 65536),
@@ -45,7 +31,7 @@ static const pm_encoder_family roberta = {
     .norm = "embeddings.LayerNorm",
     .counted = true,
     .stack = PM_BERT_STACK,
-    .heads = HEADS,
+    .heads = PM_ROBERTA_HEADS,
     .adjust = adjust_roberta,
 };
 
@@ -92,7 +78,7 @@ static const pm_encoder_family mpnet = {
               .ffn_norm = PAIR("output.LayerNorm"),
               .up = PAIR("intermediate.dense"),
               .down = PAIR("output.dense")},
-    .heads = HEADS,
+    .heads = PM_ROBERTA_HEADS,
     .adjust = adjust_mpnet,
 };
 

@@ -29,18 +29,23 @@ static pm_tensor *make_band(pm_graph *g, const pm_mask *mask, pm_tensor *keys, p
                   pm_ge(g, keys, shifted(g, queries, -mask->reach)));
 }
 
+/* x[B,n] as a tensor of `rank` dims with n at `axis`. */
+static pm_tensor *along(pm_graph *g, pm_tensor *x, int rank, int axis) {
+    int64_t dims[PM_MAX_DIMS] = {pm_tensor_dim(x, 0), 1, 1, 1, 1};
+    dims[axis] = pm_tensor_dim(x, 1);
+    return pm_reshape(g, x, rank, dims);
+}
+
 /* BOOL that broadcasts to scores of `rank` dims, T queries and S keys; NULL when every key is seen. */
 static pm_tensor *make_mask(pm_build *b, const pm_mask *mask, int rank, int64_t t, int64_t s) {
     pm_graph *g = b->g;
     pm_tensor *keys = pm_reshape(g, pm_iota(g, s), 2, (int64_t[]){1, s}), *queries = pm_iota(g, t);
     if (mask->position) queries = pm_add(g, queries, mask->position);
     pm_tensor *all = make_band(g, mask, keys, pm_reshape(g, queries, 2, (int64_t[]){t, 1}));
+    if (all && mask->globals) all = pm_or(g, all, along(g, mask->globals, rank, rank - 1));
     if (mask->length) all = both(g, all, pm_lt(g, keys, mask->length));
-    if (mask->keys) {
-        int64_t batch = pm_tensor_dim(mask->keys, 0), dims[PM_MAX_DIMS] = {batch, 1, 1, 1, 1};
-        dims[rank - 1] = s;
-        all = both(g, all, pm_reshape(g, pm_cast(g, mask->keys, PM_BOOL), rank, dims));
-    }
+    if (mask->keys) all = both(g, all, along(g, pm_cast(g, mask->keys, PM_BOOL), rank, rank - 1));
+    if (mask->rows) all = both(g, all, along(g, mask->rows, rank, rank - 2));
     return all;
 }
 
@@ -82,6 +87,7 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
     pm_tensor *seen = make_mask(b, mask, rank, t, s);
     if (seen) scores = pm_where(g, seen, scores, pm_const_f32(g, PM_MASKED));
     pm_tensor *p = weigh(g, scores, mask->sinks, groups);
+    if (mask->weights) *mask->weights = p;
     if (mask->map)
         pm_build_output(b, mask->map, mask->layer, false, pm_reshape(g, p, 4, (int64_t[]){batch, h, t, s}));
     pm_tensor *y = pm_matmul(g, p, pm_transpose(g, v, -1, -2));

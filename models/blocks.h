@@ -56,6 +56,8 @@ typedef struct pm_mask {
     pm_tensor *length;   /* rank-0 I32: keys at or past it are absent; or NULL */
     int64_t window;      /* causal: keys from position - window + 1 on; 0: all */
     int64_t reach;       /* not causal: keys at most so far from the query on either side; 0: all */
+    pm_tensor *globals;  /* BOOL [B,S] or [1,S]: keys that are seen from any distance; or NULL */
+    pm_tensor *rows;     /* BOOL [B,T] or [1,T]: queries that see any key; or NULL: all */
     float scale;         /* of the scores before they are masked */
     float softcap;       /* then cap * tanh(score / cap); 0: none */
     pm_tensor *bias;     /* then added: [H,T,S] or [H,1,S]; or NULL */
@@ -65,6 +67,7 @@ typedef struct pm_mask {
     pm_tensor *sinks; /* [H]: one more score of each head, whose share of the weights is lost; or NULL */
     const char *map;  /* output that the weights are named as; and its layer */
     int64_t layer;
+    pm_tensor **weights; /* where they go, with the dims of the scores; or NULL */
 } pm_mask;
 /* q[B,H,T,D], k[B,G,S,D], v[B,G,S,D] to [B,T,H*D]. */
 pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor *v, const pm_mask *mask);

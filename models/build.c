@@ -195,8 +195,11 @@ bool pm_build_wants(pm_build *b, const char *name, int64_t layer, bool final) {
 }
 
 void pm_build_output(pm_build *b, const char *name, int64_t layer, bool final, pm_tensor *t) {
+    if (pm_build_wants(b, name, layer, final)) pm_build_wanted(b, name, layer, t);
+}
+
+void pm_build_wanted(pm_build *b, const char *name, int64_t layer, pm_tensor *t) {
     char full[NAME_CHARS];
-    if (!pm_build_wants(b, name, layer, final)) return;
     if (layer < 0)
         snprintf(full, sizeof full, "%s", name);
     else
@@ -256,6 +259,7 @@ pm_status pm_model_collect(pm_model *m) {
                           .length = m->spec.embed[0].vocab != 0,
                           .signals = m->spec.signal.name != NULL,
                           .target_length = 1,
+                          .globals = m->spec.global != PM_GLOBAL_OFF,
                           .want = ""};
     PM_TRY(build(m, m, &o, &g));
     pm_graph_destroy(g);

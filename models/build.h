@@ -21,8 +21,10 @@ typedef struct pm_build_options {
     int64_t cache, source; /* STEP: S of the cache; keys of the encoder's states */
     int64_t
         memory; /* FORWARD of a segment: tokens before it that are in states; with `states` it leaves its own */
-    bool key_mask, types;                        /* FORWARD: attention_mask, token_type_ids are given */
-    const char *want;                            /* as in pm_session_run; NULL: "final" */
+    int64_t globals;      /* FORWARD: the most tokens of a sequence that global_attention_mask names */
+    bool global_mask;     /* which is given */
+    bool key_mask, types; /* FORWARD: attention_mask, token_type_ids are given */
+    const char *want;     /* as in pm_session_run; NULL: "final" */
     const char *weights, *states, *cross_states; /* what names in the store begin with; NULL: "" */
     pm_status (*on_table)(void *user,
                           const pm_table *table); /* called for each table of the graph; or NULL */
@@ -97,6 +99,7 @@ pm_tensor *pm_build_signal(pm_build *b);
  * outputs. */
 bool pm_build_wants(pm_build *b, const char *name, int64_t layer, bool final);
 void pm_build_output(pm_build *b, const char *name, int64_t layer, bool final, pm_tensor *t);
+void pm_build_wanted(pm_build *b, const char *name, int64_t layer, pm_tensor *t); /* pm_build_wants said so */
 void pm_build_label(pm_build *b, const char *stack, int64_t layer, const char *part); /* layer -1: none */
 
 #endif

@@ -148,6 +148,22 @@ pm_status pm_config_choose_each(const pm_config *c, const pm_config_choice *choi
     return PM_OK;
 }
 
+pm_status pm_config_ints(const pm_config *c, const pm_config_field *field, int64_t *out, size_t n) {
+    const json_t *list = find_value(c->root, field->key);
+    pm_config_field f = *field;
+    f.type = PM_CONFIG_INT;
+    if (json_is_array(list) && json_array_size(list) != n)
+        return pm_raise(PM_ERR_FILE, "%s: %s has %zu entries, %zu were expected", c->label, f.key,
+                        json_array_size(list), n);
+    for (size_t i = 0; i < n; i++) {
+        double value = f.fallback;
+        const json_t *v = json_is_array(list) ? json_array_get(list, i) : list;
+        if (v) PM_TRY(read_number(c, v, &f, &value));
+        out[i] = (int64_t)value;
+    }
+    return PM_OK;
+}
+
 pm_status pm_config_text(const pm_config *c, const char *key, const char **out) {
     const json_t *v = find_value(c->root, key);
     if (json_is_array(v)) v = json_array_get(v, 0);

@@ -48,6 +48,10 @@ pm_status pm_config_choose(const pm_config *c, const char *inside, const pm_conf
 pm_status pm_config_choose_each(const pm_config *c, const pm_config_choice *choice, int *out,
                                 size_t n) PM_MUST_USE;
 
+/* Integers: a list of n, or one for all. Type and offset of the field do not count. */
+pm_status pm_config_ints(const pm_config *c, const pm_config_field *field, int64_t *out,
+                         size_t n) PM_MUST_USE;
+
 /* A text, or entry 0 of a list of texts; *out is NULL when it is absent; valid until the config is closed. */
 pm_status pm_config_text(const pm_config *c, const char *key, const char **out) PM_MUST_USE;
 /* An id or a list of ids (end-of-text tokens). *out_n is 0 when the key is absent. */
@@ -59,7 +63,7 @@ pm_status pm_config_id_list(const pm_config *c, const char *key, pm_arena *arena
 /* A list of lists of ids: all of them, one behind the other, and where each list ends. */
 pm_status pm_config_id_lists(const pm_config *c, const char *key, pm_arena *arena, int32_t **out_ids,
                              size_t **out_ends, size_t *out_n) PM_MUST_USE;
-bool pm_config_names(const pm_config *c, const char *key);  /* present, be it null */
+bool pm_config_names(const pm_config *c, const char *key); /* present, be it null */
 /* Entry i of a list of truth values. *out is left alone when there is no such list. */
 pm_status pm_config_flag_of(const pm_config *c, const char *key, size_t i, bool *out) PM_MUST_USE;
 size_t pm_config_size(const pm_config *c, const char *key); /* entries of an object or list; 0 when absent */

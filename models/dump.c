@@ -34,6 +34,7 @@ static pm_status choose_graph(const pm_model *m, const pm_dump_options *o, pm_bu
     *out = (pm_build_options){
         .batch = clamped(o->batch, 1, 65536), .length = length, .target_length = target, .want = o->want};
     if (m->spec.signal.name) out->signals = out->batch;
+    out->globals = m->spec.global != PM_GLOBAL_OFF;
     if (!m->spec.embed[0].vocab) out->length = 0;
     if (strcmp(which, "forward") == 0) return PM_OK;
     if (strcmp(which, "encode") == 0 ? !seq2seq : !m->arch->decoder)

@@ -47,6 +47,23 @@ void pm_encoder_outputs(pm_build *b, pm_tensor *x, pm_tensor *keys) {
         pm_build_output(b, "logits", -1, true, task == PM_ENCODER_DETECT ? column(b, y, 0) : y);
 }
 
+/* Which tokens are global, and which are not. */
+static void find_globals(pm_build *b, pm_context *context) {
+    pm_graph *g = b->g;
+    const pm_build_options *o = &b->options;
+    pm_global how = b->model->spec.global;
+    pm_tensor *keys = context->keys ? pm_cast(g, context->keys, PM_BOOL) : NULL, *is = NULL;
+    if (how == PM_GLOBAL_OFF) return;
+    if (o->globals)
+        is = pm_cast(g, pm_build_ids(b, "global_attention_mask", o->batch, o->length), PM_BOOL);
+    else if (how == PM_GLOBAL_FIRST && !o->global_mask)
+        is = pm_reshape(g, pm_eq(g, pm_iota(g, o->length), pm_const_i32(g, 0)), 2, (int64_t[]){1, o->length});
+    if (is && keys) is = pm_and(g, is, keys);
+    context->globals = is;
+    context->n_globals = o->globals ? o->globals : 1;
+    context->local = is && keys ? pm_and(g, keys, pm_not(g, is)) : is ? pm_not(g, is) : keys;
+}
+
 void pm_encoder_build(pm_build *b) {
     const pm_spec *spec = &b->model->spec;
     const pm_stack *st = &spec->stack[0];
@@ -54,8 +71,10 @@ void pm_encoder_build(pm_build *b) {
     pm_tensor *ids = pm_build_ids(b, "input_ids", o->batch, o->length);
     pm_tensor *types = o->types ? pm_build_ids(b, "token_type_ids", o->batch, o->length) : NULL;
     pm_tensor *keys = o->key_mask ? pm_build_ids(b, "attention_mask", o->batch, o->length) : NULL;
+    pm_context context = {.keys = keys};
+    find_globals(b, &context);
     pm_build_label(b, "embeddings", -1, NULL);
     pm_tensor *x = pm_block_embed(b, &spec->embed[0], st->width, ids, types);
-    x = pm_stack_finish(b, st, pm_stack_layers(b, st, x, &(pm_context){.keys = keys}));
+    x = pm_stack_finish(b, st, pm_stack_layers(b, st, x, &context));
     if (x) pm_encoder_outputs(b, x, keys);
 }

@@ -11,6 +11,7 @@
 static const pm_inputs none = {{{.name = "input_ids"},
                                 {.name = "attention_mask"},
                                 {.name = "token_type_ids"},
+                                {.name = "global_attention_mask"},
                                 {.name = "decoder_input_ids"},
                                 {.name = NULL}}}; /* the signal's is the model's */
 
@@ -107,6 +108,42 @@ pm_status pm_inputs_read_ids(const pm_model *m, const pm_tensors *tensors, pm_gi
     return check_range(in, m->spec.embed[0].vocab);
 }
 
+static void as_bits(pm_given *mask) {
+    for (uint64_t i = 0; mask->values && i < pm_given_elems(mask); i++)
+        mask->values[i] = mask->values[i] != 0;
+}
+
+/* A question and a text: three separators, one behind the question and one before the text. All of the question is global. */
+static pm_status mark_question(const pm_given *ids, int32_t separator, pm_given *to) {
+    int64_t batch = ids->dims[0], t = ids->dims[1];
+    to->rank = 2;
+    memcpy(to->dims, ids->dims, sizeof to->dims);
+    to->values = pm_calloc((size_t)(batch * t), sizeof *to->values);
+    if (!to->values) return PM_ERR_MEMORY;
+    for (int64_t b = 0; b < batch; b++) {
+        int n = 0;
+        for (int64_t i = b * t; i < (b + 1) * t; i++) {
+            n += ids->values[i] == separator;
+            to->values[i] = n == 0;
+        }
+        if (n != 3)
+            return pm_raise(PM_ERR_USAGE,
+                            "inputs: in.global_attention_mask is missing, and row %" PRId64
+                            " of in.input_ids has %d separators (id %d), expected 3 to tell the question by",
+                            b, n, (int)separator);
+    }
+    return PM_OK;
+}
+
+static pm_status read_global(const pm_model *m, const pm_tensors *tensors, pm_given *in) {
+    pm_given *ids = &in[PM_INPUT_IDS], *global = &in[PM_INPUT_GLOBAL];
+    if (m->spec.global == PM_GLOBAL_OFF) return PM_OK;
+    PM_TRY(take(tensors, global, ids, m->spec.max_positions));
+    as_bits(global);
+    if (global->values || m->spec.global != PM_GLOBAL_QUESTION) return PM_OK;
+    return mark_question(ids, m->spec.separator, global);
+}
+
 /* input_ids and what has their shape. */
 static pm_status read_ids(const pm_model *m, const pm_tensors *tensors, pm_given *in) {
     const pm_spec *spec = &m->spec;
@@ -119,8 +156,8 @@ static pm_status read_ids(const pm_model *m, const pm_tensors *tensors, pm_given
     if (!ids->values) return PM_OK;
     PM_TRY(check_range(ids, spec->embed[0].vocab));
     PM_TRY(take(tensors, mask, ids, spec->max_positions));
-    for (uint64_t i = 0; mask->values && i < pm_given_elems(mask); i++)
-        mask->values[i] = mask->values[i] != 0;
+    as_bits(mask);
+    PM_TRY(read_global(m, tensors, in));
     if (!spec->embed[0].types) return PM_OK;
     PM_TRY(take(tensors, types, ids, spec->max_positions));
     return check_range(types, spec->embed[0].n_types);
@@ -184,12 +221,20 @@ static pm_status make_up(pm_given *to, int64_t length, int64_t vocab) {
     return PM_OK;
 }
 
+/* The first token, and one in the middle. */
+static pm_status make_up_global(pm_given *to, int64_t length) {
+    PM_TRY(make_up(to, length, 1));
+    to->values[0] = to->values[length / 2] = 1;
+    return PM_OK;
+}
+
 pm_status pm_inputs_make_up(const pm_model *m, int64_t length, pm_inputs *out) {
     const pm_spec *spec = &m->spec;
     pm_status s = PM_OK;
     *out = none;
     if (length > spec->max_positions) length = spec->max_positions;
     if (spec->embed[0].vocab) s = make_up(&out->in[PM_INPUT_IDS], length, spec->embed[0].vocab);
+    if (s == PM_OK && spec->global != PM_GLOBAL_OFF) s = make_up_global(&out->in[PM_INPUT_GLOBAL], length);
     if (s == PM_OK && spec->signal.name) s = make_up_signal(&out->in[PM_INPUT_SIGNAL], &spec->signal);
     if (s == PM_OK && m->arch->encoder_decoder)
         s = make_up(&out->in[PM_INPUT_DECODER_IDS], length, spec->embed[1].vocab);

@@ -5,7 +5,15 @@
 
 #include "models/model_data.h"
 
-enum { PM_INPUT_IDS, PM_INPUT_MASK, PM_INPUT_TYPES, PM_INPUT_DECODER_IDS, PM_INPUT_SIGNAL, PM_N_INPUTS };
+enum {
+    PM_INPUT_IDS,
+    PM_INPUT_MASK,
+    PM_INPUT_TYPES,
+    PM_INPUT_GLOBAL,
+    PM_INPUT_DECODER_IDS,
+    PM_INPUT_SIGNAL,
+    PM_N_INPUTS
+};
 
 typedef struct pm_given {
     const char *name; /* without "in." */

@@ -34,6 +34,18 @@ pm_status pm_session_outputs(pm_session *s, pm_ready *r, int64_t segment, pm_ten
     return PM_OK;
 }
 
+/* The most global tokens that a sequence has. Those that are absent do not count. */
+static int64_t most_globals(const pm_given *in) {
+    const int32_t *global = in[PM_INPUT_GLOBAL].values, *mask = in[PM_INPUT_MASK].values;
+    int64_t most = 0, n = 0, t = in[PM_INPUT_IDS].dims[1];
+    for (int64_t i = 0; global && i < in[PM_INPUT_IDS].dims[0] * t; i++) {
+        if (i % t == 0) n = 0;
+        n += global[i] && (!mask || mask[i]);
+        if (n > most) most = n;
+    }
+    return most;
+}
+
 pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char *want, pm_ready **out) {
     const pm_given *in = inputs->in;
     pm_build_options o = {.kind = PM_BUILD_FORWARD,
@@ -41,6 +53,8 @@ pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char 
                           .length = in[PM_INPUT_IDS].dims[1],
                           .signals = in[PM_INPUT_SIGNAL].dims[0],
                           .target_length = in[PM_INPUT_DECODER_IDS].dims[1],
+                          .globals = most_globals(in),
+                          .global_mask = in[PM_INPUT_GLOBAL].values != NULL,
                           .key_mask = in[PM_INPUT_MASK].values != NULL,
                           .types = in[PM_INPUT_TYPES].values != NULL,
                           .want = want};

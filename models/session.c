@@ -207,8 +207,8 @@ static pm_status make_model_graph(pm_session *s, const void *context, pm_graph *
 
 pm_status pm_session_program(pm_session *s, const pm_build_options *o, pm_ready **out) {
     pm_text key = {0};
-    const int64_t sizes[] = {o->batch,   o->length, o->target_length, o->cache, o->source,
-                             o->signals, o->height, o->width,         o->memory};
+    const int64_t sizes[] = {o->batch,  o->length, o->target_length, o->cache,   o->source,     o->signals,
+                             o->height, o->width,  o->memory,        o->globals, o->global_mask};
     pm_text_add(&key, "%d:%d%d%d,%s", (int)o->kind, o->key_mask, o->types, o->states != NULL,
                 o->want ? o->want : "final");
     for (size_t i = 0; i < PM_COUNT(sizes); i++) pm_text_add(&key, ",%" PRId64, sizes[i]);

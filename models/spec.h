@@ -89,6 +89,9 @@ typedef struct pm_stack {
     bool scores_by_layer; /* and divided by the layer's number, counted from 1 */
     pm_activation act;
     pm_attention_names self, cross; /* cross.o.weight NULL: no attention to an encoder */
+    pm_attention_names global;      /* q, k, v of global tokens (Longformer); q.weight NULL: there are none */
+    int64_t
+        longest_reach; /* of all layers; outputs of global attention are padded to a multiple of it twice */
     pm_pair self_norm, cross_norm, ffn_norm;
     pm_pair self_after, ffn_after; /* of a sublayer's result, before it is added */
     pm_pair gate, up, down;        /* down(act(up(x))), or down(act(gate(x)) * up(x)) */
@@ -135,6 +138,14 @@ typedef struct pm_rope {
     bool truncate;
     int64_t original_positions;
 } pm_rope;
+
+/* Models with global tokens, which see all and are seen by all: which they are where the caller names none. */
+typedef enum pm_global {
+    PM_GLOBAL_OFF, /* no such model */
+    PM_GLOBAL_NONE,
+    PM_GLOBAL_FIRST,
+    PM_GLOBAL_QUESTION /* all before the first separator */
+} pm_global;
 
 /* An input of numbers, not ids: pictures, sound. A batch of it is [N, dims[0], ...]. */
 typedef struct pm_signal {
@@ -268,6 +279,8 @@ typedef struct pm_spec {
     int64_t pooled;          /* width of what ViT's pooler makes */
     const char *logits_bias; /* [1,V], added to the logits; NULL: none */
     float softcap;           /* of the logits; 0: none */
+    pm_global global;
+    int32_t separator; /* PM_GLOBAL_QUESTION */
     int64_t max_positions;
     pm_recurrence recurrence;
     pm_adaptive adaptive;

@@ -1,6 +1,7 @@
 /* See stack.h. Invariant: names of tensors are made here and nowhere else: prefix, layer number, ".", name in
  * the layer; or a layer's own prefix and the name. */
 #include "models/experts.h"
+#include "models/sparse.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -144,6 +145,30 @@ static pm_tensor *relative_bias(pm_build *b, const layer_place *at, const pm_mas
     return pm_block_relative_bias(b, &r, &(pm_relative_shape){at->st->n_heads, t, s, mask->causal});
 }
 
+/* Longformer (Beltagy et al. 2020): tokens see their neighbours and the global ones; these see all, by projections of
+ * their own. Each part gives 0 where the other one's rows are. */
+static pm_tensor *sparse_attention(pm_build *b, const layer_place *at, pm_tensor *x,
+                                   const pm_context *context, pm_tensor *const p[3], pm_mask *local) {
+    const pm_stack *st = at->st;
+    pm_tensor *weights = NULL, *q[3] = {0};
+    pm_mask all = {.keys = local->keys, .rows = context->globals, .scale = local->scale, .weights = &weights};
+    local->globals = context->globals;
+    local->rows = context->local;
+    local->map = NULL;
+    local->weights = &weights;
+    pm_tensor *y = pm_block_attention(b, p[PART_Q], p[PART_K], p[PART_V], local);
+    if (weights && pm_build_wants(b, st->self_out, at->i, false))
+        pm_build_wanted(b, st->self_out, at->i, pm_sparse_weights(b, weights, context, local->reach));
+    if (!context->globals) return y;
+    pm_build_label(b, st->label, at->i, "global");
+    project(b, at, x, &st->global, (int[]){PART_Q, PART_V}, q);
+    y = pm_add(b->g, y, pm_block_attention(b, q[PART_Q], q[PART_K], q[PART_V], &all));
+    if (weights && pm_build_wants(b, "global_attentions", at->i, false))
+        pm_build_wanted(b, "global_attentions", at->i,
+                        pm_sparse_global_weights(b, weights, context, 2 * st->longest_reach));
+    return y;
+}
+
 static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *x,
                                  const pm_context *context) {
     const pm_stack *st = at->st;
@@ -171,7 +196,8 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
     if (p[PART_K]) mask.bias = relative_bias(b, at, &mask, pm_tensor_dim(x, 1), pm_tensor_dim(p[PART_K], 2));
     if (st->alibi && p[PART_K]) mask.bias = pm_block_alibi(b, st->n_heads, pm_tensor_dim(p[PART_K], 2));
     if (st->self.sinks) mask.sinks = vector(b, at, st->self.sinks, st->n_heads);
-    pm_tensor *y = pm_block_attention(b, p[PART_Q], p[PART_K], p[PART_V], &mask);
+    pm_tensor *y = st->global.q.weight ? sparse_attention(b, at, x, context, p, &mask)
+                                       : pm_block_attention(b, p[PART_Q], p[PART_K], p[PART_V], &mask);
     y = linear(b, at, y, &st->self.o, (int64_t[]){st->n_heads * st->head_dim, st->width});
     return scaled(b, at, y, st->self_scale);
 }

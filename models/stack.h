@@ -11,6 +11,10 @@ typedef struct pm_context {
     pm_tensor *keys;        /* I32 [B,S]: mask of own tokens; or NULL */
     pm_tensor *memory_keys; /* likewise of the memory's */
     pm_tensor *length;      /* rank-0 I32: own tokens at or past it are absent; or NULL */
+    pm_tensor
+        *globals;      /* BOOL [B,T] or [1,T]: own tokens that are global, of those that are there; or NULL */
+    pm_tensor *local;  /* BOOL likewise: those that are there and not global; NULL: all */
+    int64_t n_globals; /* most of a sequence */
 } pm_context;
 
 /* Whole names of a pair of layer i; both texts live as long as `text`. */

@@ -15,7 +15,7 @@
 static const char *const families[] = {
     "transformer", "gpt2", "llama", "llama3-rope",
     "bert-base", "bert-mlm", "bert-classify", "bert-ner", "distilbert", "roberta", "modernbert",
-    "xlm-roberta", "camembert", "electra", "albert", "mpnet", "sentence-mean",
+    "xlm-roberta", "camembert", "electra", "albert", "mpnet", "sentence-mean", "longformer",
     "mistral-window", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "olmo2", "phi3",
     "qwen3-moe", "mixtral", "gpt-oss",
     "gpt-neox", "opt", "bloom", "falcon",
