@@ -1,6 +1,23 @@
 /* pumice run: one forward pass on the tensors of a safetensors file. */
 #include "cli/cli.h"
 
+#include <inttypes.h>
+#include <time.h>
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The pass with the compilation of its program, and the memory that its tensors took. */
+static void print_figures(const cli_place *place, double seconds) {
+    pm_program_figures f;
+    if (pm_session_figures(place->session, &f) == PM_OK)
+        fprintf(stderr, "pumice: arena %" PRIu64 " bytes, %" PRIu32 " dispatches, %.3f s\n", f.arena_bytes,
+                f.n_dispatches, seconds);
+}
+
 int cmd_run(int argc, char **argv) {
     const char *device = "auto", *inputs_path = NULL, *outputs_path = NULL, *want = "";
     bool json = false, validate = false;
@@ -36,7 +53,9 @@ int cmd_run(int argc, char **argv) {
     if (s != PM_OK) return cli_library_error(s);
     code = cli_open(words[0], device, &(pm_device_options){.validate = validate}, &place);
     if (code) goto done;
+    double start = now_s();
     s = pm_session_run(place.session, in, want, &out);
+    double seconds = now_s() - start;
     if (s == PM_OK) s = pm_tensors_write(out, outputs_path);
     if (s != PM_OK) {
         code = cli_library_error(s);
@@ -48,6 +67,7 @@ int cmd_run(int argc, char **argv) {
     }
     fprintf(stderr, "pumice: %zu outputs from %s to %s\n", pm_tensors_count(out),
             pm_device_name(place.device), outputs_path);
+    print_figures(&place, seconds);
     if (json) {
         json_t *list = json_object();
         for (size_t i = 0; i < pm_tensors_count(out); i++) {
