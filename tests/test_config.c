@@ -112,6 +112,11 @@ static const bad_key bad_keys[] = {
     {"modernbert", "layer_types", "[\"full_attention\",\"chunked\"]", {"layer_types", "chunked"}},
     {"modernbert", "classifier_pooling", "\"last\"", {"classifier_pooling", "last", "mean"}},
     {"modernbert", "norm_bias", "true", {"norm.bias", "missing"}},
+    {"longformer", "attention_window", "7", {"attention_window is 7", "even"}},
+    {"longformer", "attention_window", "[8]", {"attention_window has 1 entries", "2 were expected"}},
+    {"longformer", "attention_window", "[8,0]", {"attention_window is 0"}},
+    {"longformer", "attention_window", "[8,\"all\"]", {"attention_window is \"all\""}},
+    {"longformer", "max_position_embeddings", "2", {"max_position_embeddings is 2"}},
     {"transformer", "positions", "\"learned\"", {"positions", "learned", "sinusoidal"}},
     {"transformer", "nhead", "7", {"nhead is 7", "d_model"}},
     {"transformer", "dim_feedforward", NULL, {"dim_feedforward is missing"}},
@@ -264,6 +269,8 @@ static void test_good_variants(void **state) {
         {"roberta", "architectures", "[\"RobertaModel\"]", {NULL}}, /* without a pooler */
         {"modernbert", "rope_parameters", NULL, {NULL}},
         {"modernbert", "layer_types", NULL, {NULL}},
+        {"longformer", "attention_window", "64", {NULL}},
+        {"longformer", "attention_window", NULL, {NULL}},
     };
     for (size_t i = 0; i < PM_COUNT(good); i++) {
         test_path folder = test_copy_model(good[i].model);

@@ -32,6 +32,8 @@ static const char *const heads[] = {
     "mpnet-mlm", "mpnet-classify", "mpnet-ner", "modernbert-base", "modernbert-classify", "modernbert-ner",
     "vit-gray-odd", "deit", "dinov2", "dinov2-swiglu", "dinov2-registers", "clip-eos2", "clip-text-proj",
     "sentence-cls", "sentence-last", "sentence-many",
+    "longformer-globals", "longformer-none", "longformer-short", "longformer-classify", "longformer-ner",
+    "longformer-answer",
 };
 /* clang-format on */
 #define TOLERANCE 1e-4
@@ -343,6 +345,16 @@ static void test_bad_inputs(void **state) {
         {"in.input_features", {.dtype = PM_F32, .rank = 3, .dims = {2, 16, 100}}, {"1 rows", "2"}},
         {"in.decoder_input_ids", {.dtype = PM_I32, .rank = 2, .dims = {1, 41}}, {"[1,41]", "1..40"}},
     };
+    static const int32_t no_separators[62] = {0};
+    static const bad_input longformer[] = {
+        {"in.global_attention_mask",
+         {.dtype = PM_I32, .rank = 2, .dims = {2, 30}},
+         {"in.global_attention_mask is [2,30]", "[2,31]"}},
+        {"in.input_ids",
+         {.dtype = PM_I32, .rank = 2, .dims = {2, 31}, .data = no_separators},
+         {"in.global_attention_mask is missing", "0 separators (id 2)", "expected 3"}},
+    };
+    check_inputs("longformer-answer", longformer, PM_COUNT(longformer));
     check_inputs("transformer", transformer, PM_COUNT(transformer));
     check_inputs("whisper", whisper, PM_COUNT(whisper));
     opened o = open_model("gpt2");

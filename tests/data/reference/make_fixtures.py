@@ -84,12 +84,12 @@ def causal(name, cls, cfg, gen=12, **kw):
     put(name, m, dict(input_ids=x, **kw), dict(greedy_from_7=y))
 
 
-def encoder(name, cls, cfg, pad=5, extra_in=None, extra=None):
+def encoder(name, cls, cfg, pad=5, extra_in=None, extra=None, n=T):
     """extra: more outputs, of the model and its inputs."""
     g = torch.Generator().manual_seed(a.seed)
     cfg._attn_implementation = "eager"
     m = randomise(cls(cfg), g)
-    x = ids(g, b=2); mask = torch.ones_like(x); mask[1, T - pad:] = 0; x[1, T - pad:] = cfg.pad_token_id or 0
+    x = ids(g, n, b=2); mask = torch.ones_like(x); mask[1, n - pad:] = 0; x[1, n - pad:] = cfg.pad_token_id or 0
     inp = dict(input_ids=x, attention_mask=mask)
     if extra_in: inp.update(extra_in(x))
     put(name, m, inp, extra(m, inp, g) if extra else None)
@@ -323,6 +323,30 @@ def sentence_cls(): sentence("sentence-cls", tf.XLMRobertaModel, tf.XLMRobertaCo
 def sentence_last(): sentence("sentence-last", tf.DistilBertModel, tf.DistilBertConfig(**di), ["lasttoken"])
 @small_job
 def sentence_many(): sentence("sentence-many", tf.MPNetModel, tf.MPNetConfig(**rb), ["max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens"], dense=6)
+
+# Texts longer than the windows and no multiple of them; several global tokens, in the middle, in a padded place; none; those that classes and answers have by default.
+lo = dict(rb, max_position_embeddings=64, type_vocab_size=1, attention_window=[8, 4], sep_token_id=2)
+def marked(*rows):
+    def add(x):
+        m = torch.zeros_like(x)
+        for b, at in enumerate(rows): m[b, list(at)] = 1
+        return dict(global_attention_mask=m)
+    return add
+def question(x):
+    for b, end in enumerate((5, 8)): x[b, [end, end + 1, x.shape[1] - 1 - 4 * b]] = 2
+    return {}
+@small_job
+def longformer_globals(): encoder("longformer-globals", tf.LongformerForMaskedLM, tf.LongformerConfig(**lo), 6, marked((0, 20, 21, 33), (5, 41)), n=45)
+@small_job
+def longformer_none(): encoder("longformer-none", tf.LongformerForMaskedLM, tf.LongformerConfig(**lo), 3, n=13)
+@small_job
+def longformer_short(): encoder("longformer-short", tf.LongformerModel, tf.LongformerConfig(**dict(lo, attention_window=16)), 2, marked((1,), (0, 2)), n=5)
+@small_job
+def longformer_classify(): encoder("longformer-classify", tf.LongformerForSequenceClassification, tf.LongformerConfig(**lo, num_labels=3), 4, n=21)
+@small_job
+def longformer_ner(): encoder("longformer-ner", tf.LongformerForTokenClassification, tf.LongformerConfig(**lo, num_labels=5), 4, marked((3,), ()), n=21)
+@small_job
+def longformer_answer(): encoder("longformer-answer", tf.LongformerForQuestionAnswering, tf.LongformerConfig(**lo), 4, question, n=31)
 
 os.makedirs(a.out, exist_ok=True)
 bad = 0
