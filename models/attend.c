@@ -100,6 +100,9 @@ static pm_status run_maps(pm_session *session, const map_row *map, const id_list
     const pm_model *m = session->model;
     pm_tensors *in = NULL, *set = NULL;
     pm_status s;
+    if (m->spec.global != PM_GLOBAL_OFF)
+        return pm_raise(PM_ERR_USAGE, "attention: this model's weights lie by window, not token by token; "
+                                      "run gives them as out.attentions and out.global_attentions");
     PM_GOTO(make_inputs(sides, &in));
     PM_GOTO(pm_session_run(session, in, map->output, &set));
     PM_GOTO(take_maps(set, map, m->spec.stack[map->seq2seq ? map->query_side : 0].n_layers, out));
