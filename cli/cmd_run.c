@@ -23,7 +23,8 @@ int cmd_run(int argc, char **argv) {
     bool json = false, validate = false;
     const cli_flag flags[] = {
         {"--inputs", CLI_STRING, &inputs_path, "FILE",
-         "safetensors with in.input_ids, in.attention_mask, ...", 0, 0},
+         "safetensors with in.input_ids, in.attention_mask, ...; of a text in parts in.segment.0, in.segment.1, ...",
+         0, 0},
         {"--outputs|-o", CLI_STRING, &outputs_path, "FILE", "where out.logits, ... go", 0, 0},
         {"--want", CLI_STRING, &want, "LIST",
          "only these outputs: logits,attentions; final: the last ones alone", 0, 0},

@@ -148,6 +148,26 @@ static void test_verified(void **state) {
     }
 }
 
+/* Nothing of attention or of a log softmax is left in pieces, whichever program it is. */
+static void test_fused(void **state) {
+    (void)state;
+    static const char *const which[] = {"forward", "prefill", "decode"};
+    static const char *const left[] = {" softmax(", "rel_shift(", " exp(", " log(", "reduce_max(", " where("};
+    for (size_t i = 0; i < PM_COUNT(models); i++)
+        for (size_t k = 0; k < PM_COUNT(which); k++) {
+            pm_model *m;
+            char *text;
+            assert_ok(pm_model_open(folder_of(models[i]).s, &m));
+            assert_ok(pm_model_dump(m, &(pm_dump_options){.stage = "fused", .which = which[k]}, &text));
+            assert_non_null(strstr(text, " attention("));
+            assert_non_null(strstr(text, " log_softmax("));
+            for (size_t n = 0; n < PM_COUNT(left); n++)
+                if (strstr(text, left[n])) fail_msg("%s, %s: %s is left", models[i], which[k], left[n]);
+            pm_release(text);
+            pm_model_close(m);
+        }
+}
+
 /* ---- against itself ---- */
 
 enum { VOCAB = 61, LENGTH = 17 };
@@ -400,6 +420,7 @@ int main(void) {
         cmocka_unit_test(test_on_cpu),
         cmocka_unit_test(test_on_vulkan),
         cmocka_unit_test(test_verified),
+        cmocka_unit_test(test_fused),
         cmocka_unit_test(test_segments_are_one_text),
         cmocka_unit_test(test_memory_counts),
         cmocka_unit_test(test_rows_of_a_batch),
