@@ -113,6 +113,7 @@ static pm_status choose(pm_search *g, pm_random *random, float *logits, int32_t 
     PM_TRY(pm_search_judge(g, g->ids, g->n_ids));
     if (!g->options->sample && !g->verdict.penalised && !g->restriction.apply)
         PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
+    found &= g->verdict.n_forced < 2; /* of several that are forced, each as likely, the first comes */
     if (found && pm_verdict_allows(&g->verdict, *out_id)) return PM_OK;
     PM_TRY(pm_decoder_logits(&g->decoder, logits));
     pm_search_apply(g, g->ids, g->n_ids, logits);

@@ -158,6 +158,61 @@ expect "see, a cut picture" 3 'cut.png: is cut short' -- "$pumice" see "$tmp/vit
 expect "match"              0 '^0\.[0-9]{4}	-?0\.[0-9]{4}	1,7,60$' -- "$pumice" match "$tmp/clip" "$images/rgb.png" --ids 1,5,9,60 --ids 1,7,60 --device cpu
 expect "match, no tokenizer" 2 'tokenizer' -- "$pumice" match "$tmp/clip" "$images/rgb.png" "a cat" --device cpu
 expect "match, no text"     2 'no text' -- "$pumice" match "$tmp/clip" "$images/rgb.png" --device cpu
+# Texts: small models with a vocabulary of letters and a few words.
+text_model() { # NAME LABELS...: in the place of LABEL_0, LABEL_1, ...
+    local name=$1 i=0 edits=()
+    shift
+    for label in "$@"; do edits+=(-e "s/\"LABEL_$i\"/\"$label\"/"); i=$((i + 1)); done
+    mkdir "$tmp/$name" && cp "$data/$name/model.safetensors" "$data/../texts/vocab.txt" "$tmp/$name/"
+    sed -e '' "${edits[@]}" "$data/$name/config.json" > "$tmp/$name/config.json"
+}
+text_model bert-classify bad so-so good
+text_model bert-ner O B-PER I-PER B-ORG I-ORG B-LOC I-LOC X B-MISC
+text_model bert-mlm
+text_model bert-base
+expect "classify"           0 '^so-so.0\.3905.*good.0\.3872.*bad.0\.2222' -- "$pumice" classify "$tmp/bert-classify" "the city of abc" --device cpu
+expect "classify, JSON"     0 '"labels":\[\{"label":"good".*"pair":"b"' -- "$pumice" classify "$tmp/bert-classify" $'a\tb' --json --device cpu
+expect "classify, lines"    0 '^good' -- bash -c 'printf "x\nThe City, of ZZtop.\n" | "$0" classify "$1" --top 1 --device cpu' "$pumice" "$tmp/bert-classify"
+expect "classify, wrong task" 2 'its task is "tag", expected "classify"' -- "$pumice" classify "$tmp/bert-ner" x --device cpu
+long=$(for i in $(seq 80); do printf 'city '; done)
+expect "classify, too long" 2 'text 1: has 82 tokens, the model has 64 positions' -- "$pumice" classify "$tmp/bert-classify" "$long" --device cpu
+expect "classify, cut"      0 - -- "$pumice" classify "$tmp/bert-classify" "$long" --truncate --device cpu
+printf 'the city of abc\tso-so\nx\tgood\nThe City, of ZZtop.\tbad\n' > "$tmp/labelled.tsv"
+expect "classify, scores"   0 'accuracy 0\.6667 of 3 texts' -- "$pumice" classify "$tmp/bert-classify" --scores "$tmp/labelled.tsv" --device cpu
+printf 'x\tsplendid\n' > "$tmp/wrong.tsv"
+expect "classify, unknown label" 3 'line 1: "splendid"' -- "$pumice" classify "$tmp/bert-classify" --scores "$tmp/wrong.tsv" --device cpu
+expect "classify, no file"  3 'nowhere.tsv' -- "$pumice" classify "$tmp/bert-classify" --scores "$tmp/nowhere.tsv" --device cpu
+expect "tag"                0 '^9.11.ORG.0\.3052.*of$' -- "$pumice" tag "$tmp/bert-ner" "the city of abc" --device cpu
+expect "tag, JSON"          0 '"entities":\[\{"begin":0,"end":3,"label":"LOC"' -- "$pumice" tag "$tmp/bert-ner" "the city" --json --device cpu
+printf -- '-DOCSTART- O\n\nthe DT B-ORG\ncity NN B-ORG\nof IN O\n\nx NN B-PER\n' > "$tmp/words.conll"
+expect "tag, scores"        0 'accuracy 0\.5000 of 4 words' -- "$pumice" tag "$tmp/bert-ner" --scores "$tmp/words.conll" --device cpu
+expect "tag, scores as JSON" 0 '"support": 3' -- "$pumice" tag "$tmp/bert-ner" --scores "$tmp/words.conll" --json --device cpu
+printf 'alone\n' > "$tmp/bad.conll"
+expect "tag, one column"    3 'line 1: has one column' -- "$pumice" tag "$tmp/bert-ner" --scores "$tmp/bad.conll" --device cpu
+expect "fill"               0 '^2\b' -- "$pumice" fill "$tmp/bert-mlm" "[MASK] city [MASK] xyz" --device cpu
+expect "fill, JSON"         0 '"masks":\[\[\{"id":' -- "$pumice" fill "$tmp/bert-mlm" "the [MASK] of abc" --json --device cpu
+expect "fill, no mask"      2 'has no mask, expected \[MASK\]' -- "$pumice" fill "$tmp/bert-mlm" "no mask" --device cpu
+expect "embed"              0 '^-?[0-9.e-]+( -?[0-9.e-]+)+$' -- "$pumice" embed "$tmp/bert-base" "the city" --pooling cls --normalize --device cpu
+expect "embed, JSON"        0 '"vector":\[' -- "$pumice" embed "$tmp/bert-base" "the city" --json --device cpu
+expect "embed, npy"         0 - -- "$pumice" embed "$tmp/bert-base" "the city" abc -o "$tmp/v.npy" --device cpu
+[ "$(head -c 6 "$tmp/v.npy" | tail -c 5)" = NUMPY ] || { echo "FAILED: v.npy"; failures=$((failures + 1)); }
+expect "embed, no such pooling" 2 'median, expected mean, cls or last' -- "$pumice" embed "$tmp/bert-base" x --pooling median
+expect "texts without a tokenizer" 2 'has no tokenizer' -- "$pumice" classify "$data/bert-classify" x --device cpu
+for command in classify tag fill embed; do expect "help of $command" 0 'example: ' -- "$pumice" $command --help; done
+# Text from a decoder, and its chat template.
+mkdir "$tmp/chat" && cp "$data/llama/model.safetensors" "$data/llama/config.json" "$data/../texts/vocab.txt" "$tmp/chat/"
+expect "generate from nothing" 0 - -- "$pumice" generate "$data/llama" -n 3 --print ids --ignore-eos --device cpu
+expect "generate a text"    0 '^the city' -- "$pumice" generate "$tmp/chat" "the city" -n 4 --ignore-eos --device cpu
+expect "no repetition"      0 - -- "$pumice" generate "$data/gpt2" --ids 5,9 -n 20 --no-repeat-ngram 1 --ignore-eos --print ids --device cpu
+[ -z "$(tr , '\n' < "$tmp/out" | sort | uniq -d)" ] || { echo "FAILED: an id came twice"; failures=$((failures + 1)); }
+expect "no chat template"   2 'has no chat template' -- "$pumice" generate "$tmp/chat" hi --chat --device cpu
+echo '{{ messages }}' > "$tmp/chat/chat_template.jinja"
+expect "unknown template"   3 'markers of no known family' -- "$pumice" generate "$tmp/chat" hi --chat --device cpu
+echo "{% for m in messages %}<|im_start|>{% endfor %}" > "$tmp/chat/chat_template.jinja"
+expect "chat"               0 - -- "$pumice" generate "$tmp/chat" hi --chat --system "of the city" -n 4 --device cpu
+expect "system without chat" 2 'goes with --chat' -- "$pumice" generate "$tmp/chat" hi --system x --device cpu
+mkdir "$tmp/bart" && cp "$data/bart/model.safetensors" "$data/bart/config.json" "$data/../texts/vocab.txt" "$tmp/bart/"
+expect "no such language"   2 'no token for "fr"' -- "$pumice" translate "$tmp/bart" hi --to fr --device cpu
 
 [ $failures -eq 0 ] && echo "all passed"
 exit $((failures > 0))

@@ -1,4 +1,6 @@
 /* Tokenizers against the Hugging Face library's results: four kinds as they are, then with every component that is supported. */
+#include <time.h>
+
 #include "tests/support_tokenizer.h"
 
 #include <stdlib.h>
@@ -177,12 +179,12 @@ static void test_long(void **state) {
         assert_ok(pm_tokenizer_open(folder.s, &t));
         for (size_t u = 0; u < PM_COUNT(units); u++) {
             size_t n = 0;
-            uint64_t start = pm_now_ns();
+            clock_t start = clock(); /* of this process alone: the machine may be busy */
             pm_encoding e;
             while (n < BYTES) memcpy(text + n, units[u], strlen(units[u])), n += strlen(units[u]);
             assert_ok(pm_tokenizer_encode(t, text, n, NULL, &e));
             pm_encoding_free(&e);
-            if (pm_now_ns() - start > UINT64_C(20) * 1000 * 1000 * 1000)
+            if (clock() - start > 20 * CLOCKS_PER_SEC)
                 fail_msg("%s: 1 MiB of \"%s\" took over 20 s", bases[i], units[u]);
         }
         pm_tokenizer_close(t);
