@@ -97,12 +97,34 @@ static bool is_named(const pm_cluster *c, bool projected, bool biased) {
 }
 
 static const char embeddings[] = "transformer.word_emb.emb_layers",
-                  inward[] = "transformer.word_emb.emb_projs";
+                  inward[] = "transformer.word_emb.emb_projs", outputs[] = "crit.out_layers",
+                  outward[] = "crit.out_projs";
 
-/* Cluster i's vectors are shorter by div_val^i; without a div_val all words have one table. */
-static pm_status make_clusters(pm_model *m, const settings *c, const int64_t *ends, int n, pm_cluster *in,
+/* How the words of one side are kept. */
+typedef struct layout {
+    const char *tables, *projects;
+    bool biased, apart, projected;
+} layout;
+
+static bool has(const pm_model *m, const char *text, const char *end) {
+    char name[96];
+    snprintf(name, sizeof name, "%s%s", text, end);
+    return pm_checkpoint_has(&m->checkpoint, name);
+}
+
+/* Without a div_val the authors' code keeps all words in one table, and has no matrices where d_embed is d_model; there are
+ * checkpoints with a table and a matrix a cluster, though. What the file has says which. */
+static layout find_layout(const pm_model *m, const settings *c, bool output) {
+    layout l = {output ? outputs : embeddings, output ? outward : inward, output, c->div != 1,
+                c->div != 1 || c->embed != c->width};
+    l.apart |= has(m, l.tables, output ? ".1.bias" : ".1.weight"); /* weights may be left out, tied */
+    l.projected |= has(m, l.projects, ".0");
+    return l;
+}
+
+/* Cluster i's vectors are shorter by div_val^i. */
+static pm_status make_clusters(pm_model *m, const settings *c, const int64_t *ends, int n, const layout *l,
                                pm_cluster *out) {
-    bool one = c->div == 1, projected = !one || c->embed != c->width;
     int64_t width = c->embed;
     for (int i = 0; i < n; i++, width /= c->div) {
         int64_t words = ends[i + 1] - ends[i];
@@ -111,27 +133,24 @@ static pm_status make_clusters(pm_model *m, const settings *c, const int64_t *en
                             "config.json: d_embed is %" PRId64 ", expected enough for div_val %" PRId64
                             " and %d clusters",
                             c->embed, c->div, n);
-        in[i] = out[i] = (pm_cluster){.first = ends[i], .n = words, .rows = words, .width = width};
-        if (one) out[i].row = ends[i], in[i].rows = out[i].rows = c->vocab;
-        if (one) in[i].n = c->vocab;
-        in[i].table = numbered_pair(m, embeddings, one ? 0 : i);
-        out[i].table = numbered_pair(m, "crit.out_layers", one ? 0 : i);
-        if (projected) in[i].project = numbered(m, inward, i);
-        if (projected) out[i].project = numbered(m, "crit.out_projs", i);
-        if (!is_named(&in[i], projected, false) || !is_named(&out[i], projected, true)) return PM_ERR_MEMORY;
+        out[i] = (pm_cluster){.first = ends[i], .n = words, .rows = words, .width = width};
+        if (!l->apart) out[i].row = ends[i], out[i].rows = c->vocab;
+        out[i].table = numbered_pair(m, l->tables, l->apart ? i : 0);
+        if (l->projected) out[i].project = numbered(m, l->projects, i);
+        if (!is_named(&out[i], l->projected, l->biased)) return PM_ERR_MEMORY;
     }
     return PM_OK;
 }
 
 /* The output's tables may be the embedding's, and so may its matrices. */
-static pm_status tie(const pm_config *config, const settings *c, int n, const pm_cluster *in,
+static pm_status tie(const pm_config *config, const settings *c, const pm_adaptive *a, const pm_cluster *in,
                      pm_cluster *out) {
-    for (int i = 0; i < n; i++) {
-        int from = c->div == 1 ? 0 : i;
-        bool tied = c->shared_projection && i > 0;
-        if (c->tied && c->tied_too) out[i].table.weight = in[from].table.weight;
+    for (int i = 0; i < a->n_out; i++) {
+        const pm_cluster *from = &in[a->n_in == 1 ? 0 : i];
+        bool tied = c->shared_projection && i > 0, alike = from->rows == out[i].rows;
+        if (c->tied && c->tied_too && alike) out[i].table.weight = from->table.weight;
         PM_TRY(pm_config_flag_of(config, "tie_projs", (size_t)i, &tied));
-        if (tied && out[i].project) out[i].project = in[from].project;
+        if (tied && out[i].project && from->project) out[i].project = from->project;
     }
     return PM_OK;
 }
@@ -158,13 +177,16 @@ static pm_status read_words(pm_model *m, const pm_config *config, const settings
     pm_cluster *in = pm_arena_alloc(&m->arena, (size_t)n * sizeof *in),
                *out = pm_arena_alloc(&m->arena, (size_t)n * sizeof *out);
     if (!in || !out) return PM_ERR_MEMORY;
-    PM_TRY(make_clusters(m, c, ends, n, in, out));
-    PM_TRY(tie(config, c, n, in, out));
-    *a = (pm_adaptive){.n_in = c->div == 1 ? 1 : n,
+    const layout inside = find_layout(m, c, false), outside = find_layout(m, c, true);
+    PM_TRY(make_clusters(m, c, ends, n, &inside, in));
+    PM_TRY(make_clusters(m, c, ends, n, &outside, out));
+    *a = (pm_adaptive){.n_in = inside.apart ? n : 1,
                        .n_out = n,
                        .in = in,
                        .out = out,
                        .gates = {"crit.cluster_weight", "crit.cluster_bias"}};
+    if (!inside.apart) in[0].n = c->vocab;
+    PM_TRY(tie(config, c, a, in, out));
     return read_order(config, &a->gates_backwards);
 }
 

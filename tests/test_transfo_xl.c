@@ -11,7 +11,7 @@
 
 #define TOLERANCE 1e-4
 
-static const char *const models[] = {"options", "same-length", "sizes", "no-memory"};
+static const char *const models[] = {"options", "same-length", "sizes", "no-memory", "apart"};
 
 typedef struct opened {
     pm_device *d;
@@ -357,7 +357,7 @@ static void test_bad_settings(void **state) {
         {"d_model", "33", {"d_model is 33", "even"}},
         {"d_head", "9", {"qkv_net.weight", "[96,32]", "[108,32]"}},
         {"div_val", "40", {"d_embed is 32", "div_val 40"}},
-        {"div_val", "1", {"emb_layers.0.weight", "[20,32]", "[61,32]"}},
+        {"div_val", "1", {"emb_layers.1.weight", "[20,16]", "[20,32]"}},
         {"mem_len", "-1", {"mem_len is -1"}},
         {"attn_type", "1", {"attn_type is 1", "0..0"}},
         {"untie_r", "false", {"transformer.r_r_bias", "missing"}},

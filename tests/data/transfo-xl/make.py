@@ -11,12 +11,13 @@ import json, math, os, struct
 import numpy as np, torch
 
 SMALL = dict(V=31, C=16, E=16, H=2, D=8, L=2, F=24, M=5, T=[4, 4, 4], B=1, cut=[9, 18], div=2, clamp=-1, same_length=False,
-             pre_lnorm=False, untie_r=True, ext=0, tied=True, tie_projs=False, order="falling", prompt=6, new=20)
+             pre_lnorm=False, untie_r=True, ext=0, tied=True, tie_projs=False, order="falling", apart=False, prompt=6, new=20)
 MODELS = {
     "options": dict(pre_lnorm=True, clamp=3, untie_r=False, B=2, T=[5, 3, 9, 1], order="rising", tied=False),
     "same-length": dict(same_length=True, div=1, E=10, T=[3, 7, 2], tie_projs=True),
     "sizes": dict(C=30, E=36, H=3, D=7, M=3, L=3, div=3, cut=[5, 11, 20], ext=2, T=[6, 1, 5], prompt=11),
     "no-memory": dict(M=0, cut=[], E=10, T=[4, 3]),
+    "apart": dict(div=1, apart=True, T=[3, 5]),  # no div_val, but a table and a matrix a cluster
 }
 
 
@@ -35,7 +36,8 @@ class Model:
         self.o, self.W = o, {}
         self.ends = [0] + o["cut"] + [o["V"]]; self.n = len(self.ends) - 1
         self.g = torch.Generator().manual_seed(seed)
-        self.projected = o["div"] != 1 or o["E"] != o["C"]
+        self.one = o["div"] == 1 and not o["apart"]  # table of all words
+        self.projected = not self.one or o["E"] != o["C"]
         self.make_words(); self.make_layers()
 
     def rand(self, name, *dims, std=None):
@@ -45,8 +47,8 @@ class Model:
         o, rand = self.o, self.rand
         for i in range(self.n):
             e = o["E"] // o["div"] ** i
-            if o["div"] != 1 or i == 0:
-                rows = o["V"] if o["div"] == 1 else self.ends[i + 1] - self.ends[i]
+            if not self.one or i == 0:
+                rows = o["V"] if self.one else self.ends[i + 1] - self.ends[i]
                 rand(f"transformer.word_emb.emb_layers.{i}.weight", rows, e, std=0.3); rand(f"crit.out_layers.{i}.bias", rows, std=0.1)
                 if not o["tied"]: rand(f"crit.out_layers.{i}.weight", rows, e, std=0.3)
                 if self.projected: rand(f"transformer.word_emb.emb_projs.{i}", o["C"], e)
@@ -67,7 +69,7 @@ class Model:
     def embed(self, ids):
         y = torch.zeros(*ids.shape, self.o["C"])
         for i in range(self.n):
-            here, one = (ids >= self.ends[i]) & (ids < self.ends[i + 1]), self.o["div"] == 1
+            here, one = (ids >= self.ends[i]) & (ids < self.ends[i + 1]), self.one
             x = self.W[f"transformer.word_emb.emb_layers.{0 if one else i}.weight"][ids[here] - (0 if one else self.ends[i])]
             y[here] = x @ self.W[f"transformer.word_emb.emb_projs.{0 if one else i}"].T if self.projected else x
         return y * math.sqrt(self.o["C"])
@@ -104,7 +106,7 @@ class Model:
         return (x if self.o["pre_lnorm"] else self.norm(x, f)), weights
 
     def words(self, i, h):
-        o, W, one = self.o, self.W, self.o["div"] == 1; j = 0 if one else i
+        o, W, one = self.o, self.W, self.one; j = 0 if one else i
         if self.projected: h = h @ W[f"transformer.word_emb.emb_projs.{j}" if o["tie_projs"] else f"crit.out_projs.{i}"]
         rows = slice(self.ends[i], self.ends[i + 1]) if one else slice(None)
         return h, h @ W[f"transformer.word_emb.emb_layers.{j}.weight" if o["tied"] else f"crit.out_layers.{j}.weight"][rows].T + W[f"crit.out_layers.{j}.bias"][rows]
