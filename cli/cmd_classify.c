@@ -184,7 +184,7 @@ int cmd_classify(int argc, char **argv) {
     const cli_usage usage = {
         "classify MODEL [TEXT...]",
         "Prints the labels of each TEXT, or of each line of stdin, on a line: label, score, best first.",
-        "pumice classify path/to/model \"A fine film.\" \"Dull.\"",
+        "pumice classify tests/data/examples/classify \"a fine film\" \"dull\"",
         flags,
         sizeof flags / sizeof *flags,
         1,

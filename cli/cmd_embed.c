@@ -79,7 +79,7 @@ int cmd_embed(int argc, char **argv) {
     const cli_usage usage = {
         "embed MODEL [TEXT...]",
         "Prints the vector of each TEXT, or of each line of stdin, as a line of numbers.",
-        "pumice embed path/to/model --normalize \"a cat\" \"a kitten\"",
+        "pumice embed tests/data/examples/embed --normalize \"a cat\" \"a kitten\"",
         flags,
         sizeof flags / sizeof *flags,
         1,

@@ -44,7 +44,7 @@ int cmd_fill(int argc, char **argv) {
         "fill MODEL [TEXT...]",
         "Prints the likeliest tokens for each mask of each TEXT, or of each line of stdin: number of the mask, "
         "token, score.",
-        "pumice fill path/to/model \"Paris is the [MASK] of France.\"",
+        "pumice fill tests/data/examples/fill \"paris is the [MASK] of france\"",
         flags,
         sizeof flags / sizeof *flags,
         1,

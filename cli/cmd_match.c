@@ -101,7 +101,7 @@ int cmd_match(int argc, char **argv) {
     const cli_usage usage = {
         "match MODEL IMAGE TEXT...",
         "Prints for each text its share among the texts, the cosine of its vector with the picture's, and the text.",
-        "pumice match clip-vit-base-patch32 cat.jpg \"a photo of a cat\" \"a photo of a dog\"",
+        "pumice match tests/data/examples/match tests/data/images/rgb.png \"a photo of a cat\" \"a photo of a dog\"",
         flags,
         sizeof flags / sizeof *flags,
         2,

@@ -279,7 +279,7 @@ int cmd_see(int argc, char **argv) {
     const cli_usage usage = {
         "see MODEL IMAGE...",
         "Prints the most likely classes of each picture: its name, the class's share, the class.",
-        "pumice see vit-base cat.jpg dog.png --top 3",
+        "pumice see tests/data/examples/see tests/data/images/rgb.png --top 3",
         flags,
         sizeof flags / sizeof *flags,
         1,

@@ -164,7 +164,7 @@ int cmd_tag(int argc, char **argv) {
         "tag MODEL [TEXT...]",
         "Prints the entities of each TEXT, or of each line of stdin: begin and end in characters, label, score, text; a blank "
         "line between texts.",
-        "pumice tag path/to/model \"Ada Lovelace lived in London.\"",
+        "pumice tag tests/data/examples/tag \"ada lives in the city\"",
         flags,
         sizeof flags / sizeof *flags,
         1,

@@ -137,7 +137,7 @@ int cmd_transcribe(int argc, char **argv) {
     };
     const cli_usage usage = {"transcribe MODEL AUDIO...",
                              "Writes down what is said in sound files (WAV, FLAC, OGG, MP3, ...).",
-                             "pumice transcribe path/to/whisper-small speech.flac --timestamps",
+                             "pumice transcribe tests/data/speech tests/data/audio/chirp.wav --timestamps",
                              flags,
                              sizeof flags / sizeof *flags,
                              2,

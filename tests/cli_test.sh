@@ -198,7 +198,15 @@ expect "embed, npy"         0 - -- "$pumice" embed "$tmp/bert-base" "the city" a
 [ "$(head -c 6 "$tmp/v.npy" | tail -c 5)" = NUMPY ] || { echo "FAILED: v.npy"; failures=$((failures + 1)); }
 expect "embed, no such pooling" 2 'median, expected mean, cls or last' -- "$pumice" embed "$tmp/bert-base" x --pooling median
 expect "texts without a tokenizer" 2 'has no tokenizer' -- "$pumice" classify "$data/bert-classify" x --device cpu
-for command in classify tag fill embed; do expect "help of $command" 0 'example: ' -- "$pumice" $command --help; done
+# The example of each command's help, from the source's root; on the CPU, and of the benchmark one case.
+mkdir "$tmp/root" && ln -s "$here" "$tmp/root/tests"
+"$pumice" --help | sed -n 's/^  \([a-z]*\) .*/\1/p' > "$tmp/commands"
+[ "$(wc -l < "$tmp/commands")" -ge 16 ] || { echo "FAILED: commands in --help"; failures=$((failures + 1)); }
+while read -r command; do
+    example=$("$pumice" $command --help | sed -n 's/^example: pumice //p' | sed 's/--device vulkan/--device cpu/')
+    [ $command != bench ] || example="$example --only softmax --runs 1"
+    expect "example of $command" 0 . -- bash -c 'cd "$1" && eval "\"$0\" $2"' "$pumice" "$tmp/root" "$example"
+done < "$tmp/commands"
 # Text from a decoder, and its chat template.
 mkdir "$tmp/chat" && cp "$data/llama/model.safetensors" "$data/llama/config.json" "$data/../texts/vocab.txt" "$tmp/chat/"
 expect "generate from nothing" 0 - -- "$pumice" generate "$data/llama" -n 3 --print ids --ignore-eos --device cpu
