@@ -91,73 +91,6 @@ static void test_greedy_vulkan(void **state) {
     (void)state, check_greedy_all(test_device());
 }
 
-/* ---- trained models of ../shared ---- */
-
-static json_t *load_expected(const char *path) {
-    char file[TEST_PATH + 16];
-    snprintf(file, sizeof file, "%s/expected.json", path);
-    json_t *root = json_load_file(file, 0, NULL);
-    assert_non_null(root);
-    return root;
-}
-
-static void check_stories(const char *spec) {
-    char path[TEST_PATH];
-    if (!test_shared_dir()) skip_because("no ../shared");
-    pm_device *d = open_device(spec);
-    snprintf(path, sizeof path, "%s/models/stories260k", test_shared_dir());
-    json_t *root = load_expected(path), *expected = json_object_get(root, "greedy_from_bos");
-    opened o = open_path(d, path);
-    pm_generated g;
-    assert_ok(
-        pm_generate(o.s, (int32_t[]){1}, 1, &(pm_generate_options){.max_new = 199, .ignore_eos = true}, &g));
-    assert_int_equal(g.n_ids, json_array_size(expected));
-    for (size_t i = 0; i < g.n_ids; i++)
-        assert_int_equal(g.ids[i], json_integer_value(json_array_get(expected, i)));
-    pm_generated_free(&g);
-    close_session(&o);
-    json_decref(root);
-    pm_device_close(d);
-}
-
-static void check_sort(const char *spec) {
-    char path[TEST_PATH];
-    if (!test_shared_dir()) skip_because("no ../shared");
-    pm_device *d = open_device(spec);
-    snprintf(path, sizeof path, "%s/models/gpt-sort", test_shared_dir());
-    json_t *root = load_expected(path);
-    opened o = open_path(d, path);
-    assert_int_equal(json_array_size(root), 50);
-    for (size_t i = 0; i < json_array_size(root); i++) {
-        json_t *pair = json_array_get(root, i), *from = json_array_get(pair, 0),
-               *to = json_array_get(pair, 1);
-        int32_t ids[6];
-        pm_generated g;
-        for (size_t k = 0; k < 6; k++) ids[k] = (int32_t)json_integer_value(json_array_get(from, k));
-        assert_ok(pm_generate(o.s, ids, 6, &(pm_generate_options){.max_new = 6, .ignore_eos = true}, &g));
-        assert_int_equal(g.n_ids, 12); /* the last one needs no position: the model has 11 */
-        for (size_t k = 0; k < 6; k++)
-            assert_int_equal(g.ids[6 + k], json_integer_value(json_array_get(to, k)));
-        pm_generated_free(&g);
-    }
-    close_session(&o);
-    json_decref(root);
-    pm_device_close(d);
-}
-
-static void test_stories_cpu(void **state) {
-    (void)state, check_stories("cpu");
-}
-static void test_stories_vulkan(void **state) {
-    (void)state, check_stories(test_device());
-}
-static void test_sort_cpu(void **state) {
-    (void)state, check_sort("cpu");
-}
-static void test_sort_vulkan(void **state) {
-    (void)state, check_sort(test_device());
-}
-
 /* ---- beams ---- */
 
 static void take_ids(json_t *list, int32_t *out, size_t *out_n) {
@@ -569,10 +502,6 @@ int main(void) {
         cmocka_unit_test(test_greedy_reference),
         cmocka_unit_test(test_greedy_cpu),
         cmocka_unit_test(test_greedy_vulkan),
-        cmocka_unit_test(test_stories_cpu),
-        cmocka_unit_test(test_stories_vulkan),
-        cmocka_unit_test(test_sort_cpu),
-        cmocka_unit_test(test_sort_vulkan),
         cmocka_unit_test(test_beams_cpu),
         cmocka_unit_test(test_beams_vulkan),
         cmocka_unit_test(test_sampling_filters),
