@@ -195,6 +195,7 @@ fail:
 /* ---- the whole ---- */
 
 pm_status pm_search_run(pm_search *g) {
+    PM_TRY(pm_rules_check(&g->rules, pm_decoder_vocab(&g->decoder)));
     PM_TRY(g->options->n_beams > 1 ? pm_beam_search(g) : continue_one(g));
     end_decoding(g);
     return PM_OK;

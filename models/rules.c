@@ -1,6 +1,7 @@
 /* See rules.h. */
 #include "models/rules.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -65,6 +66,19 @@ void pm_rules_override(pm_rules *r, const pm_generate_options *o) {
         r->forced_bos[0] = o->forced_bos;
         r->n_forced_bos = 1;
     }
+}
+
+static pm_status check_forced(const char *key, const int32_t *ids, size_t n, int64_t vocab) {
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] >= vocab)
+            return pm_raise(PM_ERR_FILE, "generation rules: %s is %d, expected 0..%" PRId64, key, (int)ids[i],
+                            vocab - 1);
+    return PM_OK;
+}
+
+pm_status pm_rules_check(const pm_rules *r, int64_t vocab) {
+    PM_TRY(check_forced("forced_bos_token_id", r->forced_bos, r->n_forced_bos, vocab));
+    return check_forced("forced_eos_token_id", r->forced_eos, r->n_forced_eos, vocab);
 }
 
 /* ---- judging ---- */

@@ -28,6 +28,9 @@ pm_status pm_rules_read(const pm_config *c, pm_arena *arena, pm_rules *out) PM_M
 /* What the caller's options put in place of the model's. Lists stay the model's. */
 void pm_rules_override(pm_rules *r, const pm_generate_options *o);
 
+/* Errors: PM_ERR_FILE when an id that must come is none of the `vocab` ids. */
+pm_status pm_rules_check(const pm_rules *r, int64_t vocab) PM_MUST_USE;
+
 /* Where a generation stands: its ids so far, the prompt among them. */
 typedef struct pm_rule_place {
     const int32_t *ids;

@@ -101,6 +101,26 @@ static void test_sources(void **state) {
     pm_device_close(d);
 }
 
+/* What must come is an id of the model, or the rules are wrong; greedy and beams say so. */
+static void test_forced_outside(void **state) {
+    (void)state;
+    static const char *const keys[] = {"forced_bos_token_id", "forced_eos_token_id"};
+    pm_device *d = test_open_device("cpu");
+    for (int i = 0; i < 4; i++) {
+        test_path folder = test_copy_model("gpt2");
+        json_t *rules = json_pack("{s:[i,i]}", keys[i / 2], 60, 61),
+               *row = json_pack("{s:[i], s:i, s:i}", "ids", 5, "beams", 1 + i % 2, "max_new", 4);
+        pm_generated g;
+        write_rules(&folder, rules);
+        assert_int_equal(run(&folder, d, row, &g), PM_ERR_FILE);
+        assert_non_null(strstr(pm_error_text(), keys[i / 2]));
+        assert_non_null(strstr(pm_error_text(), " is 61, expected 0..60"));
+        json_decref(rules);
+        json_decref(row);
+    }
+    pm_device_close(d);
+}
+
 static void refuse(const char *rules, const char *word) {
     test_path folder = test_copy_model("gpt2"), path = test_join(&folder, "generation_config.json");
     test_write_file(path.s, rules, strlen(rules));
@@ -119,6 +139,7 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_sources),
+                                       cmocka_unit_test(test_forced_outside),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
