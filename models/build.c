@@ -78,11 +78,16 @@ static pm_status want_arrays(pm_model *m, const pm_source *source, pm_need *need
     return PM_OK;
 }
 
+/* Where memory was out, the dims of what follows are wrong: no file is to blame. */
+static bool asks_files(const pm_build *b) {
+    return b->record && b->status == PM_OK && pm_graph_status(b->g) != PM_ERR_MEMORY;
+}
+
 static pm_tensor *build_weight(pm_build *b, pm_need *need, const pm_source *source) {
     bool is_new;
-    if (b->record && b->status == PM_OK) pm_build_fail(b, want_arrays(b->record, source, need));
+    if (asks_files(b)) pm_build_fail(b, want_arrays(b->record, source, need));
     pm_tensor *t = weight_leaf(b, need->name, need->rank, need->dims, &is_new);
-    if (is_new && b->record && b->status == PM_OK) pm_build_fail(b, record_need(b->record, need));
+    if (is_new && asks_files(b)) pm_build_fail(b, record_need(b->record, need));
     return t;
 }
 

@@ -378,7 +378,11 @@ static pm_status open_and_close(void *user) {
 
 static void test_out_of_memory(void **state) {
     (void)state;
-    static const char *const families[] = {"gpt2", "llama3-rope", "bert-mlm", "transformer", "modernbert"};
+    static const char *const families[] = {
+        "gpt2",        "llama3-rope",   "bert-mlm", "transformer",     "modernbert",       "t5",
+        "whisper",     "clip",          "vit",      "dinov2-swiglu",   "transfo-xl",       "longformer",
+        "gpt-oss",     "qwen3-moe",     "mixtral",  "albert-ner",      "distilbert",       "marian",
+        "xlm-roberta", "sentence-many", "electra",  "../examples/tag", "../examples/match"};
     for (size_t i = 0; i < PM_COUNT(families); i++) {
         test_path path = test_reference(families[i], NULL);
         assert_true(test_every_allocation(open_and_close, path.s) > 20);
