@@ -11,8 +11,8 @@
 
 static const char *const files[] = {
     "fuse_norm.txt",   "fuse_act.txt",         "fuse_rotary.txt", "fuse_softmax.txt", "fuse_attention.txt",
-    "fuse_matmul.txt", "fuse_log_softmax.txt", "fuse_places.txt", "fuse_grouped.txt", "layout.txt",
-    "fold.txt"};
+    "fuse_matmul.txt", "fuse_log_softmax.txt", "fuse_places.txt", "fuse_grouped.txt",
+    "fuse_relative.txt", "fuse_sink.txt", "layout.txt", "fold.txt"};
 
 typedef pm_status (*pass_fn)(const pm_graph *g, pm_graph **out);
 
@@ -57,6 +57,12 @@ static void matmul(void **state) {
 }
 static void grouped(void **state) {
     (void)state, check_file("fuse_grouped.txt", pm_pass_fuse);
+}
+static void relative(void **state) {
+    (void)state, check_file("fuse_relative.txt", pm_pass_fuse);
+}
+static void sinks(void **state) {
+    (void)state, check_file("fuse_sink.txt", pm_pass_fuse);
 }
 static void layouts(void **state) {
     (void)state, check_file("layout.txt", pm_pass_layout);
@@ -211,6 +217,8 @@ int main(void) {
         cmocka_unit_test(places),
         cmocka_unit_test(matmul),
         cmocka_unit_test(grouped),
+        cmocka_unit_test(relative),
+        cmocka_unit_test(sinks),
         cmocka_unit_test(layouts),
         cmocka_unit_test(folding),
         cmocka_unit_test(all_passes),
