@@ -54,6 +54,15 @@ static pm_tensor *argmax_with_nan(pm_graph *g, const test_op_case *c) {
     return add_op(g, c, 1, &x);
 }
 
+/* a column of minus infinity, and the rest */
+static pm_tensor *log_softmax_absent(pm_graph *g, const test_op_case *c) {
+    const float none = -INFINITY;
+    pm_tensor *absent = pm_const_data(g, PM_F32, 0, NULL, &none);
+    pm_tensor *parts[] = {pm_expand(g, absent, 2, (int64_t[]){c->size[0], 1}), input_x(g, c)};
+    pm_tensor *x = pm_concat(g, 2, parts, 1);
+    return add_op(g, c, 1, &x);
+}
+
 /* ---- norms: size[4] says which of gamma (1) and beta (2) there are ---- */
 
 static pm_tensor *norm_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
@@ -248,6 +257,10 @@ static const test_op_case cases[] = {
     NORM("log_softmax of equal elements", , LOG_SOFTMAX, 0, 2, 65536, 0, 0, {"x", TEST_UNIFORM, 3.3, 3.3}),
     NORM("log_softmax of a long row", , LOG_SOFTMAX, 0, 2, 40000, 0, 0, {"x", TEST_UNIFORM, -3, 3}),
     NORM("log_softmax far from 0", , LOG_SOFTMAX, 0, 5, 200, 0, 0, {"x", TEST_UNIFORM, 1000, 1001}),
+    {.name = "log_softmax of absent entries",
+     .build = log_softmax_absent,
+     .op = PM_OP_LOG_SOFTMAX,
+     .size = {5, 70}},
     NORM("log_softmax wide", , LOG_SOFTMAX, 0, 5, 200, 0, 0, {"x", TEST_WIDE, 1e-4, 1e4}),
 
     NORM("layer_norm", , LAYER_NORM, 3, 5, 77, 0, 0),

@@ -97,7 +97,7 @@ static void log_softmax_row(const pm_call *c, uint64_t index) {
     for (uint64_t i = 0; i < p->n_cols; i++) {
         double z = (double)x[i * step] - most, e = exp(z);
         sum += e;
-        sum_error += e * pm_exp_relative(z, 0, 0);
+        if (e > 0) sum_error += e * pm_exp_relative(z, 0, 0); /* not 0 * inf */
     }
     pm_valued log_sum = pm_unary_value(PM_FN_LOG, sum);
     double error = fmax(log_sum.error, 4.76837158203125e-07) + sum_error / sum + PM_DOT * PM_U;
