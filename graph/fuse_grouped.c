@@ -1,5 +1,6 @@
 /* Pattern: what follows a grouped_matmul and its kernel does on the way out, act(w[e] . x + bias[e]); the bias is written as
- * rows of a table, gathered by the same ids. Any part may be missing. */
+ * rows of a table, gathered by the same ids. Any part may be missing. A pair without an expert gives 0, so only activations
+ * that keep 0 are taken in: no sigmoid. */
 #include "graph/fuse.h"
 
 static const pm_tensor *operand(const pm_tensor *t, int i) {

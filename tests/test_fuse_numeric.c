@@ -11,8 +11,8 @@
 
 static const char *const files[] = {
     "fuse_norm.txt",   "fuse_act.txt",         "fuse_rotary.txt", "fuse_softmax.txt", "fuse_attention.txt",
-    "fuse_matmul.txt", "fuse_log_softmax.txt", "fuse_places.txt", "fuse_grouped.txt",
-    "fuse_relative.txt", "fuse_sink.txt", "layout.txt", "fold.txt"};
+    "fuse_matmul.txt", "fuse_log_softmax.txt", "fuse_places.txt", "fuse_grouped.txt", "fuse_relative.txt",
+    "fuse_sink.txt",   "layout.txt",           "fold.txt"};
 
 typedef pm_status (*pass_fn)(const pm_graph *g, pm_graph **out);
 
