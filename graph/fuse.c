@@ -29,7 +29,7 @@ static const struct {
     {3, PM_OP_ADD, pm_fuse_grouped},        {3, PM_OP_RELU, pm_fuse_grouped},
     {3, PM_OP_GELU, pm_fuse_grouped},       {3, PM_OP_GELU_TANH, pm_fuse_grouped},
     {3, PM_OP_SILU, pm_fuse_grouped},       {3, PM_OP_TANH, pm_fuse_grouped},
-    {3, PM_OP_QUICK_GELU, pm_fuse_grouped},
+    {3, PM_OP_QUICK_GELU, pm_fuse_grouped}, {3, PM_OP_ADD, pm_fuse_matmul_viewed},
 };
 
 static pm_tensor *match_any(pm_fuse *f, int stage, const pm_tensor *t) {

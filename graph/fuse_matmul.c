@@ -75,9 +75,40 @@ static bool read_epilogue(const pm_fuse *f, const pm_tensor *t, int depth, epilo
     }
 }
 
+static pm_attrs attrs_of(const epilogue *e) {
+    return (pm_attrs){.act = e->act, .scale = e->scale == 1 ? 0 : (float)e->scale};
+}
+
 pm_tensor *pm_fuse_matmul(pm_fuse *f, const pm_tensor *root) {
     epilogue e;
     if (!read_epilogue(f, root, 0, &e)) return NULL;
-    pm_attrs attrs = {.act = e.act, .scale = e.scale == 1 ? 0 : (float)e.scale};
+    const pm_attrs attrs = attrs_of(&e);
     return pm_fuse_op(f, root, PM_OP_MATMUL, 4, e.in, &attrs);
+}
+
+/* The product with the addend, seen as the product's rows, as its residual. NULL: it would have to be copied. */
+static pm_tensor *make_viewed(pm_fuse *f, const pm_tensor *root, const epilogue *e, const pm_tensor *product,
+                              const pm_tensor *addend) {
+    pm_tensor *in[4], like, *whole = pm_rebuilt(&f->r, addend);
+    const pm_attrs attrs = attrs_of(e);
+    for (int i = 0; i < 3; i++) in[i] = pm_rebuilt(&f->r, e->in[i]);
+    pm_tensor *seen = in[PM_MATMUL_RESIDUAL] = pm_reshape(f->r.graph, whole, product->rank, product->dims);
+    if (!seen || seen->base != whole->base || !pm_fuse_fits(PM_OP_MATMUL, 4, in, &attrs, &like)) return NULL;
+    pm_tensor *made = pm_rebuild_op(&f->r, root, PM_OP_MATMUL, 4, in, &attrs);
+    return pm_reshape(f->r.graph, made, root->rank, root->dims);
+}
+
+/* reshape(product) + addend, as where the results of experts are summed: [B,T,1,C] is added as [B,T,C]. */
+pm_tensor *pm_fuse_matmul_viewed(pm_fuse *f, const pm_tensor *root) {
+    for (int i = 0; i < 2; i++) {
+        const pm_tensor *view = root->in[i], *addend = root->in[1 - i], *product = view->in[0];
+        epilogue e;
+        if (view->op != PM_OP_RESHAPE || !pm_same_dims(view, addend) || !pm_fuse_single(f, view)) continue;
+        if (!pm_fuse_single(f, product) || !read_epilogue(f, product, 0, &e) || e.in[PM_MATMUL_RESIDUAL])
+            continue;
+        bool readable = pm_fuse_readable(f, addend, root);
+        for (int k = 0; k < 3; k++) readable = readable && pm_fuse_readable(f, e.in[k], root);
+        if (readable) return make_viewed(f, root, &e, product, addend);
+    }
+    return NULL;
 }
