@@ -5,11 +5,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A decoder-only model: with its class named, and without. */
-#define CAUSAL(type, class, family)                                                                          \
-    {type, class, "generate", true, false, NULL, pm_causal_build, &family}, {                                \
-        type, NULL, "generate", true, false, NULL, pm_causal_build, &family                                  \
-    }
+/* A decoder-only model by its classes: to generate, also without a class; hidden states; a label for a text. */
+#define DECODER_ROW(type, class, task, decoder, configure, family)                                           \
+    { type, class, task, decoder, false, configure, pm_causal_build, family }
+#define DECODER(type, lm, prefix, configure, family)                                                         \
+    DECODER_ROW(type, lm, "generate", true, configure, family),                                              \
+        DECODER_ROW(type, NULL, "generate", true, configure, family),                                        \
+        DECODER_ROW(type, prefix "Model", "features", false, configure, family),                             \
+        DECODER_ROW(type, prefix "ForSequenceClassification", "classify", false, configure, family)
+#define CAUSAL(type, prefix, family) DECODER(type, prefix "ForCausalLM", prefix, NULL, &family)
 
 /* T5 and its kin: to generate, without a head, the encoder alone. */
 #define T5_PAIR(type, class)                                                                                 \
@@ -54,24 +58,23 @@ static const pm_arch archs[] = {
     CLIP("clip_text_model", "CLIPTextModelWithProjection", "features"),
     CLIP("clip_vision_model", "CLIPVisionModel", "features"),
     CLIP("clip_vision_model", "CLIPVisionModelWithProjection", "features"),
-    CAUSAL("llama", "LlamaForCausalLM", pm_llama),
-    CAUSAL("mistral", "MistralForCausalLM", pm_mistral),
-    CAUSAL("qwen2", "Qwen2ForCausalLM", pm_qwen2),
-    CAUSAL("qwen3", "Qwen3ForCausalLM", pm_qwen3),
-    CAUSAL("gemma", "GemmaForCausalLM", pm_gemma),
-    CAUSAL("gemma2", "Gemma2ForCausalLM", pm_gemma2),
-    CAUSAL("gemma3_text", "Gemma3ForCausalLM", pm_gemma3),
-    CAUSAL("olmo2", "Olmo2ForCausalLM", pm_olmo2),
-    CAUSAL("phi3", "Phi3ForCausalLM", pm_phi3),
-    CAUSAL("gpt_neox", "GPTNeoXForCausalLM", pm_neox),
-    CAUSAL("opt", "OPTForCausalLM", pm_opt),
-    CAUSAL("bloom", "BloomForCausalLM", pm_bloom),
-    CAUSAL("falcon", "FalconForCausalLM", pm_falcon),
-    CAUSAL("mixtral", "MixtralForCausalLM", pm_mixtral),
-    CAUSAL("qwen3_moe", "Qwen3MoeForCausalLM", pm_qwen3_moe),
-    CAUSAL("gpt_oss", "GptOssForCausalLM", pm_gpt_oss),
-    {"gpt2", "GPT2LMHeadModel", "generate", true, false, pm_gpt2_configure, pm_causal_build, NULL},
-    {"gpt2", NULL, "generate", true, false, pm_gpt2_configure, pm_causal_build, NULL},
+    CAUSAL("llama", "Llama", pm_llama),
+    CAUSAL("mistral", "Mistral", pm_mistral),
+    CAUSAL("qwen2", "Qwen2", pm_qwen2),
+    CAUSAL("qwen3", "Qwen3", pm_qwen3),
+    CAUSAL("gemma", "Gemma", pm_gemma),
+    CAUSAL("gemma2", "Gemma2", pm_gemma2),
+    DECODER("gemma3_text", "Gemma3ForCausalLM", "Gemma3Text", NULL, &pm_gemma3),
+    CAUSAL("olmo2", "Olmo2", pm_olmo2),
+    CAUSAL("phi3", "Phi3", pm_phi3),
+    CAUSAL("gpt_neox", "GPTNeoX", pm_neox),
+    CAUSAL("opt", "OPT", pm_opt),
+    CAUSAL("bloom", "Bloom", pm_bloom),
+    CAUSAL("falcon", "Falcon", pm_falcon),
+    CAUSAL("mixtral", "Mixtral", pm_mixtral),
+    CAUSAL("qwen3_moe", "Qwen3Moe", pm_qwen3_moe),
+    CAUSAL("gpt_oss", "GptOss", pm_gpt_oss),
+    DECODER("gpt2", "GPT2LMHeadModel", "GPT2", pm_gpt2_configure, NULL),
     ENCODER("bert", "Bert", pm_bert_configure),
     {"bert", "BertForPreTraining", "fill", false, false, pm_bert_configure, pm_encoder_build, NULL},
     ENCODER("electra", "Electra", pm_electra_configure),
@@ -137,6 +140,14 @@ pm_status pm_arch_find(const pm_config *c, const pm_arch **out) {
     }
     if (!known_type) return unknown(c, "model_type", type, NULL);
     return unknown(c, "architectures[0]", architecture ? architecture : "missing", type);
+}
+
+const pm_arch *pm_arch_features(const pm_arch *of) {
+    for (size_t i = 0; i < PM_COUNT(archs); i++)
+        if (archs[i].family == of->family && archs[i].configure == of->configure &&
+            strcmp(archs[i].model_type, of->model_type) == 0 && strcmp(archs[i].task, "features") == 0)
+            return &archs[i];
+    return NULL;
 }
 
 pm_status pm_check_divides(const char *what, int64_t part, const char *of, int64_t whole) {

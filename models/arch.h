@@ -22,6 +22,8 @@ struct pm_arch {
 };
 
 pm_status pm_arch_find(const pm_config *c, const pm_arch **out) PM_MUST_USE;
+/* The class of the same models that has no head; NULL: there is none. */
+const pm_arch *pm_arch_features(const pm_arch *of);
 
 /* One function an architecture file. */
 pm_status pm_gpt2_configure(pm_model *m, const pm_config *c) PM_MUST_USE;

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 const pm_config_field pm_llama_sizes[] = {
     {"vocab_size", PM_CONFIG_INT, offsetof(pm_causal, vocab), PM_CONFIG_REQUIRED, 1, 1 << 24},
@@ -33,13 +34,23 @@ static void drop_biases(const pm_causal *c, pm_stack *st) {
     for (size_t i = 0; !c->mlp_bias && i < PM_COUNT(mlp); i++) mlp[i]->bias = NULL;
 }
 
+/* Files of the base model leave the prefix out up to its first dot ("decoder." of OPT's stays), or all of it. NULL when
+ * memory is out. */
+static const char *find_prefix(pm_model *m, const pm_causal_family *f) {
+    const char *const prefixes[] = {f->prefix, strchr(f->prefix, '.') + 1, ""};
+    for (size_t i = 0; i < PM_COUNT(prefixes); i++) {
+        const char *tokens = pm_model_name(m, prefixes[i], f->tokens);
+        if (!tokens) return NULL;
+        if (pm_checkpoint_has(&m->checkpoint, tokens)) return prefixes[i];
+    }
+    return f->prefix;
+}
+
 static bool name_all(pm_model *m, const pm_causal_family *f) {
     pm_spec *spec = &m->spec;
     pm_stack *st = &spec->stack[0];
-    const char *tokens = pm_model_name(m, f->prefix, f->tokens);
-    if (!tokens) return false;
-    const char *prefix = pm_checkpoint_has(&m->checkpoint, tokens) ? f->prefix : "";
-    if (!pm_checkpoint_has(&m->checkpoint, f->tokens)) prefix = f->prefix;
+    const char *prefix = find_prefix(m, f);
+    if (!prefix) return false;
     pm_pair *norm = &st->final_norm;
     st->prefix = pm_model_name(m, prefix, f->stack.prefix);
     if (norm->weight) norm->weight = pm_model_name(m, prefix, norm->weight);
@@ -66,6 +77,19 @@ static void set_sizes(pm_spec *spec, const pm_causal *c) {
     spec->max_positions = c->positions;
 }
 
+pm_status pm_causal_read_head(pm_model *m, const pm_config *c, bool tied, const char *own) {
+    const pm_config_field field = {"num_labels", PM_CONFIG_INT, offsetof(pm_spec, n_labels), 0, 1, 1 << 20};
+    pm_spec *spec = &m->spec;
+    if (strcmp(m->arch->task, "features") == 0) return PM_OK;
+    spec->head.weight = tied ? spec->embed[0].tokens : own;
+    if (strcmp(m->arch->task, "classify") != 0) return PM_OK;
+    spec->head.weight = "score.weight";
+    PM_TRY(pm_config_read(c, NULL, &field, 1, spec));
+    if (!spec->n_labels) spec->n_labels = (int64_t)pm_config_size(c, "id2label");
+    if (!spec->n_labels) spec->n_labels = 2; /* that library's default */
+    return PM_OK;
+}
+
 pm_status pm_causal_configure(pm_model *m, const pm_config *c, const pm_causal_family *f) {
     pm_causal s = {.tied = true, .attention_bias = true, .mlp_bias = true};
     pm_spec *spec = &m->spec;
@@ -81,7 +105,7 @@ pm_status pm_causal_configure(pm_model *m, const pm_config *c, const pm_causal_f
     spec->stack[0].hidden_out = "hidden_states";
     spec->stack[0].self_out = "attentions";
     if (!name_all(m, f)) return PM_ERR_MEMORY;
-    spec->head.weight = s.tied ? spec->embed[0].tokens : f->head;
+    PM_TRY(pm_causal_read_head(m, c, s.tied, f->head));
     if (f->stack.rotary) PM_TRY(pm_rope_read(c, NULL, 10000, &spec->rope[0]));
     return f->adjust ? f->adjust(m, c, &s) : PM_OK;
 }

@@ -30,6 +30,10 @@ extern const size_t pm_n_llama_sizes;
 
 pm_status pm_causal_configure(pm_model *m, const pm_config *c, const pm_causal_family *f) PM_MUST_USE;
 
+/* What stands behind the hidden states: words (`own`, or the embedding where it is tied), labels or nothing, as the task
+ * says. */
+pm_status pm_causal_read_head(pm_model *m, const pm_config *c, bool tied, const char *own) PM_MUST_USE;
+
 /* Rotary settings of an object of config.json (NULL: "rope_parameters" or "rope_scaling") with the keys beside it.
  * theta: when none is given. */
 pm_status pm_rope_read(const pm_config *c, const char *inside, float theta, pm_rope *out) PM_MUST_USE;

@@ -1,5 +1,6 @@
 /* CLIP (Radford et al. 2021): a vision Transformer and a causal text Transformer whose results are compared; each also by
  * itself. stack[0] reads text, stack[1] pictures; a model of pictures alone uses stack[1] too. */
+#include "models/pooling.h"
 #include "models/stack.h"
 
 #include <inttypes.h>
@@ -198,6 +199,7 @@ static pm_tensor *read_text(pm_build *b) {
     pm_build_label(b, "text", -1, "head");
     pm_tensor *pooled = end_of_text(b, x, ids);
     side_outputs(b, x, pooled);
+    pm_pool_kinds(b, x, context.keys);
     return pooled;
 }
 

@@ -1,6 +1,6 @@
 /* GPT-2 (Radford et al. 2019) as Hugging Face keeps it: learned positions, layer norm first, one qkv matrix,
  * [K,N] weights. */
-#include "models/arch.h"
+#include "models/arch_causal.h"
 
 #include <inttypes.h>
 
@@ -75,10 +75,9 @@ pm_status pm_gpt2_configure(pm_model *m, const pm_config *config) {
     spec->embed[0] = (pm_embedding){.tokens = pm_model_name(m, prefix, "wte.weight"),
                                     .vocab = c.vocab,
                                     .positions = pm_model_name(m, prefix, "wpe.weight")};
-    spec->head.weight = c.tied ? spec->embed[0].tokens : "lm_head.weight";
     spec->max_positions = c.positions;
-    return st->prefix && st->final_norm.weight && st->final_norm.bias && spec->embed[0].tokens &&
-                   spec->embed[0].positions
-               ? PM_OK
-               : PM_ERR_MEMORY;
+    if (!st->prefix || !st->final_norm.weight || !st->final_norm.bias || !spec->embed[0].tokens ||
+        !spec->embed[0].positions)
+        return PM_ERR_MEMORY;
+    return pm_causal_read_head(m, config, c.tied, "lm_head.weight");
 }

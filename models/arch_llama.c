@@ -3,6 +3,7 @@
 #include "models/arch_causal.h"
 
 #include <math.h>
+#include <string.h>
 
 #define STACK(norms, attention)                                                                              \
     .stack = {.prefix = "layers.",                                                                           \
@@ -95,6 +96,25 @@ static pm_status adjust_gemma2(pm_model *m, const pm_config *c, const pm_causal 
     return pm_read_windows(m, c, 2);
 }
 
+/* EmbeddingGemma: all tokens see all, in layers with a window those up to half of it away. */
+static pm_status read_both_ways(pm_model *m, const pm_config *c) {
+    static const pm_config_field field = {"use_bidirectional_attention", PM_CONFIG_BOOL, 0, 0, 0, 1};
+    pm_stack *st = &m->spec.stack[0];
+    bool both;
+    PM_TRY(pm_config_read(c, NULL, &field, 1, &both));
+    if (!both) return PM_OK;
+    if (strcmp(m->arch->task, "generate") == 0)
+        return pm_raise(PM_ERR_FILE,
+                        "config.json: use_bidirectional_attention is true, expected false of a model that "
+                        "generates");
+    int64_t *reach = pm_arena_alloc(&m->arena, (size_t)st->n_layers * sizeof *reach);
+    if (!reach) return PM_ERR_MEMORY;
+    for (int64_t i = 0; i < st->n_layers; i++) reach[i] = st->has_window[i] ? st->window / 2 : 0;
+    st->reach = reach;
+    st->causal = false;
+    return PM_OK;
+}
+
 /* Gemma 3 turns by another base in layers with a window, and scales in the others alone. */
 static pm_status adjust_gemma3(pm_model *m, const pm_config *c, const pm_causal *s) {
     pm_spec *spec = &m->spec;
@@ -115,7 +135,8 @@ static pm_status adjust_gemma3(pm_model *m, const pm_config *c, const pm_causal 
         spec->rope[1] = (pm_rope){.partial = 1};
         PM_TRY(pm_config_read(c, NULL, &local_field, 1, &spec->rope[1]));
     }
-    return pm_read_windows(m, c, pattern);
+    PM_TRY(pm_read_windows(m, c, pattern));
+    return read_both_ways(m, c);
 }
 
 /* ---- families ---- */

@@ -144,6 +144,7 @@ void pm_transformer_build(pm_build *b) {
         encoder.keys = o->key_mask ? pm_build_ids(b, "attention_mask", o->batch, o->length) : NULL;
         decoder.memory = encode(b, o->batch, &encoder, source_out);
         decoder.memory_keys = encoder.keys;
+        if (!b->model->spec.front) pm_pool_outputs(b, decoder.memory, encoder.keys);
         decode(b, o->target_length, &decoder);
         break;
     }

@@ -31,11 +31,11 @@ static pm_tensor *column(pm_build *b, pm_tensor *x, int64_t i) {
 void pm_encoder_outputs(pm_build *b, pm_tensor *x, pm_tensor *keys) {
     const pm_head *last = &b->model->spec.last;
     pm_encoder_task task = pm_encoder_task_of(b->model);
+    pm_pool_outputs(b, x, keys);
     if (task == PM_ENCODER_FEATURES) {
         pm_build_output(b, "last_hidden_state", -1, true, x);
         if (last->dense.weight)
             pm_build_output(b, "pooler_output", -1, true, pm_encoder_head(b, last, x, keys));
-        pm_pool_outputs(b, x, keys);
         return;
     }
     pm_tensor *y = pm_encoder_head(b, last, x, keys);

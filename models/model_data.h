@@ -14,7 +14,7 @@ typedef struct pm_arch pm_arch;
 typedef enum pm_source_kind {
     PM_SOURCE_STACKED, /* one array behind the other; mostly there is one */
     PM_SOURCE_SWAPPED, /* one, whose two last dims change places */
-    PM_SOURCE_MXFP4    /* blocks [..,K/32,16] of two 4-bit floats a byte, and the exponents [..,K/32] of their scales */
+    PM_SOURCE_MXFP4 /* blocks [..,K/32,16] of two 4-bit floats a byte, and the exponents [..,K/32] of their scales */
 } pm_source_kind;
 
 /* A tensor of the checkpoint that the graphs of a model use. */

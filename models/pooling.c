@@ -68,11 +68,19 @@ static pm_tensor *normalize(pm_graph *g, pm_tensor *x) {
     return pm_mul(g, x, pm_rsqrt(g, pm_max(g, square, pm_const_f32(g, 1e-24f))));
 }
 
+pm_pool_kind pm_pool_default(const pm_model *m) {
+    return m->spec.stack[0].causal ? PM_POOL_LAST : PM_POOL_MEAN;
+}
+
+void pm_pool_name(pm_pool_kind kind, char out_name[PM_POOL_NAME]) {
+    snprintf(out_name, PM_POOL_NAME, "sentence_embedding.%s", kind_names[kind]);
+}
+
 static pm_tensor *pool_all(pm_build *b, const pm_pooling *p, pm_tensor *x, pm_tensor *keys) {
     pm_tensor *parts[PM_N_POOL_KINDS];
     int n = 0;
     for (int i = 0; i < PM_N_POOL_KINDS; i++)
-        if (p->kinds[i] || (!p->given && i == PM_POOL_MEAN))
+        if (p->given ? p->kinds[i] : i == (int)pm_pool_default(b->model))
             parts[n++] = pm_pool(b, x, keys, (pm_pool_kind)i);
     return n == 1 ? parts[0] : pm_concat(b->g, n, parts, 1);
 }
@@ -85,20 +93,26 @@ static pm_tensor *step(pm_build *b, const pm_pool_step *s, pm_tensor *x) {
 
 /* A pooling alone is an output for those who name it, not one of "all". */
 static void offer_kind(pm_build *b, pm_tensor *x, pm_tensor *keys, pm_pool_kind kind) {
-    char name[64];
-    snprintf(name, sizeof name, "sentence_embedding.%s", kind_names[kind]);
+    char name[PM_POOL_NAME];
+    pm_pool_name(kind, name);
     for (size_t i = 0; i < b->n_wanted; i++)
         if (b->wanted[i].length == strlen(name) && strncmp(b->wanted[i].text, name, strlen(name)) == 0)
             pm_build_output(b, name, -1, false, pm_pool(b, x, keys, kind));
 }
 
+void pm_pool_kinds(pm_build *b, pm_tensor *x, pm_tensor *keys) {
+    pm_build_label(b, "sentence", -1, NULL);
+    for (int i = 0; x && i < PM_N_POOL_KINDS; i++) offer_kind(b, x, keys, (pm_pool_kind)i);
+}
+
 void pm_pool_outputs(pm_build *b, pm_tensor *x, pm_tensor *keys) {
     const pm_pooling *p = &b->model->spec.pooling;
+    bool features = strcmp(b->model->arch->task, "features") == 0;
     pm_build_label(b, "sentence", -1, NULL);
-    if (x && pm_build_wants(b, "sentence_embedding", -1, p->given)) {
+    if (x && (features || p->given) && pm_build_wants(b, "sentence_embedding", -1, p->given)) {
         pm_tensor *y = pool_all(b, p, x, keys);
         for (size_t i = 0; i < p->n_steps; i++) y = step(b, &p->steps[i], y);
         pm_output(b->g, "sentence_embedding", y);
     }
-    for (int i = 0; x && i < PM_N_POOL_KINDS; i++) offer_kind(b, x, keys, (pm_pool_kind)i);
+    pm_pool_kinds(b, x, keys);
 }

@@ -185,8 +185,19 @@ static pm_status read_length(pm_model *m) {
     return s;
 }
 
+/* Folders of vectors often name the class that generates, and have no head for it. */
+static void drop_head(pm_model *m) {
+    const pm_arch *base = pm_arch_features(m->arch);
+    if (!base || pm_checkpoint_has(&m->checkpoint, m->spec.head.weight)) return;
+    m->arch = base;
+    m->spec.head = (pm_pair){NULL, NULL};
+}
+
 pm_status pm_pooling_read(pm_model *m) {
-    if (strcmp(m->arch->task, "features") != 0 || !pm_files_has(&m->files, file)) return PM_OK;
+    bool decoder = m->arch->build == pm_causal_build && m->arch->decoder;
+    if (!pm_files_has(&m->files, file)) return PM_OK;
+    if (!decoder && strcmp(m->arch->task, "features") != 0) return PM_OK;
+    if (decoder) drop_head(m);
     PM_TRY(read_modules(m));
     return read_length(m);
 }

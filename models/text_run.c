@@ -26,6 +26,8 @@ static void cut(pm_encoding *e, const size_t keep[2]) {
 
 pm_status pm_fit_encoding(const pm_model *m, const pm_text_options *options, size_t number, pm_encoding *e) {
     size_t limit = (size_t)m->info.max_positions, keep[2] = {0};
+    int64_t own = m->spec.pooling.max_length;
+    if (own && (size_t)own < limit) limit = (size_t)own;
     if (e->n <= limit) return PM_OK;
     if (!options || !options->truncate)
         return pm_raise(PM_ERR_USAGE,

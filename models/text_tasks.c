@@ -5,6 +5,7 @@
 
 #include "models/arch.h"
 #include "models/model_text.h"
+#include "models/pooling.h"
 #include "models/text_run.h"
 
 pm_status pm_want_task(const pm_model *m, const char *task) {
@@ -58,24 +59,9 @@ pm_status pm_session_classify(pm_session *s, const pm_text_input *texts, size_t 
 
 typedef struct vectors {
     size_t n, width;
-    pm_embed_pooling pooling;
     bool normalize;
     float *out; /* made with the first row */
 } vectors;
-
-static void add_token(const pm_text_row *row, size_t k, double weight, float *to) {
-    for (int64_t i = 0; i < row->columns; i++)
-        to[i] += (float)(weight * (double)row->values[(int64_t)k * row->columns + i]);
-}
-
-static void mean(const pm_text_row *row, float *to) {
-    for (int64_t i = 0; i < row->columns; i++) {
-        double sum = 0;
-        for (size_t k = 0; k < row->encoding->n; k++)
-            sum += (double)row->values[(int64_t)k * row->columns + i];
-        to[i] = (float)(sum / (double)row->encoding->n);
-    }
-}
 
 static void normalize(float *x, size_t n) {
     double sum = 0;
@@ -91,39 +77,38 @@ static pm_status take_vector(void *user, const pm_text_row *row) {
         if (!v->out) return PM_ERR_MEMORY;
     }
     float *to = v->out + row->index * v->width;
-    if (row->rows > 1 && v->pooling == PM_EMBED_MEAN)
-        mean(row, to);
-    else
-        add_token(row, row->rows > 1 && v->pooling == PM_EMBED_LAST ? row->encoding->n - 1 : 0, 1, to);
+    memcpy(to, row->values, v->width * sizeof *to);
     if (v->normalize) normalize(to, v->width);
     return PM_OK;
 }
 
-/* The output that holds the tokens' last hidden states, or the text's own vector. */
-static pm_status name_output(const pm_model *m, pm_embed_pooling *pooling, char name[64]) {
-    bool features = strcmp(m->arch->task, "features") == 0;
-    if (*pooling == PM_EMBED_DEFAULT && m->spec.pooling.given)
-        snprintf(name, 64, "sentence_embedding");
-    else if (m->info.encoder_decoder)
-        snprintf(name, 64, "encoder_last_hidden_state");
-    else if (features)
-        snprintf(name, 64, "last_hidden_state");
-    else if (m->info.n_layers > 0)
-        snprintf(name, 64, "hidden_states.%d", (int)m->info.n_layers);
-    if (*pooling == PM_EMBED_DEFAULT)
-        *pooling = m->arch->decoder && !m->info.encoder_decoder ? PM_EMBED_LAST : PM_EMBED_MEAN;
-    return pm_model_want_tokenizer(m);
+/* The output that is the texts' vectors; the graph has pooled them. */
+static void name_vectors(const pm_model *m, pm_embed_pooling pooling, char name[PM_POOL_NAME]) {
+    static const pm_pool_kind kinds[] = {
+        [PM_EMBED_MEAN] = PM_POOL_MEAN, [PM_EMBED_CLS] = PM_POOL_CLS, [PM_EMBED_LAST] = PM_POOL_LAST};
+    bool clip = m->arch->build == pm_clip_build;
+    if (pooling != PM_EMBED_DEFAULT)
+        pm_pool_name(kinds[pooling], name);
+    else if (m->spec.pooling.given)
+        snprintf(name, PM_POOL_NAME, "sentence_embedding");
+    else if (clip)
+        snprintf(name, PM_POOL_NAME, m->spec.contrast.text.weight ? "text_embeds" : "pooler_output");
+    else
+        pm_pool_name(pm_pool_default(m), name);
 }
 
 pm_status pm_session_embed(pm_session *s, const pm_text_input *texts, size_t n,
                            const pm_embed_options *options, float **out_vectors, size_t *out_width) {
     pm_embed_options o = options ? *options : (pm_embed_options){0};
-    char name[64];
+    vectors v = {.n = n, .normalize = o.normalize};
+    char name[PM_POOL_NAME];
     pm_encoding *e;
     *out_vectors = NULL;
     *out_width = 0;
-    PM_TRY(name_output(s->model, &o.pooling, name));
-    vectors v = {.n = n, .pooling = o.pooling, .normalize = o.normalize};
+    if (o.pooling < PM_EMBED_DEFAULT || o.pooling > PM_EMBED_LAST)
+        return pm_raise(PM_ERR_USAGE, "pooling: %d, expected 0 to %d", (int)o.pooling, (int)PM_EMBED_LAST);
+    name_vectors(s->model, o.pooling, name);
+    if (s->model->spec.pooling.given) o.text.truncate = true; /* as sentence-transformers does */
     PM_TRY(pm_encode_texts(s->model, texts, n, &o.text, &e));
     pm_status status = pm_run_texts(s, e, n, &o.text, name, take_vector, &v);
     pm_encodings_free(e, n);

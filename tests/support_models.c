@@ -18,9 +18,20 @@ static void remove_folders(void) {
                                         "b.safetensors",
                                         "source.vocab.txt",
                                         "target.vocab.txt",
+                                        "vocab.txt",
+                                        "vocab.json",
+                                        "tokenizer_config.json",
+                                        "source.spm",
+                                        "target.spm",
+                                        "spiece.model",
+                                        "sentencepiece.bpe.model",
+                                        "modules.json",
+                                        "sentence_bert_config.json",
+                                        "1_Pooling/config.json",
                                         "x.safetensors"};
     for (size_t i = 0; i < n_folders; i++) {
         for (size_t k = 0; k < PM_COUNT(files); k++) unlink(test_join(&folders[i], files[k]).s);
+        rmdir(test_join(&folders[i], "1_Pooling").s);
         rmdir(folders[i].s);
     }
 }

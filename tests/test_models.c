@@ -32,6 +32,7 @@ static const char *const heads[] = {
     "mpnet-mlm", "mpnet-classify", "mpnet-ner", "modernbert-base", "modernbert-classify", "modernbert-ner",
     "vit-gray-odd", "deit", "dinov2", "dinov2-swiglu", "dinov2-registers", "clip-eos2", "clip-text-proj",
     "sentence-cls", "sentence-last", "sentence-many",
+    "gemma3-both", "llama-classify",
     "longformer-globals", "longformer-none", "longformer-short", "longformer-classify", "longformer-ner",
     "longformer-answer",
 };

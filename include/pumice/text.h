@@ -21,7 +21,8 @@ typedef struct pm_text_input {
 } pm_text_input;
 
 /* Zero is the default of every member. Without truncate a text of more tokens than the model has positions is PM_ERR_USAGE, which names
- * the text's number, its tokens and the limit. */
+ * the text's number, its tokens and the limit; but folders of sentence-transformers (modules.json) say themselves how long texts may be, and are
+ * always cut. */
 typedef struct pm_text_options {
     bool truncate; /* cut the end of what is too long, of the longer text of a pair */
     int32_t batch; /* texts that run together; 0: 8 */
