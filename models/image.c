@@ -11,7 +11,10 @@ enum { MAX_PIXELS = 1 << 28, MAX_PREPARED = 1 << 26 };
 
 /* ---- files ---- */
 
+/* What the decoder says may quote bytes of the file. */
 static pm_status bad(const char *label, const char *why) {
+    for (const char *c = why; why && *c; c++)
+        if (*c < ' ' || *c > '~') why = NULL;
     return pm_raise(PM_ERR_FILE, "%s: %s, expected a whole PNG, JPEG, BMP, GIF, PGM or PPM picture", label,
                     why ? why : "cannot be decoded");
 }
@@ -27,6 +30,7 @@ pm_status pm_image_decode(const char *label, const void *data, size_t bytes, pm_
     int size[3];
     *out = (pm_image){0};
     if (!bytes) return bad(label, "is empty");
+    if (!pm_jpeg_check(data, bytes, &why)) return bad(label, why);
     if (!pm_stb_measure(&measured, size, &why)) return bad(label, measured.ran_out ? "is cut short" : why);
     if (size[0] < 1 || size[1] < 1 || size[0] > MAX_PIXELS / size[1])
         return pm_raise(PM_ERR_FILE, "%s: has %d x %d pixels, expected at least 1 x 1 and at most %d in all",

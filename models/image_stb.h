@@ -15,5 +15,7 @@ typedef struct pm_picture_source {
 bool pm_stb_measure(pm_picture_source *from, int out_size[3], const char **out_why);
 /* 8 bits a channel, freed with pm_free; NULL: *out_why says why. */
 uint8_t *pm_stb_decode(pm_picture_source *from, int out_size[3], const char **out_why);
+/* Whether the tables of a JPEG file are such that pm_stb_decode may read them; true for files that are none. */
+bool pm_jpeg_check(const unsigned char *data, size_t bytes, const char **out_why);
 
 #endif

@@ -71,6 +71,37 @@ static void expect_refused(const char *what, const void *data, size_t bytes, con
         fail_msg("%s: the error is: %s", what, pm_error_text());
 }
 
+/* The segments of Huffman tables: with more codes than bytes there are, and left out. */
+static void test_bad_jpeg(void **state) {
+    (void)state;
+    size_t bytes, n_tables = 0;
+    unsigned char *data = test_read_file(path_of("rgb.jpg"), &bytes);
+    for (size_t i = 2; i + 20 < bytes && data[i] == 0xFF && data[i + 1] != 0xDA;
+         i += 2 + ((size_t)data[i + 2] << 8 | data[i + 3])) {
+        if (data[i + 1] != 0xC4) continue;
+        unsigned char codes = data[i + 20];
+        data[i + 20] = 255;
+        expect_refused("rgb.jpg", data, bytes, "Huffman table of more than 256 codes");
+        data[i + 20] = codes;
+        data[i + 1] = 0xFE; /* a comment */
+        expect_refused("rgb.jpg", data, bytes, "a Huffman table that it does not have");
+        n_tables++;
+        break;
+    }
+    assert_int_equal(n_tables, 1);
+    free(data);
+}
+
+/* A decoder's words are given on where they can be read. */
+static void test_unreadable_reason(void **state) {
+    (void)state;
+    size_t bytes;
+    unsigned char *data = test_read_file(path_of("rgb.png"), &bytes);
+    memcpy(data + 37, "\x01\xFFHQ", 4); /* the name of the chunk behind the header */
+    expect_refused("rgb.png", data, bytes, "rgb.png: cannot be decoded, expected a whole");
+    free(data);
+}
+
 static void test_bad_files(void **state) {
     (void)state;
     static const char *const names[] = {"rgb.png", "alpha.png", "rgb.jpg",
@@ -306,9 +337,11 @@ static void test_idx(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files), cmocka_unit_test(test_bad_files), cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_rules), cmocka_unit_test(test_forms),     cmocka_unit_test(test_see),
-        cmocka_unit_test(test_match), cmocka_unit_test(test_idx),
+        cmocka_unit_test(test_files),    cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_bad_jpeg), cmocka_unit_test(test_unreadable_reason),
+        cmocka_unit_test(test_resize),   cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_forms),    cmocka_unit_test(test_see),
+        cmocka_unit_test(test_match),    cmocka_unit_test(test_idx),
     };
     return run_all_tests(tests);
 }
