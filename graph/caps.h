@@ -30,7 +30,7 @@ typedef struct pm_caps {
     uint32_t vendor_id, device_id, api_version, driver_version;
     uint8_t pipeline_cache_uuid[16];
     uint32_t subgroup_min, subgroup_max;
-    bool subgroup_arithmetic;
+    bool subgroup_arithmetic, subgroup_broadcast;
     bool f16_storage, f16_arithmetic, i8_storage, i8_arithmetic, integer_dot, cooperative_matrix;
     bool timestamps;
     bool unified_memory;   /* device memory that the host can map is the device's own */

@@ -15,6 +15,7 @@
 #include "shaders/softmax.params.h"
 
 #define MOST_ROWS_FOR_VEC 4     /* products with so few rows read b once anyway: no tile is worth filling */
+#define SUBGROUP          8     /* lanes of the subgroup variants */
 #define MOST_FOLDED       65535 /* groups along x; folded kernels put the rest along y */
 
 typedef struct row {
@@ -175,6 +176,31 @@ static void matmul_tiled8(const pm_caps *caps, pm_dispatch *d) {
     set_tiles(caps, d, 64, 64, 8);
 }
 
+/* A device that is a CPU: a lane's loads are dear, and what a lane holds is cheap to give to the others. */
+static bool is_vector_of_eight(const pm_caps *caps) {
+    return caps->type == PM_DEVICE_SOFTWARE_GPU && caps->subgroup_broadcast &&
+           caps->subgroup_min == SUBGROUP && caps->subgroup_max == SUBGROUP;
+}
+
+static bool suits_subgroups(const pm_caps *caps, const pm_dispatch *d) {
+    (void)d;
+    return is_vector_of_eight(caps);
+}
+
+static void matmul_subgroup(const pm_caps *caps, pm_dispatch *d) {
+    const pm_matmul_params p = matmul_params(d);
+    uint32_t rows = p.m < 4 * SUBGROUP ? ceil_div(p.m, SUBGROUP) * SUBGROUP : 4 * SUBGROUP;
+    (void)caps;
+    set_local(d, SUBGROUP, 1);
+    d->spec[3] = rows;
+    set_groups(d, ceil_div(p.n, 4 * SUBGROUP), ceil_div(p.m, rows), n_batches(&p));
+}
+
+static uint64_t matmul_subgroup_loops(const pm_dispatch *d) {
+    uint64_t k = matmul_params(d).k;
+    return k + k / 16 + 1;
+}
+
 /* At least one side is short: at most 128 invocations. */
 static void matmul_tiled(const pm_caps *caps, pm_dispatch *d) {
     const pm_matmul_params p = matmul_params(d);
@@ -265,6 +291,33 @@ static void attention_tiled(const pm_caps *caps, pm_dispatch *d) {
     set_groups(d, ceil_div(p.n_queries, QUERY_TILE), p.n_heads, p.n_batch);
 }
 
+/* Keys that the queries of a workgroup go through, blocks that are not full counted whole. */
+static uint32_t keys_seen(const pm_dispatch *d, uint32_t n_keys) {
+    const uint32_t band = PM_MASK_CAUSAL | PM_MASK_WINDOW;
+    uint32_t mask = d->spec[PM_SPEC_MASK], window = d->spec[PM_SPEC_WINDOW], tile = d->spec[3];
+    if ((mask & (band | PM_MASK_GLOBAL)) != band || window >= n_keys) return n_keys;
+    return n_keys - window > tile ? window + tile : n_keys;
+}
+
+static bool attention_suits_subgroups(const pm_caps *caps, const pm_dispatch *d) {
+    return is_vector_of_eight(caps) && caps->subgroup_arithmetic && attention_fills_tiles(caps, d);
+}
+
+static void attention_subgroup(const pm_caps *caps, pm_dispatch *d) {
+    attention_tiled(caps, d);
+    set_local(d, SUBGROUP, 1);
+}
+
+/* A block of keys: products over the head's size, masks of each query, then all keys for each 64 of the head's size. */
+static uint64_t attention_subgroup_loops(const pm_dispatch *d) {
+    pm_attention_params p;
+    memcpy(&p, d->params, sizeof p);
+    uint32_t size = d->spec[PM_SPEC_HEAD_SIZE];
+    return (uint64_t)ceil_div(keys_seen(d, p.n_keys), 32) *
+               (size + ceil_div(size, 32) + QUERY_TILE + 32 * ceil_div(size, 64) + 4) +
+           3 * QUERY_TILE;
+}
+
 static void attention_online(const pm_caps *caps, pm_dispatch *d) {
     pm_attention_params p;
     (void)caps;
@@ -272,14 +325,6 @@ static void attention_online(const pm_caps *caps, pm_dispatch *d) {
     set_local(d, ATTENTION_LOCAL, 1);
     d->spec[3] = 1; /* queries of a workgroup */
     set_groups(d, p.n_queries, p.n_heads, p.n_batch);
-}
-
-/* Keys that the queries of a workgroup go through, blocks that are not full counted whole. */
-static uint32_t keys_seen(const pm_dispatch *d, uint32_t n_keys) {
-    const uint32_t band = PM_MASK_CAUSAL | PM_MASK_WINDOW;
-    uint32_t mask = d->spec[PM_SPEC_MASK], window = d->spec[PM_SPEC_WINDOW], tile = d->spec[3];
-    if ((mask & (band | PM_MASK_GLOBAL)) != band || window >= n_keys) return n_keys;
-    return n_keys - window > tile ? window + tile : n_keys;
 }
 
 /* A block of keys: tiles of 32 along the head's size, each loaded and multiplied, for scores and for values. */
@@ -314,11 +359,14 @@ static const row rows[] = {
     {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_RMS_NORM_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_MATMUL_F32_F32_VEC, has_few_rows, matmul_vec, matmul_vec_loops},
+    {PM_VARIANT_MATMUL_F32_F32_SUBGROUP, suits_subgroups, matmul_subgroup, matmul_subgroup_loops},
     {PM_VARIANT_MATMUL_F32_F32_TILED8, fills_large_tiles, matmul_tiled8, matmul_tiled_loops},
     {PM_VARIANT_MATMUL_F32_F32_TILED, NULL, matmul_tiled, matmul_tiled_loops},
     {PM_VARIANT_MATMUL_F32_F32_VEC, NULL, matmul_vec, matmul_vec_loops}, /* sums too long for tiles */
     {PM_VARIANT_GROUPED_F32_F32_TILED, has_many_pairs, grouped_tiled, grouped_tiled_loops},
     {PM_VARIANT_GROUPED_F32_F32_VEC, NULL, grouped_vec, grouped_vec_loops},
+    {PM_VARIANT_ATTENTION_F32_F32_SUBGROUP, attention_suits_subgroups, attention_subgroup,
+     attention_subgroup_loops},
     {PM_VARIANT_ATTENTION_F32_F32_TILED, attention_fills_tiles, attention_tiled, attention_tiled_loops},
     {PM_VARIANT_ATTENTION_F32_F32_ONLINE, attention_has_room, attention_online, attention_online_loops},
     {PM_VARIANT_GATHER_F32, NULL, by_elements, NULL},

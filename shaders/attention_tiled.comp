@@ -28,6 +28,7 @@ layout(std430, set = 0, binding = 7) writeonly buffer Y { float y[]; };
 #include "attention_bias.glsl"
 
 const uint TILE = 32, ROW = TILE + 1, N_LOCAL = 64; // a word of padding spreads a column over the banks
+#include "attention_scores.glsl"
 const uint N_CHUNKS = (D + TILE - 1) / TILE;
 shared float tile_q[TILE * ROW];  // [d][query]
 shared float tile_kv[TILE * ROW]; // [d][key], then [key][d] of v
@@ -60,35 +61,9 @@ void load_v(uint lane, uint v_head, uint s0, uint end, uint d0) {
     }
 }
 
-float score(uint b, uint s, uvec3 range, uvec2 biases, float dot_qk) {
-    if (!key_seen(b, s, range)) return NONE;
-    float z = soft_cap(p.scale * dot_qk, p.softcap);
-    if ((MASK & PM_MASK_BIAS) != 0u) z += bias_of(biases, s);
-    return z > MASKED ? z : NONE;
-}
-
-// The scores of query t and keys s, s + 8, s + 16, s + 24.
-vec4 score_row(uint b, uint h, uint t, uint s, vec4 dots) {
-    if (t >= p.n_queries) return vec4(NONE);
-    uvec3 range = key_range(b, t, p.n_keys);
-    uvec2 biases = bias_row(b, h, t);
-    return vec4(score(b, s, range, biases, dots.x), score(b, s + 8, range, biases, dots.y),
-                score(b, s + 16, range, biases, dots.z), score(b, s + 24, range, biases, dots.w));
-}
-
-float weight(float z, float largest) { return z > NONE ? exp(z - largest) : 0.0; }
-
 void store(uint b, uint h, uint t, uint d, float v) {
     if (t < p.n_queries && d < D)
         y[p.y_offset + b * p.y_stride[0] + h * p.y_stride[1] + t * p.y_stride[2] + d] = v;
-}
-
-// Keys that any of the queries sees. Both ends of the band grow with t; the lengths of rows are in no order.
-uvec3 tile_range(uint b, uint t0, uint last) {
-    uint limit = key_limit(b, last, p.n_keys);
-    if (HAS_ROWS)
-        [[dont_unroll]] for (uint t = t0; t < last; t++) limit = max(limit, key_limit(b, t, p.n_keys));
-    return uvec3(key_band(t0, p.n_keys).x, min(key_band(last, p.n_keys).y, limit), limit);
 }
 
 void main() {

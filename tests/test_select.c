@@ -185,6 +185,47 @@ static void test_attention(void **state) {
         "selection: no variant of kernel attention fits operation x on device baseline: too little shared memory");
 }
 
+/* ---- a CPU behind Vulkan, with subgroups of eight ---- */
+
+static pm_dispatch tile_of_attention(uint32_t n_queries) {
+    const pm_attention_params p = {.n_batch = 2, .n_heads = 12, .n_queries = n_queries, .n_keys = 50};
+    pm_dispatch d = dispatch_of(PM_KERNEL_ATTENTION, &p);
+    d.spec[PM_SPEC_HEAD_SIZE] = 64;
+    return d;
+}
+
+static void test_subgroups(void **state) {
+    (void)state;
+    pm_caps eight = baseline();
+    eight.type = PM_DEVICE_SOFTWARE_GPU;
+    eight.subgroup_min = eight.subgroup_max = 8;
+    eight.subgroup_arithmetic = eight.subgroup_broadcast = true;
+    pm_dispatch d = select_ok(&eight, matmul(50, 65, false));
+    assert_int_equal(d.variant, PM_VARIANT_MATMUL_F32_F32_SUBGROUP);
+    assert_int_equal(d.spec[0], 8);
+    assert_int_equal(d.spec[3], 32);
+    assert_int_equal(d.groups[0], 3);
+    assert_int_equal(d.groups[1], 2);
+    assert_int_equal(select_ok(&eight, matmul(9, 65, false)).spec[3], 16); /* no rows for nothing */
+    assert_int_equal(select_ok(&eight, matmul(4, 65, false)).variant, PM_VARIANT_MATMUL_F32_F32_VEC);
+    d = select_ok(&eight, tile_of_attention(50));
+    assert_int_equal(d.variant, PM_VARIANT_ATTENTION_F32_F32_SUBGROUP);
+    assert_int_equal(d.spec[0], 8);
+    assert_int_equal(d.groups[0], 2);
+    pm_caps others[] = {eight, eight, eight};
+    others[0].type = PM_DEVICE_DISCRETE_GPU;
+    others[1].subgroup_max = 16; /* a workgroup of eight might be a part of one */
+    others[2].subgroup_broadcast = false;
+    for (size_t i = 0; i < PM_COUNT(others); i++) {
+        assert_int_equal(select_ok(&others[i], matmul(50, 65, false)).variant,
+                         PM_VARIANT_MATMUL_F32_F32_TILED8);
+        assert_int_equal(select_ok(&others[i], tile_of_attention(50)).variant,
+                         PM_VARIANT_ATTENTION_F32_F32_TILED);
+    }
+    eight.subgroup_arithmetic = false;
+    assert_int_equal(select_ok(&eight, tile_of_attention(50)).variant, PM_VARIANT_ATTENTION_F32_F32_TILED);
+}
+
 /* ---- the table as a whole ---- */
 
 static void test_every_kernel_has_a_baseline(void **state) {
@@ -225,10 +266,15 @@ static void test_loops_run_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elements),       cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_matmul_vec),     cmocka_unit_test(test_matmul_tiled),
-        cmocka_unit_test(test_attention),      cmocka_unit_test(test_every_kernel_has_a_baseline),
-        cmocka_unit_test(test_groups_run_out), cmocka_unit_test(test_loops_run_out),
+        cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_matmul_vec),
+        cmocka_unit_test(test_matmul_tiled),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_subgroups),
+        cmocka_unit_test(test_every_kernel_has_a_baseline),
+        cmocka_unit_test(test_groups_run_out),
+        cmocka_unit_test(test_loops_run_out),
     };
     return run_all_tests(tests);
 }
