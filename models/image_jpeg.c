@@ -25,7 +25,7 @@ static int next_marker(jpeg *j) {
 
 /* Tables fill the n bytes at `at`; what is cut short the decoder finds. */
 static bool read_tables(jpeg *j, size_t at, size_t n) {
-    while (n >= 17 && at + 17 <= j->bytes) {
+    while (n > 0 && at + 17 <= j->bytes) { /* a segment that ends within is read on, as the decoder does */
         size_t codes = 0;
         int kind = j->data[at] >> 4, number = j->data[at] & 15;
         for (int i = 1; i <= 16; i++) codes += j->data[at + (size_t)i];
