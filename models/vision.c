@@ -7,6 +7,7 @@
 #include "models/image.h"
 #include "models/labels.h"
 #include "models/session.h"
+#include "models/text_run.h"
 
 /* ---- inputs ---- */
 
@@ -64,14 +65,8 @@ pm_status pm_model_image_inputs(const pm_model *m, const pm_image *images, size_
 
 /* ---- classes ---- */
 
-/* Each row of n becomes its softmax. */
 static void softmax_rows(float *x, size_t rows, size_t n) {
-    for (size_t r = 0; r < rows; r++, x += n) {
-        double most = (double)x[0], sum = 0;
-        for (size_t i = 1; i < n; i++) most = fmax(most, (double)x[i]);
-        for (size_t i = 0; i < n; i++) sum += exp((double)x[i] - most);
-        for (size_t i = 0; i < n; i++) x[i] = (float)(exp((double)x[i] - most) / sum);
-    }
+    for (size_t r = 0; r < rows; r++, x += n) pm_softmax_row(x, (int64_t)n, x);
 }
 
 /* Copies an output of rows x n numbers. */
