@@ -216,6 +216,31 @@ void cli_print_ids(const int32_t *ids, size_t n) {
     printf("\n");
 }
 
+/* The bytes of the UTF-8 character that s begins with; 0: it begins with none. */
+static size_t char_bytes(const char *s) {
+    for (size_t n = 1; n <= 4 && s[n - 1]; n++) {
+        json_t *one = json_stringn(s, n);
+        json_decref(one);
+        if (one) return n;
+    }
+    return 0;
+}
+
+json_t *cli_json_text(const char *text) {
+    json_t *value = json_string(text);
+    char *copy = value ? NULL : malloc(3 * strlen(text) + 1), *to = copy;
+    if (!copy) return value;
+    for (size_t n; *text; text += n ? n : 1) {
+        n = char_bytes(text);
+        memcpy(to, n ? text : "\xEF\xBF\xBD", n ? n : 3);
+        to += n ? n : 3;
+    }
+    *to = 0;
+    value = json_string(copy);
+    free(copy);
+    return value;
+}
+
 int cli_print_json(json_t *value, size_t flags) {
     char *text = value ? json_dumps(value, flags | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(value);

@@ -37,8 +37,8 @@ static int print_text(const classification *c, const pm_text_input *text, const 
     for (size_t i = 0; i < shown; i++)
         json_array_append_new(list, json_pack("{s:s, s:f}", "label", pm_model_label(m, (int64_t)order[i]),
                                               "score", (double)scores[order[i]]));
-    json_t *row = json_pack("{s:s, s:o}", "text", text->text, "labels", list);
-    if (row && text->pair) json_object_set_new(row, "pair", json_string(text->pair));
+    json_t *row = json_pack("{s:o, s:o}", "text", cli_json_text(text->text), "labels", list);
+    if (row && text->pair) json_object_set_new(row, "pair", cli_json_text(text->pair));
     return cli_print_json(row, JSON_COMPACT);
 }
 

@@ -31,7 +31,7 @@ static int print_vector(const embedding *e, const char *text, const float *v, si
     }
     json_t *list = json_array();
     for (size_t i = 0; i < width; i++) json_array_append_new(list, json_real((double)v[i]));
-    return cli_print_json(json_pack("{s:s, s:o}", "text", text, "vector", list), JSON_COMPACT);
+    return cli_print_json(json_pack("{s:o, s:o}", "text", cli_json_text(text), "vector", list), JSON_COMPACT);
 }
 
 static int write_npy(const char *path, const float *vectors, size_t n, size_t width) {

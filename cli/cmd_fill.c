@@ -24,7 +24,9 @@ static int print_fill(const filling *f, const char *text, const pm_fill *r) {
         }
         json_array_append_new(masks, list);
     }
-    if (f->json) return cli_print_json(json_pack("{s:s, s:o}", "text", text, "masks", masks), JSON_COMPACT);
+    if (f->json)
+        return cli_print_json(json_pack("{s:o, s:o}", "text", cli_json_text(text), "masks", masks),
+                              JSON_COMPACT);
     json_decref(masks);
     return PM_OK;
 }

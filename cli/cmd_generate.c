@@ -15,6 +15,8 @@ typedef struct generation {
     bool greedy, ignore_eos, ignore_rules, chat, stats, json, verbose;
     cli_strings stops;
     pm_text_stream *stream; /* text goes out as it comes; NULL: at the end */
+    const int32_t *prompt;  /* not given out yet */
+    size_t n_prompt;
 } generation;
 
 /* Flags to options; any sampling flag turns sampling on, as long as --greedy does not forbid it. */
@@ -87,7 +89,7 @@ static int print_json(const generation *g, const cli_place *p, const pm_generate
     json_t *ids = json_array();
     for (size_t i = 0; i < r->n_ids; i++) json_array_append_new(ids, json_integer(r->ids[i]));
     json_t *row = json_pack("{so sI}", "ids", ids, "n_prompt", (json_int_t)r->n_prompt);
-    if (text) json_object_set_new(row, "text", json_string(text));
+    if (text) json_object_set_new(row, "text", cli_json_text(text));
     if (g->beams > 1) json_object_set_new(row, "score", json_real((double)r->score));
     json_object_set_new(row, "stats", stats_json(r, pm_device_name(p->device)));
     return cli_print_json(row, JSON_INDENT(2));
@@ -115,14 +117,22 @@ static int print_result(const generation *g, const cli_place *p, const pm_genera
 
 /* ---- text as it comes ---- */
 
-static bool stream_id(void *user, int32_t id) {
-    generation *g = user;
+static bool put_id(const generation *g, int32_t id) {
     const char *text;
     size_t n;
     if (pm_text_stream_add(g->stream, id, &text, &n) != PM_OK) return false;
     fwrite(text, 1, n, stdout);
     if (n) fflush(stdout);
     return true;
+}
+
+/* The prompt goes before the first new id: what cannot be continued is not printed. */
+static bool stream_id(void *user, int32_t id) {
+    generation *g = user;
+    for (size_t i = 0; i < g->n_prompt; i++)
+        if (!put_id(g, g->prompt[i])) return false;
+    g->n_prompt = 0;
+    return put_id(g, id);
 }
 
 /* Beams, JSON and the built-in model's characters come at the end. */
@@ -134,18 +144,19 @@ static int begin_stream(generation *g, const pm_model *m, const int32_t *ids, si
     if (g->json || g->beams > 1 || strcmp(g->print, "text") != 0 || !t) return PM_OK;
     pm_status s = pm_text_stream_open(t, true, &g->stream);
     if (s != PM_OK) return cli_library_error(s);
-    for (size_t i = 0; i < n && !g->chat && !info.encoder_decoder; i++) stream_id(g, ids[i]);
+    g->prompt = ids;
+    g->n_prompt = g->chat || info.encoder_decoder ? 0 : n;
     o->on_token = stream_id;
     o->user = g;
     return PM_OK;
 }
 
-static void end_stream(generation *g) {
+static void end_stream(generation *g, bool whole) {
     const char *text;
     size_t n;
     if (!g->stream) return;
     if (pm_text_stream_end(g->stream, &text, &n) == PM_OK) fwrite(text, 1, n, stdout);
-    printf("\n");
+    if (whole) printf("\n");
     pm_text_stream_close(g->stream);
 }
 
@@ -212,7 +223,7 @@ static int run(generation *g, cli_place *place, const char *text, pm_generate_op
     if (!code) code = begin_stream(g, place->model, ids, n, options);
     if (!code) {
         pm_status s = pm_generate(place->session, ids, n, options, &result);
-        end_stream(g);
+        end_stream(g, s == PM_OK);
         if (s == PM_OK) note_early_end(options, place, &result);
         code = s == PM_OK ? print_result(g, place, &result) : cli_library_error(s);
     }

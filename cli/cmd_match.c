@@ -56,10 +56,11 @@ static int print_json(const match_run *r) {
             size_t at = i * r->n_texts + k;
             json_t *row =
                 json_pack("{s:f, s:f}", "score", (double)r->scores[at], "cosine", (double)r->cosines[at]);
-            if (r->texts[k].text) json_object_set_new(row, "text", json_string(r->texts[k].text));
+            if (r->texts[k].text) json_object_set_new(row, "text", cli_json_text(r->texts[k].text));
             json_array_append_new(rows, row);
         }
-        json_array_append_new(list, json_pack("{s:s, s:o}", "image", r->paths[i], "texts", rows));
+        json_array_append_new(list,
+                              json_pack("{s:o, s:o}", "image", cli_json_text(r->paths[i]), "texts", rows));
     }
     return cli_print_json(list, JSON_INDENT(1));
 }

@@ -195,7 +195,9 @@ static void show(see_run *r, size_t i, const float *scores) {
         else
             printf("%s\t%.4f\t%s\n", name, (double)scores[c], label);
     }
-    if (classes) json_array_append_new(r->json, json_pack("{s:s, s:o}", "image", name, "classes", classes));
+    if (classes)
+        json_array_append_new(r->json,
+                              json_pack("{s:o, s:o}", "image", cli_json_text(name), "classes", classes));
 }
 
 /* ---- running ---- */

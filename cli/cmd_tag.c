@@ -26,7 +26,8 @@ static int print_text(const tagging *t, const char *text, const pm_spans *spans)
                                         "end", (json_int_t)s->end_char, "label", s->type, "score",
                                         (double)s->score, "text", text + s->begin, s->end - s->begin));
     }
-    return t->json ? cli_print_json(json_pack("{s:s, s:o}", "text", text, "entities", list), JSON_COMPACT)
+    return t->json ? cli_print_json(json_pack("{s:o, s:o}", "text", cli_json_text(text), "entities", list),
+                                    JSON_COMPACT)
                    : PM_OK;
 }
 

@@ -60,7 +60,7 @@ static int print_json(const char *path, const pm_transcript *r) {
         json_array_append_new(list, json_pack("{sf sf ss? so}", "start", s->start, "end", s->end, "text",
                                               s->text, "ids", ids_json(s)));
     }
-    return cli_print_json(json_pack("{so? ss? sf ss? so}", "file", json_string(path), "language",
+    return cli_print_json(json_pack("{so? ss? sf ss? so}", "file", cli_json_text(path), "language",
                                     r->language[0] ? r->language : NULL, "seconds", r->seconds, "text",
                                     r->text, "segments", list),
                           0);

@@ -14,7 +14,8 @@ typedef struct translation {
  * is null too. */
 static int print_line(const translation *t, const char *source, const char *text) {
     if (t->json)
-        return cli_print_json(json_pack("{so? ss?}", "source", json_string(source), "translation", text), 0);
+        return cli_print_json(json_pack("{so? ss?}", "source", cli_json_text(source), "translation", text),
+                              0);
     printf("%s\n", text ? text : "");
     return PM_OK;
 }

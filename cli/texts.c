@@ -32,6 +32,7 @@ static int read_all(FILE *from, const char *path, char **out) {
 
 int cli_read_file(const char *path, char **out_text) {
     FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    if (f == stdin) path = "stdin";
     if (!f) return cli_error(PM_ERR_FILE, "%s: cannot be opened", path);
     int code = read_all(f, path, out_text);
     if (f != stdin) fclose(f);

@@ -182,6 +182,8 @@ expect "classify, scores"   0 'accuracy 0\.6667 of 3 texts' -- "$pumice" classif
 printf 'x\tsplendid\n' > "$tmp/wrong.tsv"
 expect "classify, unknown label" 3 'line 1: "splendid"' -- "$pumice" classify "$tmp/bert-classify" --scores "$tmp/wrong.tsv" --device cpu
 expect "classify, no file"  3 'nowhere.tsv' -- "$pumice" classify "$tmp/bert-classify" --scores "$tmp/nowhere.tsv" --device cpu
+expect "classify, JSON of bytes" 0 '"text":"a�b' -- "$pumice" classify "$tmp/bert-classify" $'a\xffb' --json --device cpu
+expect "stdin with a NUL"   3 'stdin: has a NUL byte after 1 bytes' -- bash -c 'printf "a\0b" | "$0" classify "$1" --device cpu' "$pumice" "$tmp/bert-classify"
 expect "tag"                0 '^9.11.ORG.0\.3052.*of$' -- "$pumice" tag "$tmp/bert-ner" "the city of abc" --device cpu
 expect "tag, JSON"          0 '"entities":\[\{"begin":0,"end":3,"label":"LOC"' -- "$pumice" tag "$tmp/bert-ner" "the city" --json --device cpu
 printf -- '-DOCSTART- O\n\nthe DT B-ORG\ncity NN B-ORG\nof IN O\n\nx NN B-PER\n' > "$tmp/words.conll"
@@ -211,6 +213,8 @@ done < "$tmp/commands"
 mkdir "$tmp/chat" && cp "$data/llama/model.safetensors" "$data/llama/config.json" "$data/../texts/vocab.txt" "$tmp/chat/"
 expect "generate from nothing" 0 - -- "$pumice" generate "$data/llama" -n 3 --print ids --ignore-eos --device cpu
 expect "generate a text"    0 '^the city' -- "$pumice" generate "$tmp/chat" "the city" -n 4 --ignore-eos --device cpu
+expect "generate, too long" 2 'has [0-9]* ids, the model has' -- "$pumice" generate "$tmp/chat" "$long$long" --device cpu
+[ ! -s "$tmp/out" ] || { echo "FAILED: a prompt that is not continued was printed"; failures=$((failures + 1)); }
 expect "no repetition"      0 - -- "$pumice" generate "$data/gpt2" --ids 5,9 -n 20 --no-repeat-ngram 1 --ignore-eos --print ids --device cpu
 [ -z "$(tr , '\n' < "$tmp/out" | sort | uniq -d)" ] || { echo "FAILED: an id came twice"; failures=$((failures + 1)); }
 expect "no chat template"   2 'has no chat template' -- "$pumice" generate "$tmp/chat" hi --chat --device cpu
