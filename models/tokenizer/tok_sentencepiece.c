@@ -155,6 +155,13 @@ static pm_status read_pieces(pm_tokenizer *t, const spm *m) {
     return PM_OK;
 }
 
+/* A token of vocab.json that is no piece. Unigram finds it where it is all of a run of unknown characters, since ids are
+ * those of the pieces' texts; to BPE it would be one more merge. */
+static pm_status add_one(pm_tokenizer *t, const spm *m, const char *s, size_t n, int64_t id) {
+    if (id == m->unk || !m->options.unigram) return tok_vocab_add_id(&t->vocab, s, n, id);
+    return tok_vocab_add(&t->vocab, s, n, id, 0);
+}
+
 /* Tokens of vocab.json that the file of pieces lacks: the other language's, and marks such as >>fra<< and __en__. */
 static pm_status add_the_rest(pm_tokenizer *t, const spm *m) {
     const char *token;
@@ -166,9 +173,30 @@ static pm_status add_the_rest(pm_tokenizer *t, const spm *m) {
         if (!json_is_integer(id))
             return pm_raise(PM_ERR_FILE, "vocab.json: the id of \"%.60s\" is not an integer", token);
         if (pm_tokenizer_find(t, token, n) < 0 || json_integer_value(id) == m->unk)
-            PM_TRY(tok_vocab_add_id(&t->vocab, token, n, json_integer_value(id)));
+            PM_TRY(add_one(t, m, token, n, json_integer_value(id)));
         tok_added_token like = {.id = (int32_t)json_integer_value(id), .special = token[0] == '_'};
         if (mark) PM_TRY(tok_added_token_add(t, token, n, &like));
+    }
+    return PM_OK;
+}
+
+/* M2M-100's languages stand in no file: they follow vocab.json's tokens, in the order of its authors (Fan et al. 2020); WMT
+ * 21's models have eight. */
+static pm_status add_languages(pm_tokenizer *t, const tok_config *c) {
+    static const char all[] =
+        "af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy ga gd gl gu ha he hi hr ht hu "
+        "hy id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no ns oc or pa pl ps pt "
+        "ro ru sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu",
+                      wmt21[] = "en ha is ja cs ru zh de";
+    const char *codes = tok_config_token(c, "language_codes", "m2m100"),
+               *at = strcmp(codes, "wmt21") == 0 ? wmt21 : all;
+    if (!tok_config_is(c, "m2m100") || pm_tokenizer_find(t, TOK_LIT("__en__")) >= 0) return PM_OK;
+    for (size_t n, id = t->vocab.n_ids; *at; at += n + (at[n] == ' '), id++) {
+        char token[16];
+        n = strcspn(at, " ");
+        int length = snprintf(token, sizeof token, "__%.*s__", (int)n, at);
+        tok_added_token like = {.id = (int32_t)id, .special = true};
+        PM_TRY(tok_added_token_add(t, token, (size_t)length, &like));
     }
     return PM_OK;
 }
@@ -222,6 +250,7 @@ static pm_status read_file(pm_tokenizer *t, const pm_files *f, spm *m, const tok
     PM_TRY(tok_sp_finish(t, &m->options, m->name));
     if (m->offset) PM_TRY(add_fairseq(t));
     PM_TRY(tok_config_added(c, f, t));
+    if (m->ids) PM_TRY(add_languages(t, c));
     return set_template(t, c, m);
 }
 
