@@ -19,6 +19,10 @@ static pm_status bad(const char *label, const char *why) {
                     why ? why : "cannot be decoded");
 }
 
+static pm_status undecoded(const char *label, const pm_picture_source *from, const char *why) {
+    return from->no_memory ? PM_ERR_MEMORY : bad(label, from->ran_out ? "is cut short" : why);
+}
+
 /* Drops the last channel of 2 or 4, in place: 2 to 1, 4 to 3. */
 static void drop_transparency(uint8_t *pixels, size_t n, size_t channels) {
     for (size_t i = 1; i < n; i++) memmove(pixels + i * (channels - 1), pixels + i * channels, channels - 1);
@@ -31,12 +35,12 @@ pm_status pm_image_decode(const char *label, const void *data, size_t bytes, pm_
     *out = (pm_image){0};
     if (!bytes) return bad(label, "is empty");
     if (!pm_jpeg_check(data, bytes, &why)) return bad(label, why);
-    if (!pm_stb_measure(&measured, size, &why)) return bad(label, measured.ran_out ? "is cut short" : why);
+    if (!pm_stb_measure(&measured, size, &why)) return undecoded(label, &measured, why);
     if (size[0] < 1 || size[1] < 1 || size[0] > MAX_PIXELS / size[1])
         return pm_raise(PM_ERR_FILE, "%s: has %d x %d pixels, expected at least 1 x 1 and at most %d in all",
                         label, size[0], size[1], (int)MAX_PIXELS);
     uint8_t *pixels = pm_stb_decode(&decoded, size, &why);
-    if (!pixels) return bad(label, decoded.ran_out ? "is cut short" : why);
+    if (!pixels) return undecoded(label, &decoded, why);
     if (decoded.ran_out || size[2] < 1 || size[2] > 4) {
         pm_free(pixels);
         return bad(label, decoded.ran_out ? "is cut short" : "has more than four channels");

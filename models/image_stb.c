@@ -13,13 +13,20 @@
 #define STBI_ONLY_BMP
 #define STBI_ONLY_GIF
 #define STBI_ONLY_PNM
-#define STBI_MALLOC(bytes)                        pm_alloc(bytes)
+#define STBI_MALLOC(bytes)                        noted(pm_alloc(bytes))
 #define STBI_REALLOC_SIZED(old, old_bytes, bytes) resized(old, old_bytes, bytes)
 #define STBI_FREE(p)                              pm_free(p)
 
+static _Thread_local bool no_memory; /* since the last look at a file began */
+
+static void *noted(void *p) {
+    no_memory |= !p;
+    return p;
+}
+
 static void *resized(void *old, size_t old_bytes, size_t bytes) {
     (void)old_bytes;
-    return pm_realloc_array(old, bytes, 1);
+    return noted(pm_realloc_array(old, bytes, 1));
 }
 
 #if defined(__GNUC__)
@@ -59,13 +66,17 @@ static int at_end(void *user) {
 static const stbi_io_callbacks reading = {read_more, skip, at_end};
 
 bool pm_stb_measure(pm_picture_source *from, int size[3], const char **out_why) {
-    if (stbi_info_from_callbacks(&reading, from, &size[0], &size[1], &size[2])) return true;
-    *out_why = stbi_failure_reason();
-    return false;
+    no_memory = false;
+    bool known = stbi_info_from_callbacks(&reading, from, &size[0], &size[1], &size[2]);
+    if (!known) *out_why = stbi_failure_reason();
+    from->no_memory = no_memory;
+    return known && !no_memory;
 }
 
 uint8_t *pm_stb_decode(pm_picture_source *from, int size[3], const char **out_why) {
+    no_memory = false;
     uint8_t *pixels = stbi_load_from_callbacks(&reading, from, &size[0], &size[1], &size[2], 0);
     if (!pixels) *out_why = stbi_failure_reason();
+    from->no_memory = no_memory;
     return pixels;
 }

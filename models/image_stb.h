@@ -8,7 +8,8 @@
 typedef struct pm_picture_source {
     const unsigned char *data;
     size_t bytes, at;
-    bool ran_out; /* more was asked for than there is */
+    bool ran_out;   /* more was asked for than there is */
+    bool no_memory; /* the decoder takes a file that it has no memory for as one that it does not know */
 } pm_picture_source;
 
 /* Width, height and channels without decoding; false: no picture, and *out_why says so in a few words. */

@@ -1,0 +1,95 @@
+/* Memory that runs out at any point of what commands do with texts and pictures: each call says so and leaves nothing. */
+#include "pumice/image.h"
+#include "pumice/text.h"
+#include "tests/support_memory.h"
+#include "tests/support_models.h"
+
+typedef struct row {
+    const char *example;
+    pm_status (*task)(pm_session *s);
+} row;
+
+static const pm_text_input texts[2] = {{"the city", NULL}, {"abc of the city", "of"}};
+
+static pm_status classify(pm_session *s) {
+    float scores[2 * 3];
+    return pm_session_classify(s, texts, 2, NULL, scores);
+}
+
+static pm_status tag(pm_session *s) {
+    pm_spans spans[2];
+    pm_status status = pm_session_tag(s, texts, 2, NULL, spans);
+    for (int i = 0; i < 2; i++) pm_spans_free(&spans[i]);
+    return status;
+}
+
+static pm_status fill(pm_session *s) {
+    pm_fill f = {0};
+    pm_status status = pm_session_fill(s, "the [MASK] of [MASK]", 3, NULL, &f);
+    pm_fill_free(&f);
+    return status;
+}
+
+static pm_status embed(pm_session *s) {
+    float *vectors = NULL;
+    size_t width;
+    pm_status status = pm_session_embed(s, texts, 2, NULL, &vectors, &width);
+    pm_release(vectors);
+    return status;
+}
+
+static pm_status open_picture(const char *name, pm_image *out) {
+    test_path path;
+    snprintf(path.s, sizeof path.s, PM_SOURCE_DIR "/tests/data/images/%s", name);
+    return pm_image_open(path.s, out);
+}
+
+static pm_status see(pm_session *s) {
+    pm_image images[2] = {0};
+    float scores[2 * 5];
+    pm_status status = open_picture("rgb.jpg", &images[0]);
+    if (status == PM_OK) status = open_picture("palette.png", &images[1]);
+    if (status == PM_OK) status = pm_session_see(s, images, 2, scores);
+    pm_image_free(&images[0]);
+    pm_image_free(&images[1]);
+    return status;
+}
+
+static pm_status match(pm_session *s) {
+    static const pm_match_text words[2] = {{.text = "the city"}, {.text = "abc"}};
+    pm_image image = {0};
+    float scores[2], cosines[2];
+    pm_status status = open_picture("rgb.gif", &image);
+    if (status == PM_OK) status = pm_session_match(s, &image, 1, words, 2, scores, cosines);
+    pm_image_free(&image);
+    return status;
+}
+
+static pm_status run_task(void *user) {
+    const row *r = user;
+    test_path folder;
+    pm_device *d = NULL;
+    pm_model *m = NULL;
+    pm_session *s = NULL;
+    snprintf(folder.s, sizeof folder.s, PM_SOURCE_DIR "/tests/data/examples/%s", r->example);
+    pm_status status = pm_device_open("reference", NULL, &d);
+    if (status == PM_OK) status = pm_model_open(folder.s, &m);
+    if (status == PM_OK) status = pm_session_open(m, d, &s);
+    if (status == PM_OK) status = r->task(s);
+    pm_session_close(s);
+    pm_model_close(m);
+    pm_device_close(d);
+    return status;
+}
+
+static void test_tasks(void **state) {
+    (void)state;
+    row rows[] = {{"classify", classify}, {"tag", tag}, {"fill", fill},
+                  {"embed", embed},       {"see", see}, {"match", match}};
+    for (size_t i = 0; i < PM_COUNT(rows); i++) assert_true(test_every_allocation(run_task, &rows[i]) > 100);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tasks)};
+    return run_all_tests(tests);
+}
