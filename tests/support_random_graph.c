@@ -2,6 +2,8 @@
  * from the pool of what has been made, or as new leaves. */
 #include "tests/support_random_graph.h"
 
+#include "graph/fuse.h"
+
 #define POOL 64
 
 typedef struct gen {
@@ -127,6 +129,7 @@ static pm_tensor *make_binary(gen *n, pm_op op) {
                                                           : PM_F32;
     pm_tensor *a = any(n, type, 0), *b = a ? partner(n, a, type) : NULL;
     pm_attrs attrs = {.act = op == PM_OP_GLU ? 1 + (int32_t)below(n, 4) : 0};
+    if (op == PM_OP_GLU && below(n, 3) == 0) attrs.limit = 1.5f;
     return pm_add_op(n->g, op, 2, (pm_tensor *[]){a, b}, &attrs);
 }
 
@@ -158,14 +161,37 @@ static pm_tensor *make_norm(gen *n, pm_op op) {
     return pm_add_op(n->g, op, op == PM_OP_LAYER_NORM ? 3 : 2, in, &attrs);
 }
 
+/* A bias, a table by distance, a sink, or none of them, for scores of these dims. */
+static pm_tensor *bias_of(gen *n, pm_attrs *a, int rank, const int64_t *scores) {
+    int64_t dims[PM_MAX_DIMS], table[2] = {rank > 2 && below(n, 2) ? scores[rank - 3] : 1, dim(n)};
+    uint32_t kind = below(n, 4);
+    memcpy(dims, scores, (size_t)rank * sizeof *dims);
+    if (kind == 0) return NULL;
+    if (kind == 1) return a->mask |= PM_MASK_BIAS, want_dense(n, PM_F32, rank, dims);
+    if (kind == 2) {
+        a->mask |= PM_MASK_BIAS | PM_MASK_RELATIVE, a->origin = dim(n) - 2;
+        return want_dense(n, PM_F32, 2, table);
+    }
+    dims[rank - 1] = 1;
+    return a->mask |= PM_MASK_SINK, want_dense(n, PM_F32, rank, dims);
+}
+
 /* Fills position, length, key_mask and bias for scores of these dims. */
 static void add_masks(gen *n, pm_tensor **in, pm_attrs *a, int rank, const int64_t *scores) {
-    int64_t keys[2] = {rank > 2 ? scores[0] : 1, scores[rank - 1]};
+    int64_t keys[2] = {rank > 2 ? scores[0] : 1, scores[rank - 1]}, rows[2] = {keys[0], scores[rank - 2]};
+    bool by_row = below(n, 2), global = below(n, 2);
     if (below(n, 2)) in[0] = pm_param(n->g, "position"), a->mask |= PM_MASK_POSITION | PM_MASK_CAUSAL;
     if (below(n, 2)) a->mask |= PM_MASK_WINDOW, a->window = 1 + (int64_t)below(n, 9);
-    if (below(n, 2)) in[1] = want_dense(n, PM_I32, 1, keys), a->mask |= PM_MASK_LENGTH;
-    if (below(n, 2)) in[2] = want_dense(n, below(n, 2) ? PM_I32 : PM_BOOL, 2, keys), a->mask |= PM_MASK_KEYS;
-    if (below(n, 2)) in[3] = want_dense(n, PM_F32, rank, scores), a->mask |= PM_MASK_BIAS;
+    if (below(n, 2)) {
+        in[1] = want_dense(n, PM_I32, by_row ? 2 : 1, by_row ? rows : keys);
+        a->mask |= by_row ? PM_MASK_LENGTH | PM_MASK_ROWS : PM_MASK_LENGTH;
+    }
+    if (below(n, 2)) {
+        in[2] = want_dense(n, global || below(n, 2) ? PM_I32 : PM_BOOL, 2, keys);
+        if (global) in[2] = pm_fuse_key_words(n->g, in[2]);
+        a->mask |= global ? PM_MASK_KEYS | PM_MASK_GLOBAL : PM_MASK_KEYS;
+    }
+    in[3] = bias_of(n, a, rank, scores);
     a->scale = test_uniform(n->r, 0.1f, 1);
     a->softcap = below(n, 2) ? 30.0f : 0.0f;
 }
