@@ -68,7 +68,9 @@ static bool read_attention(const pm_fuse *f, const pm_tensor *root, attention *a
     if (!isfinite((float)a->scale) || (float)a->scale == 0) return false;
     for (int i = PM_SOFTMAX_POSITION; i < a->softmax->n_in; i++)
         if (!pm_fuse_readable(f, a->softmax->in[i], root)) return false;
-    if (a->has_places && (!pm_fuse_readable(f, a->places.q, root) || !pm_fuse_readable(f, a->places.r, root)))
+    if (a->has_places &&
+        (!pm_fuse_readable(f, a->places.q, root) || !pm_fuse_readable(f, a->places.r, root) ||
+         !pm_fuse_readable(f, a->places.position, root)))
         return false;
     return pm_fuse_readable(f, a->q, root) && pm_fuse_readable(f, a->k, root) &&
            pm_fuse_readable(f, a->v, root);
