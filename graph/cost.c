@@ -10,6 +10,11 @@ uint64_t pm_cost_reads(const pm_tensor *t) {
     return (uint64_t)pm_elems(t->in[t->op == PM_OP_CACHE_WRITE ? 1 : 0]);
 }
 
+/* Each of the k is looked for in the whole row. */
+uint64_t pm_cost_top_k(const pm_tensor *t) {
+    return pm_cost_reads(t) * (uint64_t)t->attrs.length;
+}
+
 uint64_t pm_cost_matmul(const pm_tensor *t) {
     return (uint64_t)pm_elems(t) * (uint64_t)t->in[0]->dims[t->in[0]->rank - 1];
 }

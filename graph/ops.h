@@ -40,6 +40,7 @@ pm_status pm_infer_rel_shift(pm_tensor *t);
 uint64_t pm_cost_elems(const pm_tensor *t);  /* elements written */
 uint64_t pm_cost_reads(const pm_tensor *t);  /* elements read */
 uint64_t pm_cost_matmul(const pm_tensor *t); /* multiply-adds */
+uint64_t pm_cost_top_k(const pm_tensor *t);
 uint64_t pm_cost_grouped_matmul(const pm_tensor *t);
 uint64_t pm_cost_attention(const pm_tensor *t); /* multiply-adds of both products */
 

@@ -453,6 +453,15 @@ static void test_concat_slices(void **state) {
     pm_program_destroy(p);
 }
 
+static void test_top_k(void **state) {
+    (void)state;
+    pm_program *p = lower_text("graph \"g\"\n%0 = input \"x\" f32[3,40]\n"
+                               "%1 = top_k(%0) {length=8} i32[3,8]\noutput \"y\" %1\n");
+    assert_int_equal(p->n_dispatches, 1);
+    assert_true(p->dispatches[0].cost == 8 * 3 * 40); /* eight passes over each row */
+    pm_program_destroy(p);
+}
+
 static void test_deaths(void **state) {
     (void)state;
     /* %1 dies with its reader %3, %2 with %4; inputs and outputs live on */
@@ -500,8 +509,8 @@ static void test_binding_too_large(void **state) {
     pm_program *p = NULL;
     pm_caps_baseline(&caps);
     caps.max_binding_bytes = 4096;
-    assert_ok(pm_graph_parse("graph \"g\"\n%0 = input \"x\" f32[50,40]\n%1 = relu(%0) f32[50,40]\noutput \"y\" %1\n",
-                             &g));
+    assert_ok(pm_graph_parse(
+        "graph \"g\"\n%0 = input \"x\" f32[50,40]\n%1 = relu(%0) f32[50,40]\noutput \"y\" %1\n", &g));
     const pm_compile_options options = {.caps = &caps};
     assert_int_equal(pm_compile(g, &options, &p), PM_ERR_DEVICE);
     assert_string_equal(pm_error_text(),
@@ -613,6 +622,7 @@ int main(void) {
         cmocka_unit_test(test_attention_specs),
         cmocka_unit_test(test_barriers),
         cmocka_unit_test(test_concat_slices),
+        cmocka_unit_test(test_top_k),
         cmocka_unit_test(test_deaths),
         cmocka_unit_test(test_blocks_and_submissions),
         cmocka_unit_test(test_binding_too_large),
