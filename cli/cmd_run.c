@@ -18,6 +18,18 @@ static void print_figures(const cli_place *place, double seconds) {
                 f.n_dispatches, seconds);
 }
 
+static int print_shapes(const pm_tensors *set) {
+    json_t *list = json_object();
+    for (size_t i = 0; i < pm_tensors_count(set); i++) {
+        const pm_array *a = pm_tensors_at(set, i);
+        json_t *dims = json_array();
+        for (int k = 0; k < a->rank; k++) json_array_append_new(dims, json_integer(a->dims[k]));
+        json_object_set_new(list, a->name,
+                            json_pack("{ss so}", "dtype", pm_dtype_name(a->dtype), "shape", dims));
+    }
+    return cli_print_json(list, JSON_INDENT(2));
+}
+
 int cmd_run(int argc, char **argv) {
     const char *device = "auto", *inputs_path = NULL, *outputs_path = NULL, *want = "";
     bool json = false, validate = false;
@@ -69,17 +81,7 @@ int cmd_run(int argc, char **argv) {
     fprintf(stderr, "pumice: %zu outputs from %s to %s\n", pm_tensors_count(out),
             pm_device_name(place.device), outputs_path);
     print_figures(&place, seconds);
-    if (json) {
-        json_t *list = json_object();
-        for (size_t i = 0; i < pm_tensors_count(out); i++) {
-            const pm_array *a = pm_tensors_at(out, i);
-            json_t *dims = json_array();
-            for (int k = 0; k < a->rank; k++) json_array_append_new(dims, json_integer(a->dims[k]));
-            json_object_set_new(list, a->name,
-                                json_pack("{ss so}", "dtype", pm_dtype_name(a->dtype), "shape", dims));
-        }
-        code = cli_print_json(list, JSON_INDENT(2));
-    }
+    if (json) code = print_shapes(out);
 done:
     pm_tensors_free(out);
     pm_tensors_free(in);
