@@ -30,8 +30,12 @@ PM_FAST(unary)
 PM_FAST(binary)
 #undef PM_FAST
 
-float pm_fast_act(uint32_t act, float x);     /* PM_ACT_* */
-float pm_fast_unary_fn(uint32_t fn, float x); /* PM_FN_NEG .. PM_FN_QUICK_GELU */
+float pm_fast_act(uint32_t act, float x);                 /* PM_ACT_* */
+void pm_fast_act_row(uint32_t act, uint64_t n, float *x); /* in place */
+float pm_fast_unary_fn(uint32_t fn, float x);             /* PM_FN_NEG .. PM_FN_QUICK_GELU */
+
+/* In place, over vectors: fast_functions.c. */
+void pm_fast_gelu_row(uint64_t n, float *x);
 
 static inline float pm_lanes_sum(const float *acc) {
     return ((acc[0] + acc[4]) + (acc[2] + acc[6])) + ((acc[1] + acc[5]) + (acc[3] + acc[7]));

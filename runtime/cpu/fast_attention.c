@@ -1,6 +1,7 @@
 /* Fast attention: one query row an item, keys in blocks with a running maximum and sum, as the shader does. */
 #include "runtime/cpu/attention_query.h"
 #include "runtime/cpu/fast.h"
+#include "runtime/cpu/fast_exp.h"
 
 #include <string.h>
 
@@ -39,9 +40,41 @@ PM_CLONES static void add_scaled(float *restrict y, const float *restrict v, flo
     for (uint32_t j = 0; j < n; j++) y[j] += weight * v[j];
 }
 
+/* Four keys at once: y is read and written once for them. */
+PM_CLONES static void add_four(float *restrict y, const float *v, uint64_t step, const float *weights,
+                               uint32_t n) {
+    const float *v1 = v + step, *v2 = v1 + step, *v3 = v2 + step;
+    float w0 = weights[0], w1 = weights[1], w2 = weights[2], w3 = weights[3];
+    for (uint32_t j = 0; j < n; j++) y[j] += (w0 * v[j] + w1 * v1[j]) + (w2 * v2[j] + w3 * v3[j]);
+}
+
+/* Scores become weights; absent keys, and NaN, get 0. Returns their sum. */
+PM_CLONES static float weigh(float *z, int64_t n, float most) {
+    float acc[PM_LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (int64_t s = 0; s < n; s++) z[s] = z[s] > (float)PM_MASKED_F32 ? pm_fast_exp(z[s] - most) : 0;
+    for (; i + PM_LANES <= n; i += PM_LANES)
+        for (int64_t j = 0; j < PM_LANES; j++) acc[j] += z[i + j];
+    for (; i < n; i++) sum += z[i];
+    return sum + pm_lanes_sum(acc);
+}
+
+/* Adds weight * v of n keys to y; a key of weight 0 is not read: 0 * inf. */
+static void add_values(const float *v, uint64_t step, const float *w, int64_t n, uint32_t head, float *y) {
+    int64_t i = 0;
+    while (i < n) {
+        bool four = i + 4 <= n && w[i] != 0 && w[i + 1] != 0 && w[i + 2] != 0 && w[i + 3] != 0;
+        if (four)
+            add_four(y, v + (uint64_t)i * step, step, w + i, head);
+        else if (w[i] != 0)
+            add_scaled(y, v + (uint64_t)i * step, w[i], head);
+        i += four ? 4 : 1;
+    }
+}
+
 /* A block is summed by itself first: over thousands of keys one running float sum loses more than the bound allows. */
 static void add_block(const pm_query *q, int64_t s, int64_t n, running *r) {
-    float y[MAX_HEAD], sum = 0;
+    float y[MAX_HEAD], sum;
     float z[BLOCK], most = block_scores(q, s, n, z);
     if (most > r->most) {
         float shrink = expf(r->most - most); /* 0 for the first block with a key */
@@ -50,13 +83,8 @@ static void add_block(const pm_query *q, int64_t s, int64_t n, running *r) {
         r->most = most;
     }
     memset(y, 0, q->head_size * sizeof *y);
-    for (int64_t i = 0; i < n; i++) {
-        if (!(z[i] > (float)PM_MASKED_F32)) continue; /* NaN is absent, too */
-        float e = expf(z[i] - r->most);
-        if (e == 0) continue; /* 0 * inf */
-        sum += e;
-        add_scaled(y, q->v + (uint64_t)(s + i) * q->p->v_stride[2], e, q->head_size);
-    }
+    sum = weigh(z, n, r->most);
+    add_values(q->v + (uint64_t)s * q->p->v_stride[2], q->p->v_stride[2], z, n, q->head_size, y);
     r->sum += sum;
     for (uint32_t j = 0; j < q->head_size; j++) r->y[j] += y[j];
 }

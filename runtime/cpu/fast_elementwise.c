@@ -37,6 +37,13 @@ float pm_fast_act(uint32_t act, float x) {
     return act == PM_ACT_NONE ? x : pm_fast_unary_fn(fns[act], x);
 }
 
+void pm_fast_act_row(uint32_t act, uint64_t n, float *x) {
+    if (act == PM_ACT_GELU)
+        pm_fast_gelu_row(n, x);
+    else if (act != PM_ACT_NONE)
+        for (uint64_t i = 0; i < n; i++) x[i] = pm_fast_act(act, x[i]);
+}
+
 /* Rows are short pieces of long dense operands, or the innermost dim of strided ones. */
 enum { PIECE = 4096 };
 static uint64_t n_rows(uint32_t n, const uint32_t *dims, bool dense) {

@@ -1,10 +1,13 @@
-/* Fast matmul. An item is a tile of TILE_M x TILE_N results of one batch. Three ways, chosen by strides: k side by side in both
- * operands (dots in lanes), n side by side in b (columns in lanes), and anything else (the reference kernel). */
+/* Fast matmul. An item is a tile of TILE_M x TILE_N results of one batch. With many rows b is packed first, columns side by side,
+ * and a block of sums stays in registers. Few rows are not worth that: k side by side in both operands (dots in lanes), n side
+ * by side in b (columns in lanes), and anything else (the reference kernel). */
 #include "runtime/cpu/fast_dots.h"
 #include "runtime/cpu/reference.h"
 #include "shaders/matmul.params.h"
 
-enum { TILE_M = 32, TILE_N = 32, ROWS = PM_DOT_ROWS, COLS = PM_DOT_COLS, WIDE = 32 };
+#include <string.h>
+
+enum { TILE_M = 96, TILE_N = 32, ROWS = PM_DOT_ROWS, COLS = PM_DOT_COLS, WIDE = 32 };
 
 enum { LEAST_PART = 16 }; /* terms of a chain */
 
@@ -24,6 +27,18 @@ uint64_t pm_fast_matmul_items(const pm_call *c) {
     const pm_matmul_params *p = c->params;
     return (uint64_t)p->batch[0] * p->batch[1] * p->batch[2] * tiles_of(p->m, TILE_M) *
            tiles_of(p->n, TILE_N);
+}
+
+/* A row of the tile, columns n0 .. n1-1; sums are overwritten. */
+static void store_row(const tile *t, uint64_t m, float *sums) {
+    const pm_matmul_params *p = t->p;
+    uint64_t n = t->n1 - t->n0;
+    const float *bias = t->bias ? t->bias + t->n0 : NULL;
+    const float *residual = t->residual ? t->residual + m * p->residual_m + t->n0 : NULL;
+    float *y = t->y + m * p->y_m + t->n0;
+    for (uint64_t i = 0; i < n; i++) sums[i] = p->scale * sums[i] + (bias ? bias[i] : 0);
+    pm_fast_act_row(t->spec[PM_SPEC_ACT], n, sums);
+    for (uint64_t i = 0; i < n; i++) y[i] = residual ? sums[i] + residual[i] : sums[i];
 }
 
 static void store(const tile *t, uint64_t m, uint64_t n, float dot) {
@@ -84,6 +99,64 @@ static void by_columns(const tile *t) {
         }
 }
 
+/* ---- many rows ---- */
+
+enum { BLOCK_ROWS = 6, BLOCK_COLS = 16, PACKED = 256, LEAST_ROWS = 8 };
+
+/* Vectors by name: of arrays of floats compilers keep the sums in memory. */
+typedef float lanes __attribute__((vector_size(BLOCK_COLS / 2 * sizeof(float))));
+
+/* BLOCK_ROWS x BLOCK_COLS sums over n terms, added to out, whose rows are TILE_N apart. b is packed: rows of TILE_N. */
+PM_CLONES static void add_block(const float *const *a, uint64_t a_k, const float *b, uint64_t n, float *out) {
+    lanes acc[BLOCK_ROWS][2] = {{{0}}}, low, high;
+    for (uint64_t k = 0; k < n; k++) {
+        memcpy(&low, b + k * TILE_N, sizeof low);
+        memcpy(&high, b + k * TILE_N + BLOCK_COLS / 2, sizeof high);
+        for (int r = 0; r < BLOCK_ROWS; r++) {
+            acc[r][0] += a[r][k * a_k] * low;
+            acc[r][1] += a[r][k * a_k] * high;
+        }
+    }
+    for (int r = 0; r < BLOCK_ROWS; r++)
+        for (int half = 0; half < 2; half++) {
+            float *to = out + r * TILE_N + half * BLOCK_COLS / 2;
+            memcpy(&low, to, sizeof low);
+            low += acc[r][half];
+            memcpy(to, &low, sizeof low);
+        }
+}
+
+/* Terms k0 .. k0+n-1 of the tile's columns; columns past the end are 0. */
+PM_CLONES static void pack(const tile *t, uint64_t k0, uint64_t n, float *out) {
+    for (uint64_t j = 0; j < TILE_N; j++) {
+        const float *column = t->b + (t->n0 + j) * t->p->b_n + k0 * t->p->b_k;
+        bool in = t->n0 + j < t->n1;
+        for (uint64_t k = 0; k < n; k++) out[k * TILE_N + j] = in ? column[k * t->p->b_k] : 0;
+    }
+}
+
+/* Rows past the last are it again, and not stored. */
+static void by_blocks(const tile *t) {
+    const pm_matmul_params *p = t->p;
+    float b[PACKED * TILE_N], sums[TILE_M][TILE_N];
+    uint64_t part = pm_fast_part(p->k, LEAST_PART), most = part < PACKED ? PACKED / part * part : PACKED;
+    memset(sums, 0, sizeof sums);
+    for (uint64_t k0 = 0; k0 < p->k; k0 += most) {
+        uint64_t n = p->k - k0 < most ? p->k - k0 : most;
+        pack(t, k0, n, b);
+        for (uint64_t m = t->m0; m < t->m1; m += BLOCK_ROWS)
+            for (uint64_t k = 0; k < n; k += part) {
+                const float *a[BLOCK_ROWS];
+                for (uint64_t r = 0; r < BLOCK_ROWS; r++)
+                    a[r] = t->a + (m + r < t->m1 ? m + r : t->m1 - 1) * p->a_m + (k0 + k) * p->a_k;
+                for (uint64_t j = 0; j < t->n1 - t->n0; j += BLOCK_COLS)
+                    add_block(a, p->a_k, b + k * TILE_N + j, n - k < part ? n - k : part,
+                              &sums[m - t->m0][j]);
+            }
+    }
+    for (uint64_t m = t->m0; m < t->m1; m++) store_row(t, m, sums[m - t->m0]);
+}
+
 static void by_reference(const pm_call *c, const tile *t, uint64_t batch) {
     for (uint64_t m = t->m0; m < t->m1; m++) {
         uint64_t row = (batch * t->p->m + m) * t->p->n;
@@ -106,7 +179,9 @@ void pm_fast_matmul(const pm_call *c, uint64_t first, uint64_t last) {
             t.residual = (const float *)c->in[3] + p->residual_offset +
                          pm_strided(batch, p->batch, p->residual_batch, 3);
         t.y = (float *)c->out + p->y_offset + pm_strided(batch, p->batch, p->y_batch, 3);
-        if ((p->a_k == 1 || p->k == 1) && (p->b_k == 1 || p->k == 1))
+        if (t.m1 - t.m0 >= LEAST_ROWS)
+            by_blocks(&t);
+        else if ((p->a_k == 1 || p->k == 1) && (p->b_k == 1 || p->k == 1))
             by_dots(&t);
         else if (p->b_n == 1 || p->n == 1)
             by_columns(&t);
