@@ -19,14 +19,15 @@ uint key_limit(uint b, uint t, uint n_keys) {
     return uint(clamp(n, 0, int(n_keys)));
 }
 
-// Keys x .. y-1 are near query t. x may lie past the keys.
+// Keys x .. y-1 are near query t. x may lie past the keys. Exact for every position and window: nothing wraps.
 uvec2 key_band(uint t, uint n_keys) {
-    int low = 0, high = int(n_keys);
+    uint low = 0u, high = n_keys, at = t;
     if ((MASK & (PM_MASK_CAUSAL | PM_MASK_WINDOW)) != 0u) {
-        int at = int(t);
-        if ((MASK & PM_MASK_POSITION) != 0u) at += position[p.position_offset];
-        if ((MASK & PM_MASK_CAUSAL) != 0u) high = min(high, at + 1);
-        if ((MASK & PM_MASK_WINDOW) != 0u) low = max(low, at + 1 - int(WINDOW));
+        int behind = (MASK & PM_MASK_POSITION) != 0u ? position[p.position_offset] : 0;
+        at += uint(behind);
+        if (behind < 0 && at >= 0x80000000u) return uvec2(0u, (MASK & PM_MASK_CAUSAL) != 0u ? 0u : n_keys); // before all keys
+        if ((MASK & PM_MASK_CAUSAL) != 0u) high = min(high, at + 1u);
+        if ((MASK & PM_MASK_WINDOW) != 0u && at >= WINDOW) low = at + 1u - WINDOW;
     }
     return uvec2(low, max(high, low));
 }
