@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "models/arch.h"
+#include "models/convert.h"
 #include "models/image.h"
 #include "models/labels.h"
 #include "models/session.h"
@@ -42,7 +43,10 @@ static pm_status add_images(const pm_model *m, const pm_image *images, size_t n,
             to = data;
         }
         size_t elems = (size_t)(a.dims[1] * size[0] * size[1]);
-        if (s == PM_OK) memcpy(to + i * elems, one, elems * sizeof *one);
+        if (s == PM_OK) {
+            memcpy(to + i * elems, one, elems * sizeof *one);
+            pm_words_to_file(to + i * elems, elems);
+        }
         pm_free(one);
         PM_TRY(s);
     }
@@ -74,8 +78,7 @@ static pm_status take(const pm_tensors *set, const char *name, size_t rows, size
     const pm_array *a = pm_tensors_get(set, name);
     if (!a || a->rank != 2 || a->dims[0] != (int64_t)rows || a->dims[1] != (int64_t)n)
         return pm_raise(PM_ERR_OTHER, "%s: is not there with %zu x %zu numbers", name, rows, n);
-    memcpy(out, a->data, rows * n * sizeof *out);
-    return PM_OK;
+    return pm_convert_f32(a, out);
 }
 
 pm_status pm_session_see(pm_session *s, const pm_image *images, size_t n, float *out_scores) {
@@ -136,6 +139,7 @@ static pm_status add_rows(pm_tensors *set, const text_ids *texts, size_t n) {
             *id++ = texts[i].ids[k < texts[i].n ? k : texts[i].n - 1];
             *present++ = k < texts[i].n;
         }
+    for (int i = 0; i < 2; i++) pm_words_to_file(to[i], n * longest);
     return PM_OK;
 }
 
