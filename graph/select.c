@@ -48,6 +48,17 @@ static void fold_groups(const pm_caps *caps, pm_dispatch *d, uint32_t n) {
     set_groups(d, x, ceil_div(n, x), 1);
 }
 
+/* A device that is a CPU: a lane's loads are dear, and what a lane holds is cheap to give to the others. */
+static bool is_vector_of_eight(const pm_caps *caps) {
+    return caps->type == PM_DEVICE_SOFTWARE_GPU && caps->subgroup_broadcast &&
+           caps->subgroup_min == SUBGROUP && caps->subgroup_max == SUBGROUP;
+}
+
+static bool suits_subgroups(const pm_caps *caps, const pm_dispatch *d) {
+    (void)d;
+    return is_vector_of_eight(caps);
+}
+
 /* ---- one invocation an element ---- */
 
 static uint32_t element_count(const pm_dispatch *d) {
@@ -85,7 +96,17 @@ static void by_rows(const pm_caps *caps, pm_dispatch *d) {
     fold_groups(caps, d, row_count(d));
 }
 
-/* Columns of a row, of which each invocation takes every 64th: softmax thrice, with parts; norms thrice, in eights. */
+/* As by_rows, a subgroup a row. */
+static bool rows_suit_subgroups(const pm_caps *caps, const pm_dispatch *d) {
+    return suits_subgroups(caps, d) && caps->subgroup_arithmetic;
+}
+
+static void by_subgroup_rows(const pm_caps *caps, pm_dispatch *d) {
+    by_rows(caps, d);
+    set_local(d, SUBGROUP, 1);
+}
+
+/* Columns of a row, of which each invocation takes every 64th (8th): softmax thrice, with parts; norms thrice, in eights. */
 static uint64_t row_loops(const pm_dispatch *d) {
     uint64_t n;
     if (d->kernel == PM_KERNEL_SOFTMAX) {
@@ -101,7 +122,7 @@ static uint64_t row_loops(const pm_dispatch *d) {
         memcpy(&p, d->params, sizeof p);
         n = p.n_cols;
     }
-    return 3 * (n / 64) + n / 256 + 64;
+    return 3 * (n / d->spec[PM_SPEC_LOCAL_X]) + n / (4 * d->spec[PM_SPEC_LOCAL_X]) + 64;
 }
 
 /* A pass over the row for each of k. */
@@ -174,17 +195,6 @@ static bool fills_large_tiles(const pm_caps *caps, const pm_dispatch *d) {
 
 static void matmul_tiled8(const pm_caps *caps, pm_dispatch *d) {
     set_tiles(caps, d, 64, 64, 8);
-}
-
-/* A device that is a CPU: a lane's loads are dear, and what a lane holds is cheap to give to the others. */
-static bool is_vector_of_eight(const pm_caps *caps) {
-    return caps->type == PM_DEVICE_SOFTWARE_GPU && caps->subgroup_broadcast &&
-           caps->subgroup_min == SUBGROUP && caps->subgroup_max == SUBGROUP;
-}
-
-static bool suits_subgroups(const pm_caps *caps, const pm_dispatch *d) {
-    (void)d;
-    return is_vector_of_eight(caps);
 }
 
 static void matmul_subgroup(const pm_caps *caps, pm_dispatch *d) {
@@ -356,7 +366,9 @@ static const row rows[] = {
     {PM_VARIANT_TOP_K_F32, NULL, by_rows, top_k_loops},
     {PM_VARIANT_SOFTMAX_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_LOG_SOFTMAX_F32, NULL, by_rows, row_loops},
+    {PM_VARIANT_LAYER_NORM_F32_SUBGROUP, rows_suit_subgroups, by_subgroup_rows, row_loops},
     {PM_VARIANT_LAYER_NORM_F32, NULL, by_rows, row_loops},
+    {PM_VARIANT_RMS_NORM_F32_SUBGROUP, rows_suit_subgroups, by_subgroup_rows, row_loops},
     {PM_VARIANT_RMS_NORM_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_MATMUL_F32_F32_VEC, has_few_rows, matmul_vec, matmul_vec_loops},
     {PM_VARIANT_MATMUL_F32_F32_SUBGROUP, suits_subgroups, matmul_subgroup, matmul_subgroup_loops},

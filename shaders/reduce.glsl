@@ -7,6 +7,12 @@
 #include "common.params.h"
 
 layout(constant_id = PM_SPEC_LOCAL_X) const uint LOCAL_X = 64;
+
+#ifdef SUBGROUP8 // the workgroup is one subgroup of eight
+#extension GL_KHR_shader_subgroup_arithmetic : require
+float group_sum(float v) { return subgroupAdd(v); }
+float group_max(float v) { return subgroupMax(v); }
+#else
 const uint N_EIGHTS = LOCAL_X / 8;
 shared float reduce_scratch[LOCAL_X];
 shared float reduce_eights[N_EIGHTS];
@@ -39,6 +45,7 @@ float group_max(float v) {
     for (uint i = 1; i < N_EIGHTS; i++) largest = max(largest, reduce_eights[i]);
     return largest;
 }
+#endif
 
 // Long sums. A chain of n equal terms may lose n u / 4, and a bound that a row of any length keeps allows 4 u. So terms are
 // joined in eights, by halves, and what each addition of an eight loses is kept and added at the end (2Sum of Knuth).

@@ -212,6 +212,11 @@ static void test_subgroups(void **state) {
     assert_int_equal(d.variant, PM_VARIANT_ATTENTION_F32_F32_SUBGROUP);
     assert_int_equal(d.spec[0], 8);
     assert_int_equal(d.groups[0], 2);
+    const pm_norm_params norm = {.n_rows = 800, .n_cols = 64};
+    d = select_ok(&eight, dispatch_of(PM_KERNEL_LAYER_NORM, &norm));
+    assert_int_equal(d.variant, PM_VARIANT_LAYER_NORM_F32_SUBGROUP);
+    assert_int_equal(d.spec[0], 8);
+    assert_int_equal(d.groups[0], 800);
     pm_caps others[] = {eight, eight, eight};
     others[0].type = PM_DEVICE_DISCRETE_GPU;
     others[1].subgroup_max = 16; /* a workgroup of eight might be a part of one */
