@@ -65,6 +65,15 @@ static pm_status check_words(const pm_model *m) {
     const pm_embedding *e = m->spec.embed;
     if (!m->words.source) return PM_OK;
     int side = m->arch->encoder_decoder ? 1 : 0;
+    if (m->words.letters) {
+        if ((int64_t)m->words.n_source <= e[0].vocab && (int64_t)m->words.n_target <= e[side].vocab)
+            return PM_OK;
+        return pm_raise(PM_ERR_FILE,
+                        "config.json: grapheme_chars and phoneme_chars have %zu and %zu characters, expected "
+                        "%lld and %lld at most",
+                        m->words.n_source, m->words.n_target, (long long)e[0].vocab,
+                        (long long)e[side].vocab);
+    }
     if ((int64_t)m->words.n_source == e[0].vocab && (int64_t)m->words.n_target == e[side].vocab) return PM_OK;
     return pm_raise(PM_ERR_FILE,
                     "vocab.txt: source and target have %zu and %zu lines, expected %lld and %lld",
@@ -136,6 +145,8 @@ pm_status pm_model_open_with(const char *path, const pm_model_options *options, 
     PM_GOTO(read_settings(m));
     PM_GOTO(pm_pooling_read(m));
     PM_GOTO(pm_words_open(&m->files, &m->words));
+    if (!m->words.source && m->arch->encoder_decoder && !pm_tokenizer_has_files(&m->files))
+        PM_GOTO(pm_words_open_letters(&m->files, &m->words));
     PM_GOTO(check_words(m));
     PM_GOTO(pm_model_open_text(m));
     if (options && options->lora) PM_GOTO(pm_checkpoint_adapt(&m->checkpoint, options->lora));

@@ -1,5 +1,7 @@
-/* See words.h. Reads two lists of lines; knows no model. */
+/* See words.h. Reads two lists; knows no model. */
 #include "models/words.h"
+
+#include "models/config.h"
 
 #include <string.h>
 
@@ -37,6 +39,54 @@ pm_status pm_words_open(const pm_files *f, pm_words *out_words) {
     if (!pm_files_has(f, "source.vocab.txt") || !pm_files_has(f, "target.vocab.txt")) return PM_OK;
     PM_TRY(read_lines(f, "source.vocab.txt", &out_words->arena, &out_words->source, &out_words->n_source));
     return read_lines(f, "target.vocab.txt", &out_words->arena, &out_words->target, &out_words->n_target);
+}
+
+/* Bytes of the character at s, which is not empty. */
+static size_t char_bytes(const char *s) {
+    size_t n = 1;
+    while (((unsigned char)s[n] & 0xC0) == 0x80) n++;
+    return n;
+}
+
+/* The characters of a text; the first are places for special tokens, whatever they look like. */
+static pm_status read_letters(const pm_config *c, const char *key, pm_arena *arena, const char ***out,
+                              size_t *out_n) {
+    static const char *const special[PM_N_SPECIAL_WORDS] = {"<pad>", "<bos>", "<eos>", "<unk>"};
+    const char *s;
+    size_t n = 0, bytes;
+    PM_TRY(pm_config_text(c, key, &s));
+    const char **list = pm_arena_alloc(arena, (strlen(s) + 1) * sizeof *list);
+    if (!list) return PM_ERR_MEMORY;
+    for (; *s; s += bytes, n++) {
+        bytes = char_bytes(s);
+        char *text = pm_arena_alloc(arena, bytes + 1);
+        if (!text) return PM_ERR_MEMORY;
+        memcpy(text, s, bytes);
+        text[bytes] = 0;
+        list[n] = n < PM_N_SPECIAL_WORDS ? special[n] : text;
+    }
+    if (n <= PM_N_SPECIAL_WORDS)
+        return pm_raise(PM_ERR_FILE, "%s: %s has %zu characters, expected more than %d", c->label, key, n,
+                        (int)PM_N_SPECIAL_WORDS);
+    *out = list;
+    *out_n = n;
+    return PM_OK;
+}
+
+pm_status pm_words_open_letters(const pm_files *f, pm_words *out_words) {
+    static const char source[] = "grapheme_chars", target[] = "phoneme_chars";
+    pm_config c;
+    *out_words = (pm_words){0};
+    PM_TRY(pm_config_open(f, "config.json", &c));
+    pm_status s = PM_OK;
+    if (pm_config_has(&c, NULL, source) && pm_config_has(&c, NULL, target)) {
+        s = read_letters(&c, source, &out_words->arena, &out_words->source, &out_words->n_source);
+        if (s == PM_OK)
+            s = read_letters(&c, target, &out_words->arena, &out_words->target, &out_words->n_target);
+        out_words->letters = true;
+    }
+    pm_config_close(&c);
+    return s;
 }
 
 void pm_words_close(pm_words *w) {
@@ -79,8 +129,36 @@ static pm_status find_word(const pm_words *w, const char *word, int32_t *out_id)
     return pm_raise(PM_ERR_USAGE, "text: the model does not know the word \"%.60s\"", word);
 }
 
+static pm_status find_letter(const pm_words *w, const char *s, size_t bytes, int32_t *out_id) {
+    for (size_t i = PM_N_SPECIAL_WORDS; i < w->n_source; i++)
+        if (strlen(w->source[i]) == bytes && memcmp(w->source[i], s, bytes) == 0)
+            return *out_id = (int32_t)i, PM_OK;
+    return pm_raise(PM_ERR_USAGE, "text: the model does not know the letter \"%.*s\"", (int)bytes, s);
+}
+
+static pm_status encode_letters(const pm_words *w, const char *text, int32_t **out_ids, size_t *out_n) {
+    int32_t *ids = pm_calloc(strlen(text) + 2, sizeof *ids);
+    size_t n = 0, bytes;
+    pm_status s = ids ? PM_OK : PM_ERR_MEMORY;
+    if (ids) ids[n++] = PM_WORD_BOS;
+    for (; s == PM_OK && *text; text += bytes) {
+        bytes = char_bytes(text);
+        s = find_letter(w, text, bytes, &ids[n++]);
+    }
+    if (s == PM_OK && n == 1) s = pm_raise(PM_ERR_USAGE, "text: has no letters");
+    if (s != PM_OK) {
+        pm_free(ids);
+        return s;
+    }
+    ids[n++] = PM_WORD_EOS;
+    *out_ids = ids;
+    *out_n = n;
+    return PM_OK;
+}
+
 pm_status pm_words_encode(const pm_words *w, const char *text, int32_t **out_ids, size_t *out_n) {
     size_t bytes = strlen(text), n = 0;
+    if (w->letters) return encode_letters(w, text, out_ids, out_n);
     char *word = pm_alloc(bytes + 1);
     int32_t *ids = pm_calloc(bytes + 1, sizeof *ids); /* no more words than bytes, and <eos> */
     pm_status s = word && ids ? PM_OK : PM_ERR_MEMORY;

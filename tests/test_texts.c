@@ -79,7 +79,7 @@ static void check_kind(const char *device, const char *kind, int32_t batch) {
     bench b;
     snprintf(json, sizeof json, "\"%s\"", kind);
     test_edit_config(&folder, "problem_type", json);
-    if (!open_bench(&b, &folder, device)) return;
+    if (!open_bench(&b, &folder, device)) skip_because("no device %s: %s", device, pm_error_text());
     pm_text_options o = {.batch = batch};
     assert_ok(pm_session_classify(b.session, b.texts, b.n, &o, scores));
     for (size_t i = 0; i < b.n; i++)
@@ -133,7 +133,7 @@ static void check_tags(const char *device, int32_t batch, const char *key) {
     test_path folder = make_folder("bert-ner", strcmp(key, "tags") ? other_tags : tags);
     pm_spans spans[MAX_TEXTS];
     bench b;
-    if (!open_bench(&b, &folder, device)) return;
+    if (!open_bench(&b, &folder, device)) skip_because("no device %s: %s", device, pm_error_text());
     pm_text_options o = {.batch = batch};
     assert_ok(pm_session_tag(b.session, b.texts, b.n, &o, spans));
     for (size_t i = 0; i < b.n; i++) {
@@ -187,14 +187,13 @@ static void check_fill(const bench *b, const json_t *row) {
     pm_fill_free(&f);
 }
 
-static void test_fill(void **state) {
-    (void)state;
+static void check_fills(const char *device) {
     test_path folder = make_folder("bert-mlm", NULL);
     bench b;
     pm_fill f;
     size_t i;
     const json_t *row;
-    assert_true(open_bench(&b, &folder, "cpu"));
+    if (!open_bench(&b, &folder, device)) skip_because("no device %s: %s", device, pm_error_text());
     json_array_foreach(json_object_get(b.cases, "fill"), i, row) check_fill(&b, row);
     assert_int_equal(pm_session_fill(b.session, "no mask here", 0, NULL, &f), PM_ERR_USAGE);
     assert_non_null(strstr(pm_error_text(), "[MASK]"));
@@ -202,6 +201,10 @@ static void test_fill(void **state) {
     assert_int_equal(f.n_each, 61);
     pm_fill_free(&f);
     close_bench(&b);
+}
+
+static void test_fill(void **state) {
+    (void)state, check_fills("cpu");
 }
 
 /* ---- vectors ---- */
@@ -222,14 +225,13 @@ static void check_vectors(const bench *b, pm_embed_pooling pooling, const char *
     pm_release(v);
 }
 
-static void test_vectors(void **state) {
-    (void)state;
+static void check_embedding(const char *device) {
     test_path folder = make_folder("bert-base", NULL);
     bench b;
     size_t width;
     float *v;
     double sum = 0;
-    assert_true(open_bench(&b, &folder, "cpu"));
+    if (!open_bench(&b, &folder, device)) skip_because("no device %s: %s", device, pm_error_text());
     check_vectors(&b, PM_EMBED_MEAN, "mean");
     check_vectors(&b, PM_EMBED_DEFAULT, "mean");
     check_vectors(&b, PM_EMBED_CLS, "cls");
@@ -239,6 +241,25 @@ static void test_vectors(void **state) {
     assert_true(fabs(sum - 1) < 1e-5);
     pm_release(v);
     close_bench(&b);
+}
+
+static void test_vectors(void **state) {
+    (void)state, check_embedding("cpu");
+}
+
+/* ---- on Vulkan, each once ---- */
+
+static void test_classes_vulkan(void **state) {
+    (void)state, check_kind(test_device(), "single_label_classification", 3);
+}
+static void test_tags_vulkan(void **state) {
+    (void)state, check_tags(test_device(), 5, "tags");
+}
+static void test_fill_vulkan(void **state) {
+    (void)state, check_fills(test_device());
+}
+static void test_vectors_vulkan(void **state) {
+    (void)state, check_embedding(test_device());
 }
 
 /* ---- limits and refusals ---- */
@@ -289,9 +310,12 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes),    cmocka_unit_test(test_classes_cpu), cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_words),      cmocka_unit_test(test_fill),        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_long_texts), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_classes),        cmocka_unit_test(test_classes_cpu),
+        cmocka_unit_test(test_tags),           cmocka_unit_test(test_words),
+        cmocka_unit_test(test_fill),           cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_long_texts),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_classes_vulkan), cmocka_unit_test(test_tags_vulkan),
+        cmocka_unit_test(test_fill_vulkan),    cmocka_unit_test(test_vectors_vulkan),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_all_tests(tests);
 }

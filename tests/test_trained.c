@@ -131,10 +131,14 @@ static void check_spelling(const char *device) {
     const pm_generate_options greedy = {.max_new = 30}, beams = {.max_new = 30, .n_beams = 4};
     json_t *row;
     size_t i;
+    char *text;
     assert_true(json_array_size(o.expected) > 10);
     json_array_foreach(o.expected, i, row) {
         check_ids(&o, json_object_get(row, "ids"), json_object_get(row, "greedy"), &greedy);
         check_ids(&o, json_object_get(row, "ids"), json_object_get(row, "beam4"), &beams);
+        assert_ok(pm_translate(o.s, json_string_value(json_object_get(row, "word")), &greedy, &text));
+        assert_string_equal(text, json_string_value(json_object_get(row, "text")));
+        pm_release(text);
     }
     close_all(&o);
 }
