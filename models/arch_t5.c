@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct settings {
-    int64_t vocab, width, head_dim, heads, ffn, layers, decoder_layers, buckets, max_distance;
+    int64_t vocab, width, head_dim, heads, ffn, layers, decoder_layers, buckets, max_distance, positions;
     float eps;
     bool tied, scaled;
 } settings;
@@ -22,6 +22,7 @@ static const pm_config_field fields[] = {
     {"num_heads", PM_CONFIG_INT, offsetof(settings, heads), PM_CONFIG_REQUIRED, 1, 1024},
     {"relative_attention_num_buckets", PM_CONFIG_INT, offsetof(settings, buckets), 32, 4, 65536},
     {"relative_attention_max_distance", PM_CONFIG_INT, offsetof(settings, max_distance), 128, 2, 1 << 20},
+    {"n_positions", PM_CONFIG_INT, offsetof(settings, positions), 512, 1, 65536},
     {"layer_norm_epsilon", PM_CONFIG_REAL, offsetof(settings, eps), 1e-6, 0, 1},
     {"tie_word_embeddings", PM_CONFIG_BOOL, offsetof(settings, tied), 1, 0, 1},
 };
@@ -144,5 +145,6 @@ pm_status pm_t5_configure(pm_model *m, const pm_config *config) {
     for (int side = 0; side < 2; side++) describe_side(m, &c, k, feed_forward, side);
     describe_outputs(m, &c, k);
     m->spec.max_positions = 65536; /* distances have no end; this one keeps sizes sane */
+    m->spec.usual_new = c.positions;
     return PM_OK;
 }

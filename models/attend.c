@@ -9,23 +9,31 @@
 
 /* What a map is made from. */
 typedef struct map_row {
-    const char *name, *output; /* "cross"; "cross_attentions" */
+    const char *name;
     bool seq2seq;
     int query_side, key_side; /* 0: source, 1: target */
 } map_row;
 
 static const map_row maps[] = {
-    {"cross", "cross_attentions", true, 1, 0},
-    {"encoder", "encoder_attentions", true, 0, 0},
-    {"decoder", "decoder_attentions", true, 1, 1},
-    {"encoder", "attentions", false, 0, 0}, /* models of one stack: both names mean it */
-    {"decoder", "attentions", false, 0, 0},
+    {"cross", true, 1, 0},    {"encoder", true, 0, 0},
+    {"decoder", true, 1, 1},  {"encoder", false, 0, 0}, /* models of one stack: both names mean it */
+    {"decoder", false, 0, 0},
 };
 
 static const map_row *find_map(bool seq2seq, const char *name) {
     for (size_t i = 0; i < PM_COUNT(maps); i++)
         if (maps[i].seq2seq == seq2seq && (!name || strcmp(maps[i].name, name) == 0)) return &maps[i];
     return NULL;
+}
+
+/* The stack whose queries they are, and what the model calls its weights; NULL: it gives none. */
+static const pm_stack *stack_of(const pm_model *m, const map_row *map) {
+    return &m->spec.stack[map->seq2seq ? map->query_side : 0];
+}
+
+static const char *output_of(const pm_model *m, const map_row *map) {
+    const pm_stack *st = stack_of(m, map);
+    return map->query_side == map->key_side ? st->self_out : st->cross_out;
 }
 
 typedef struct id_list {
@@ -73,11 +81,11 @@ static pm_status make_labels(const pm_model *m, int side, const id_list *list, c
 }
 
 /* Takes out.<map>.0 .. n-1, [1,H,T,S] each. */
-static pm_status take_maps(const pm_tensors *set, const map_row *map, int64_t n_layers, pm_attention *out) {
+static pm_status take_maps(const pm_tensors *set, const char *output, int64_t n_layers, pm_attention *out) {
     char name[64];
     uint64_t each = 0;
     for (int64_t i = 0; i < n_layers; i++) {
-        snprintf(name, sizeof name, "out.%s.%" PRId64, map->output, i);
+        snprintf(name, sizeof name, "out.%s.%" PRId64, output, i);
         const pm_array *a = pm_tensors_get(set, name);
         if (!a || a->rank != 4 || (i > 0 && a->bytes != each))
             return pm_raise(PM_ERR_OTHER, "attention: %s is missing", name);
@@ -104,8 +112,8 @@ static pm_status run_maps(pm_session *session, const map_row *map, const id_list
         return pm_raise(PM_ERR_USAGE, "attention: this model's weights lie by window, not token by token; "
                                       "run gives them as out.attentions and out.global_attentions");
     PM_GOTO(make_inputs(sides, &in));
-    PM_GOTO(pm_session_run(session, in, map->output, &set));
-    PM_GOTO(take_maps(set, map, m->spec.stack[map->seq2seq ? map->query_side : 0].n_layers, out));
+    PM_GOTO(pm_session_run(session, in, output_of(m, map), &set));
+    PM_GOTO(take_maps(set, output_of(m, map), stack_of(m, map)->n_layers, out));
     PM_GOTO(make_labels(m, map->query_side, &sides[map->query_side], &out->query_labels));
     PM_GOTO(make_labels(m, map->key_side, &sides[map->key_side], &out->key_labels));
 fail:
@@ -123,6 +131,10 @@ pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, con
     if (!map)
         return pm_raise(PM_ERR_USAGE, "attention: map is \"%.40s\", expected %s", map_name,
                         m->arch->encoder_decoder ? "cross, encoder or decoder" : "encoder or decoder");
+    if (!m->spec.embed[0].vocab || !output_of(m, map))
+        return pm_raise(PM_ERR_USAGE,
+                        "attention: %s: its weights are not of tokens by tokens, run gives what it has",
+                        m->files.path);
     /* A map of the encoder alone needs no output; its forward pass takes any decoder id. */
     id_list sides[2] = {{ids, n}, {&(int32_t){0}, map->seq2seq ? 1 : 0}};
     bool needs_target = map->query_side || map->key_side;

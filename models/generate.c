@@ -70,7 +70,7 @@ static pm_status check_options(const pm_session *s, const pm_generate_options *o
     return pm_check_sampling(o);
 }
 
-/* The caller's most, else the model's, else what there is room for. The last new id is never fed, so that it needs no
+/* The caller's most, else the files', else the model's usual one, else what there is room for. The last new id is never fed, so that it needs no
  * position. */
 static void set_most(pm_search *g) {
     int64_t most = g->options->max_new;
@@ -78,6 +78,7 @@ static void set_most(pm_search *g) {
     if (!most) most = g->rules.max_new;
     if (!most && g->rules.max_length > (int64_t)g->n_prompt)
         most = g->rules.max_length - (int64_t)g->n_prompt;
+    if (!most) most = g->s->model->spec.usual_new;
     if (most && most < g->max_new) g->max_new = most;
 }
 

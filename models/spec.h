@@ -282,6 +282,8 @@ typedef struct pm_spec {
     pm_global global;
     int32_t separator; /* PM_GLOBAL_QUESTION */
     int64_t max_positions;
+    int64_t
+        usual_new; /* most new ids where neither the caller nor the files say; 0: what max_positions allows */
     pm_recurrence recurrence;
     pm_adaptive adaptive;
     pm_rope rope[2]; /* 1: of layers with a window, where stack.window_rope */

@@ -72,6 +72,12 @@ expect "JSON without a tokenizer" 0 '"ids"' -- "$pumice" generate "$data/gpt2" -
 expect "stop, beams"        0 '^三点$' -- "$pumice" generate numbers-en-zh "half past three" --stop 点 --beams 3 --device cpu
 expect "no decoder start"   2 'decoder-start' -- "$pumice" generate "$data/transformer" --ids 5,9 -n 2 --device cpu
 expect "decoder start"      0 '^1,[0-9]+,[0-9]+$' -- "$pumice" generate "$data/transformer" --ids 5,9 -n 2 --decoder-start 1 --device cpu
+for family in t5 clip bert-base albert-mlm gpt-oss transfo-xl; do
+    expect "attention of $family" 0 - -- timeout 60 "$pumice" attend "$data/$family" --ids 5,9,7 -o "$tmp/e.json" --device cpu
+done
+for family in vit whisper; do
+    expect "no attention of $family" 2 'not of tokens by tokens' -- "$pumice" attend "$data/$family" --ids 5,9 -o "$tmp/e.json" --device cpu
+done
 expect "encoder map"        0 - -- "$pumice" attend "$data/transformer" --ids 5,9 --map encoder -o "$tmp/e.json" --device cpu
 expect "help to a full disk" 7 'stdout' -- bash -c '"$0" --help > /dev/full' "$pumice"
 expect "version to a full disk" 7 'stdout' -- bash -c '"$0" --version > /dev/full' "$pumice"
