@@ -57,6 +57,8 @@ typedef struct cli_place {
 int cli_open_model(const char *path, pm_model **out_model);
 int cli_open(const char *model, const char *device, const pm_device_options *options, cli_place *out);
 void cli_close(cli_place *p);
+#define CLI_DEVICE_FLAG(value)                                                                               \
+    { "--device", CLI_STRING, value, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0 }
 int cli_set_start(cli_place *p, int64_t id); /* what --decoder-start says; -1: not given */
 #define CLI_START_FLAG(value)                                                                                \
     {                                                                                                        \

@@ -75,8 +75,7 @@ int cmd_attend(int argc, char **argv) {
          "encoder, decoder or cross; default: cross, or the model's only one", 0, 0},
         {"--ids", CLI_STRING, &ids_text, "LIST", "token ids in place of TEXT", 0, 0},
         CLI_START_FLAG(&start),
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
-         0},
+        CLI_DEVICE_FLAG(&device),
         {"--json", CLI_BOOL, &json, NULL, "print the sizes of the map as JSON", 0, 0},
     };
     const cli_usage usage = {"attend MODEL TEXT [--layer L] [--head H] -o FILE",

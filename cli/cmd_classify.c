@@ -177,8 +177,7 @@ int cmd_classify(int argc, char **argv) {
         {"--scores", CLI_STRING, &c.scores, "FILE",
          "lines of text<TAB>label: prints precision, recall and F1", 0, 0},
         CLI_TEXT_FLAGS(c.options, c.batch),
-        {"--device", CLI_STRING, &c.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name",
-         0, 0},
+        CLI_DEVICE_FLAG(&c.device),
         {"--json", CLI_BOOL, &c.json, NULL, "one JSON object a line", 0, 0},
     };
     const cli_usage usage = {

@@ -72,8 +72,7 @@ int cmd_embed(int argc, char **argv) {
         {"--normalize", CLI_BOOL, &e.options.normalize, NULL, "vectors of length 1", 0, 0},
         {"--output|-o", CLI_STRING, &e.path, "FILE", "write them all as a .npy array [texts, width]", 0, 0},
         CLI_TEXT_FLAGS(e.options.text, e.batch),
-        {"--device", CLI_STRING, &e.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name",
-         0, 0},
+        CLI_DEVICE_FLAG(&e.device),
         {"--json", CLI_BOOL, &e.json, NULL, "one JSON object a line", 0, 0},
     };
     const cli_usage usage = {

@@ -38,8 +38,7 @@ int cmd_fill(int argc, char **argv) {
     const cli_flag flags[] = {
         {"--top", CLI_INT, &f.top, "K", "candidates for each mask (default 5)", 1, 1e6},
         CLI_TEXT_FLAGS(f.options, batch),
-        {"--device", CLI_STRING, &f.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name",
-         0, 0},
+        CLI_DEVICE_FLAG(&f.device),
         {"--json", CLI_BOOL, &f.json, NULL, "one JSON object a text", 0, 0},
     };
     const cli_usage usage = {

@@ -265,8 +265,7 @@ int cmd_generate(int argc, char **argv) {
          0},
         {"--stats", CLI_BOOL, &g.stats, NULL, "times, submissions, and where operations ran, to stderr", 0,
          0},
-        {"--device", CLI_STRING, &g.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name",
-         0, 0},
+        CLI_DEVICE_FLAG(&g.device),
         {"--json", CLI_BOOL, &g.json, NULL, "print JSON", 0, 0},
     };
     const cli_usage usage = {"generate MODEL [TEXT] [--ids 5,9,2] [-n N]",

@@ -93,7 +93,7 @@ static int run(match_run *r, char **words, size_t n) {
 int cmd_match(int argc, char **argv) {
     match_flags f = {.device = "auto"};
     const cli_flag flags[] = {
-        {"--device", CLI_STRING, &f.device, "DEVICE", "as `pumice devices` lists them (auto)", 0, 0},
+        CLI_DEVICE_FLAG(&f.device),
         {"--image", CLI_STRINGS, &f.images, "IMAGE", "one more picture; may be given several times", 0, 0},
         {"--ids", CLI_STRINGS, &f.ids, "IDS",
          "ids of one more text, as 49406,320,49407; may be given several times", 0, 0},

@@ -40,8 +40,7 @@ int cmd_run(int argc, char **argv) {
         {"--outputs|-o", CLI_STRING, &outputs_path, "FILE", "where out.logits, ... go", 0, 0},
         {"--want", CLI_STRING, &want, "LIST",
          "only these outputs: logits,attentions; final: the last ones alone", 0, 0},
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
-         0},
+        CLI_DEVICE_FLAG(&device),
         {"--validate", CLI_BOOL, &validate, NULL, "under the Vulkan validation layer", 0, 0},
         {"--json", CLI_BOOL, &json, NULL, "print the names and shapes of the outputs as JSON", 0, 0},
     };

@@ -271,7 +271,7 @@ static int run(see_run *r, const char *model, char **words, size_t n) {
 int cmd_see(int argc, char **argv) {
     see_flags f = {.device = "auto", .top = 5, .batch = 16};
     const cli_flag flags[] = {
-        {"--device", CLI_STRING, &f.device, "DEVICE", "as `pumice devices` lists them (auto)", 0, 0},
+        CLI_DEVICE_FLAG(&f.device),
         {"--top", CLI_INT, &f.top, "K", "classes a picture (5)", 1, MOST_TOP},
         {"--batch", CLI_INT, &f.batch, "N", "pictures in one pass (16)", 1, 4096},
         {"--scores", CLI_STRING, &f.scores, "FILE",

@@ -157,8 +157,7 @@ int cmd_tag(int argc, char **argv) {
         {"--scores", CLI_STRING, &t.scores, "FILE",
          "words with tags, one a line (CoNLL): prints precision, recall and F1 of entities", 0, 0},
         CLI_TEXT_FLAGS(t.options, t.batch),
-        {"--device", CLI_STRING, &t.device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name",
-         0, 0},
+        CLI_DEVICE_FLAG(&t.device),
         {"--json", CLI_BOOL, &t.json, NULL, "one JSON object a text", 0, 0},
     };
     const cli_usage usage = {

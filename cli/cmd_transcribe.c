@@ -131,8 +131,7 @@ int cmd_transcribe(int argc, char **argv) {
         {"--features", CLI_STRING, &features, "FILE",
          "write what the model sees of the first window (safetensors) instead", 0, 0},
         CLI_START_FLAG(&start),
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
-         0},
+        CLI_DEVICE_FLAG(&device),
         {"--json", CLI_BOOL, &t.json, NULL, "one JSON object a file, with segments", 0, 0},
     };
     const cli_usage usage = {"transcribe MODEL AUDIO...",

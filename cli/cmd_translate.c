@@ -92,8 +92,7 @@ int cmd_translate(int argc, char **argv) {
     const char *device = "auto";
     int64_t beams = 0, max_new = 0, start = -1;
     const cli_flag flags[] = {
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
-         0},
+        CLI_DEVICE_FLAG(&device),
         {"--from", CLI_STRING, &t.options.from, "LANG",
          "the text's language, for models of many: en, eng_Latn", 0, 0},
         {"--to", CLI_STRING, &t.options.to, "LANG", "the language to translate into: fr, fra_Latn, fra", 0,

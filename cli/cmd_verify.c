@@ -95,8 +95,7 @@ int cmd_verify(int argc, char **argv) {
     const char *device = "auto", *inputs_path = NULL, *dump_dir = NULL;
     bool json = false, all = false, validate = false;
     const cli_flag flags[] = {
-        {"--device", CLI_STRING, &device, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0,
-         0},
+        CLI_DEVICE_FLAG(&device),
         {"--inputs", CLI_STRING, &inputs_path, "FILE", "safetensors with the inputs; default: made-up ids", 0,
          0},
         {"--dump", CLI_STRING, &dump_dir, "DIR", "write the offending tensors there as .npy", 0, 0},
