@@ -177,7 +177,6 @@ bool pm_is_const_scalar(const pm_tensor *t, float *out_value); /* rank 0 or one 
 void pm_attrs_print(pm_text *t, const pm_attrs *a);                     /* " {eps=1e-05, act=gelu}" or "" */
 pm_status pm_attrs_parse(const char **cursor, pm_attrs *a) PM_MUST_USE; /* reads what was printed */
 bool pm_attrs_equal(const pm_attrs *a, const pm_attrs *b);              /* bit for bit */
-void pm_tensor_print(pm_text *t, const pm_tensor *x); /* its line of the text form (text_print.c) */
 
 /* ---- passes: each makes a new graph ---- */
 pm_status pm_graph_verify(const pm_graph *g) PM_MUST_USE;              /* verify_graph.c */

@@ -45,7 +45,7 @@ static bool has_own_strides(const pm_tensor *x) {
     return memcmp(strides, x->strides, (size_t)x->rank * sizeof strides[0]) != 0;
 }
 
-void pm_tensor_print(pm_text *t, const pm_tensor *x) {
+static void print_tensor(pm_text *t, const pm_tensor *x) {
     bool leaf = pm_op_get(x->op)->flags & PM_OPF_LEAF, named = leaf && x->kind != PM_KIND_CONST;
     pm_text_add(t, "%%%u = %s", x->id, pm_op_get(x->op)->name);
     if (named) {
@@ -72,7 +72,7 @@ pm_status pm_graph_print(const pm_graph *g, char **out_text) {
     pm_text_add(&t, "graph ");
     pm_text_add_json(&t, g->name);
     pm_text_add(&t, "\n");
-    for (size_t i = 0; i < g->n_items; i++) pm_tensor_print(&t, g->items[i]);
+    for (size_t i = 0; i < g->n_items; i++) print_tensor(&t, g->items[i]);
     for (size_t i = 0; i < g->n_outputs; i++) {
         pm_text_add(&t, "output ");
         pm_text_add_json(&t, g->outputs[i].name);

@@ -15,7 +15,6 @@ const pm_config_field pm_llama_sizes[] = {
     {"head_dim", PM_CONFIG_INT, offsetof(pm_causal, head_dim), 0, 2, 1024},
     {"intermediate_size", PM_CONFIG_INT, offsetof(pm_causal, inner), PM_CONFIG_REQUIRED, 1, 1 << 20},
 };
-const size_t pm_n_llama_sizes = PM_COUNT(pm_llama_sizes);
 
 static pm_status check(pm_causal *c, const pm_stack *st) {
     if (!c->kv_heads) c->kv_heads = c->heads;

@@ -26,7 +26,6 @@ struct pm_causal_family {
 
 /* Sizes that most families call alike (Llama's keys). */
 extern const pm_config_field pm_llama_sizes[];
-extern const size_t pm_n_llama_sizes;
 
 pm_status pm_causal_configure(pm_model *m, const pm_config *c, const pm_causal_family *f) PM_MUST_USE;
 

@@ -102,9 +102,4 @@ pm_pair pm_encoder_pair(pm_model *m, const char *prefix, const char *name);
 /* config.json's position_embedding_type must be "absolute". */
 pm_status pm_encoder_want_absolute(const pm_config *c) PM_MUST_USE;
 
-/* A head of hidden states x[B,T,C]; keys: I32 [B,T], absent tokens are 0; or NULL. */
-pm_tensor *pm_encoder_head(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor *keys);
-/* The outputs that the task has, from the last hidden states. */
-void pm_encoder_outputs(pm_build *b, pm_tensor *x, pm_tensor *keys);
-
 #endif

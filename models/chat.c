@@ -8,7 +8,7 @@
 
 /* ---- writing ---- */
 
-static pm_status check_messages(const chat_style *s, const pm_chat_message *m, size_t n) {
+static pm_status check_messages(const pm_chat_style *s, const pm_chat_message *m, size_t n) {
     static const char *const roles[] = {"system", "user", "assistant"};
     if (n == 0) return pm_raise(PM_ERR_USAGE, "chat: has no messages");
     for (size_t i = 0; i < n; i++) {
@@ -53,7 +53,7 @@ static const char *behind_thoughts(const char *s, bool drops_lines) {
     return drops_lines && s != whole ? s + strspn(s, "\n") : s;
 }
 
-static void add_message(pm_text *t, const chat_style *s, const pm_chat_message *m, const char *system) {
+static void add_message(pm_text *t, const pm_chat_style *s, const pm_chat_message *m, const char *system) {
     bool user = !strcmp(m->role, "user");
     const chat_turn *turn = user ? &s->user : &s->assistant;
     pm_text content = {0};
@@ -71,7 +71,7 @@ static void add_message(pm_text *t, const chat_style *s, const pm_chat_message *
     pm_text_add(t, "%s", turn->after);
 }
 
-static void add_system(pm_text *t, const chat_style *s, const char *system) {
+static void add_system(pm_text *t, const pm_chat_style *s, const char *system) {
     if (!system && !s->system_preamble) return;
     begin_turn(t, &s->system, s->system_role);
     pm_text_add(t, "%s", s->system_preamble ? s->system_preamble : "");
@@ -79,7 +79,7 @@ static void add_system(pm_text *t, const chat_style *s, const char *system) {
     pm_text_add(t, "%s", s->system.after);
 }
 
-static pm_status write(const chat_style *s, const pm_chat_message *m, size_t n, pm_text *t) {
+static pm_status write(const pm_chat_style *s, const pm_chat_message *m, size_t n, pm_text *t) {
     PM_TRY(check_messages(s, m, n));
     size_t first = !strcmp(m[0].role, "system"), last = n;
     const char *system = first ? m[0].content : s->default_system;
@@ -96,12 +96,12 @@ static pm_status write(const chat_style *s, const pm_chat_message *m, size_t n, 
 
 pm_status pm_chat_render_template(const pm_chat_template *t, const pm_chat_message *messages, size_t n,
                                   char **out_text) {
-    chat_style style;
+    pm_chat_style style;
     pm_text text = {0};
     *out_text = NULL;
-    pm_status s = chat_style_read(t, &style);
+    pm_status s = pm_chat_style_read(t, &style);
     if (s == PM_OK) s = write(&style, messages, n, &text);
-    chat_style_close(&style);
+    pm_chat_style_close(&style);
     if (s == PM_OK)
         *out_text = text.data;
     else

@@ -132,7 +132,7 @@ static bool read_parts(const pm_chat_template *t, const expression *e, chat_turn
     return true;
 }
 
-static pm_status read_turn(chat_style *s, const pm_chat_template *t, const expression *e, chat_turn *turn,
+static pm_status read_turn(pm_chat_style *s, const pm_chat_template *t, const expression *e, chat_turn *turn,
                            bool *out_known) {
     pm_text text[3] = {{0}};
     const char **to[3] = {&turn->before, &turn->between, &turn->after};
@@ -162,17 +162,17 @@ static chat_turn fixed_turn(const char *before, const char *between, const char 
     return (chat_turn){before, between, after, between[0] != 0, false};
 }
 
-static void all_turns(chat_style *s, chat_turn turn, bool trims) {
+static void all_turns(pm_chat_style *s, chat_turn turn, bool trims) {
     turn.trims = trims;
     s->system = s->user = s->assistant = turn;
 }
 
-static void read_thoughts(chat_style *s, const char *text) {
+static void read_thoughts(pm_chat_style *s, const char *text) {
     s->drops_thoughts = has(text, "</think>");
     s->drops_lines = has(text, "lstrip('");
 }
 
-static pm_status chatml(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status chatml(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     bool phi4 = has(text, "<|im_sep|>");
     (void)t;
     s->family = phi4 ? "Phi 4" : "ChatML";
@@ -186,7 +186,7 @@ static pm_status chatml(chat_style *s, const pm_chat_template *t, const char *te
 }
 
 /* Llama 3.1 and later say in every system's turn when they were trained and what day it is. */
-static pm_status llama3(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status llama3(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     char today[32] = "26 Jul 2024", preamble[128];
     time_t now = time(NULL);
     struct tm local;
@@ -203,7 +203,7 @@ static pm_status llama3(chat_style *s, const pm_chat_template *t, const char *te
     return s->system_preamble ? PM_OK : PM_ERR_MEMORY;
 }
 
-static pm_status gemma(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status gemma(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     (void)t;
     s->family = "Gemma";
     all_turns(s, fixed_turn("<start_of_turn>", "\n", "<end_of_turn>\n"), true);
@@ -214,7 +214,7 @@ static pm_status gemma(chat_style *s, const pm_chat_template *t, const char *tex
     return PM_OK;
 }
 
-static pm_status llama2_or_mistral(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status llama2_or_mistral(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     expression user, assistant;
     bool known = find_expression(text, "[INST]", "content", NULL, &user) &&
                  find_expression(text, "content", "eos_token", "[INST]", &assistant),
@@ -239,7 +239,7 @@ static pm_status llama2_or_mistral(chat_style *s, const pm_chat_template *t, con
 }
 
 /* Phi 3, Zephyr, Tulu, OLMo, Falcon 3: <|user|>, <|assistant|>, <|system|>, and Phi 4 mini, which writes '<|' + role + '|>'. */
-static pm_status bars(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status bars(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     expression e;
     bool known = find_expression(text, "<|user|>", "content", NULL, &e), by_role = false;
     if (!known) known = by_role = find_expression(text, "'<|'", "content", "tools", &e);
@@ -267,7 +267,7 @@ static pm_status bars(chat_style *s, const pm_chat_template *t, const char *text
     "<\xEF\xBD\x9C"                                                                                          \
     "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"
 
-static pm_status deepseek3(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status deepseek3(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     (void)t;
     s->family = "DeepSeek 3";
     s->system = fixed_turn("", "", "");
@@ -277,7 +277,7 @@ static pm_status deepseek3(chat_style *s, const pm_chat_template *t, const char 
     return PM_OK;
 }
 
-static pm_status deepseek2(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status deepseek2(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     expression e;
     const char *branch = strstr(text, "== 'system'");
     bool known = find_expression(text, "'User: '", "content", NULL, &e);
@@ -295,7 +295,7 @@ static pm_status deepseek2(chat_style *s, const pm_chat_template *t, const char 
 }
 
 /* gpt-oss: what the caller calls the system is the developer's turn; the system's own says what the model is. */
-static pm_status harmony(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status harmony(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     char today[32] = "", begin[512];
     expression e;
     time_t now = time(NULL);
@@ -324,7 +324,7 @@ static pm_status harmony(chat_style *s, const pm_chat_template *t, const char *t
 /* The first whose markers are all there. */
 static const struct {
     const char *marker, *second;
-    pm_status (*read)(chat_style *s, const pm_chat_template *t, const char *text);
+    pm_status (*read)(pm_chat_style *s, const pm_chat_template *t, const char *text);
 } families[] = {
     {"<|im_start|>", NULL, chatml},
     {"<|start_header_id|>", "<|end_header_id|>", llama3},
@@ -352,7 +352,7 @@ static const char *first_text(const pm_chat_template *t, const char *text) {
 }
 
 /* What the template writes where it is told that an answer follows. */
-static pm_status read_end(chat_style *s, const pm_chat_template *t, const char *text) {
+static pm_status read_end(pm_chat_style *s, const pm_chat_template *t, const char *text) {
     const char *at = NULL;
     chat_turn end;
     expression e;
@@ -367,8 +367,8 @@ static pm_status read_end(chat_style *s, const pm_chat_template *t, const char *
     return PM_OK;
 }
 
-pm_status chat_style_read(const pm_chat_template *t, chat_style *out) {
-    *out = (chat_style){.assistant_role = "assistant", .system_role = "system"};
+pm_status pm_chat_style_read(const pm_chat_template *t, pm_chat_style *out) {
+    *out = (pm_chat_style){.assistant_role = "assistant", .system_role = "system"};
     const char *text = normal_spelling(&out->arena, t->text);
     if (!text) return PM_ERR_MEMORY;
     for (size_t i = 0; i < PM_COUNT(families); i++) {
@@ -381,7 +381,7 @@ pm_status chat_style_read(const pm_chat_template *t, chat_style *out) {
     return not_known("it has the markers of no known family");
 }
 
-void chat_style_close(chat_style *s) {
+void pm_chat_style_close(pm_chat_style *s) {
     pm_arena_free(&s->arena);
-    *s = (chat_style){0};
+    *s = (pm_chat_style){0};
 }

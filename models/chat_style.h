@@ -19,7 +19,7 @@ typedef struct chat_turn {
     bool names_role, trims;
 } chat_turn;
 
-typedef struct chat_style {
+typedef struct pm_chat_style {
     const char *family;
     const char *begin, *end; /* before all turns; where the answer begins */
     chat_turn system, user, assistant;
@@ -32,10 +32,10 @@ typedef struct chat_style {
     bool drops_thoughts; /* an assistant's text is what stands behind its last </think> */
     const char *assistant_role, *system_role;
     pm_arena arena;
-} chat_style;
+} pm_chat_style;
 
 /* Errors: PM_ERR_FILE for a template of no known family. Close it in any case. */
-pm_status chat_style_read(const pm_chat_template *t, chat_style *out) PM_MUST_USE;
-void chat_style_close(chat_style *s);
+pm_status pm_chat_style_read(const pm_chat_template *t, pm_chat_style *out) PM_MUST_USE;
+void pm_chat_style_close(pm_chat_style *s);
 
 #endif

@@ -19,9 +19,11 @@ static int64_t bucket(int64_t n, int64_t least, int64_t most) {
     return b < most ? b : most;
 }
 
-int64_t pm_decoder_limit(const pm_decoder *d) {
+/* Rows that may be filled: the model's positions. */
+static int64_t limit_of(const pm_decoder *d) {
     return d->s->model->spec.max_positions;
 }
+
 int64_t pm_decoder_vocab(const pm_decoder *d) {
     return d->s->model->spec.embed[d->s->model->arch->encoder_decoder ? 1 : 0].vocab;
 }
@@ -34,7 +36,7 @@ static void name_states(pm_decoder *d) {
 /* Rows that a cache may have: all positions, or where the model forgets, so many that forgetting is rare. */
 static int64_t most_rows(const pm_decoder *d) {
     const pm_recurrence *re = &d->s->model->spec.recurrence;
-    int64_t most = pm_decoder_limit(d), enough = 2 * re->rows + MAX_CHUNK;
+    int64_t most = limit_of(d), enough = 2 * re->rows + MAX_CHUNK;
     return re->on && enough < most ? enough : most;
 }
 
@@ -75,10 +77,10 @@ pm_status pm_decoder_encode(pm_decoder *d, const int32_t *ids, size_t n) {
     const pm_model *m = d->s->model;
     if (m->spec.front)
         return pm_raise(PM_ERR_USAGE, "source: %s takes %s, no ids", m->files.path, m->spec.signal.name);
-    if (n == 0 || n > (size_t)pm_decoder_limit(d))
-        return pm_raise(PM_ERR_USAGE, "source: has %zu ids, expected 1..%" PRId64, n, pm_decoder_limit(d));
+    if (n == 0 || n > (size_t)limit_of(d))
+        return pm_raise(PM_ERR_USAGE, "source: has %zu ids, expected 1..%" PRId64, n, limit_of(d));
     PM_TRY(pm_check_ids("source", ids, n, m->spec.embed[0].vocab));
-    d->source = bucket((int64_t)n, MIN_BUCKET, pm_decoder_limit(d));
+    d->source = bucket((int64_t)n, MIN_BUCKET, limit_of(d));
     d->source_length = (int64_t)n;
     PM_TRY(encoder_program(d, false));
     int32_t *padded = pm_calloc((size_t)d->source, sizeof *padded);
@@ -264,9 +266,9 @@ static pm_status feed_chunk(pm_decoder *d, const int32_t *ids, size_t stride, in
 
 pm_status pm_decoder_feed(pm_decoder *d, const int32_t *ids, size_t n) {
     int64_t held = d->s->model->spec.recurrence.on ? 0 : d->position;
-    if (n == 0 || n > (size_t)(pm_decoder_limit(d) - held))
+    if (n == 0 || n > (size_t)(limit_of(d) - held))
         return pm_raise(PM_ERR_USAGE, "ids: %zu more behind %" PRId64 ", the model has %" PRId64 " positions",
-                        n, d->position, pm_decoder_limit(d));
+                        n, d->position, limit_of(d));
     PM_TRY(pm_check_ids("ids", ids, n * (size_t)d->batch, pm_decoder_vocab(d)));
     for (size_t at = 0; at < n; at += MAX_CHUNK) {
         size_t left = n - at;

@@ -17,8 +17,6 @@ typedef struct pm_decoder {
     char states[64], cross[64];
 } pm_decoder;
 
-/* Rows that may be filled: the model's positions. */
-int64_t pm_decoder_limit(const pm_decoder *d);
 int64_t pm_decoder_vocab(const pm_decoder *d);
 
 /* expected: rows that will likely be filled; the cache grows past them when it must. */

@@ -8,7 +8,8 @@ static pm_tensor *pick(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor
     return pm_pool(b, x, keys, head->pick == PM_PICK_MEAN ? PM_POOL_MEAN : PM_POOL_CLS);
 }
 
-pm_tensor *pm_encoder_head(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor *keys) {
+/* A head of hidden states x[B,T,C]; keys: I32 [B,T], absent tokens are 0; or NULL. */
+static pm_tensor *build_head(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor *keys) {
     const pm_stack *st = &b->model->spec.stack[0];
     int64_t n = st->width;
     pm_build_label(b, "head", -1, NULL);
@@ -28,17 +29,17 @@ static pm_tensor *column(pm_build *b, pm_tensor *x, int64_t i) {
     return pm_reshape(b->g, pm_slice(b->g, x, 2, i, 1), 2, dims);
 }
 
-void pm_encoder_outputs(pm_build *b, pm_tensor *x, pm_tensor *keys) {
+/* The outputs that the task has, from the last hidden states. */
+static void build_outputs(pm_build *b, pm_tensor *x, pm_tensor *keys) {
     const pm_head *last = &b->model->spec.last;
     pm_encoder_task task = pm_encoder_task_of(b->model);
     pm_pool_outputs(b, x, keys);
     if (task == PM_ENCODER_FEATURES) {
         pm_build_output(b, "last_hidden_state", -1, true, x);
-        if (last->dense.weight)
-            pm_build_output(b, "pooler_output", -1, true, pm_encoder_head(b, last, x, keys));
+        if (last->dense.weight) pm_build_output(b, "pooler_output", -1, true, build_head(b, last, x, keys));
         return;
     }
-    pm_tensor *y = pm_encoder_head(b, last, x, keys);
+    pm_tensor *y = build_head(b, last, x, keys);
     if (!y) return;
     if (task == PM_ENCODER_ANSWER) {
         pm_build_output(b, "start_logits", -1, true, column(b, y, 0));
@@ -76,5 +77,5 @@ void pm_encoder_build(pm_build *b) {
     pm_build_label(b, "embeddings", -1, NULL);
     pm_tensor *x = pm_block_embed(b, &spec->embed[0], st->width, ids, types);
     x = pm_stack_finish(b, st, pm_stack_layers(b, st, x, &context));
-    if (x) pm_encoder_outputs(b, x, keys);
+    if (x) build_outputs(b, x, keys);
 }

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-bool pm_has_classes(const pm_model *m) {
+/* Whether the model's logits are of classes. */
+static bool has_classes(const pm_model *m) {
     static const char *const tasks[] = {"classify", "tag", "see"};
     for (size_t i = 0; i < PM_COUNT(tasks); i++)
         if (strcmp(m->arch->task, tasks[i]) == 0) return true;
@@ -25,7 +26,7 @@ static pm_status read_kind(pm_model *m, const pm_config *c) {
 
 pm_status pm_labels_read(pm_model *m, const pm_config *c) {
     const json_t *names = json_object_get(c->root, "id2label");
-    if (!pm_has_classes(m)) return PM_OK;
+    if (!has_classes(m)) return PM_OK;
     PM_TRY(read_kind(m, c));
     m->labels = pm_arena_alloc(&m->arena, (size_t)m->spec.n_labels * sizeof *m->labels);
     if (!m->labels) return PM_ERR_MEMORY;

@@ -4,7 +4,6 @@
 
 #include "models/arch.h"
 
-bool pm_has_classes(const pm_model *m); /* whether its logits are of classes */
 /* The names, and what a classifier's numbers mean (problem_type). */
 pm_status pm_labels_read(pm_model *m, const pm_config *c) PM_MUST_USE;
 

@@ -132,18 +132,18 @@ void pm_lora_config_close(pm_lora_config *c) {
 
 /* Whether the pattern, from some "." or the beginning on, is all of the rest of the name. */
 static pm_status matches(const char *pattern, const char *module, bool *out) {
-    tok_regex *regex = NULL;
-    tok_match *match = NULL;
+    pm_tok_regex *regex = NULL;
+    pm_tok_match *match = NULL;
     size_t begin, end;
     pm_text whole = {0};
     *out = false;
     pm_text_add(&whole, "\\A(?:.*\\.)?(?:%s)\\z", pattern);
     pm_status s = pm_text_status(&whole);
-    if (s == PM_OK) s = tok_regex_open(whole.data, where, &regex);
-    if (s == PM_OK) s = tok_match_open(regex, module, strlen(module), &match);
-    if (s == PM_OK) s = tok_match_next(match, out, &begin, &end);
-    tok_match_close(match);
-    tok_regex_close(regex);
+    if (s == PM_OK) s = pm_tok_regex_open(whole.data, where, &regex);
+    if (s == PM_OK) s = pm_tok_match_open(regex, module, strlen(module), &match);
+    if (s == PM_OK) s = pm_tok_match_next(match, out, &begin, &end);
+    pm_tok_match_close(match);
+    pm_tok_regex_close(regex);
     pm_text_free(&whole);
     return s;
 }

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-double pm_random_unit(pm_random *r) {
+/* In [0,1). */
+static double random_unit(pm_random *r) {
     uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -22,7 +23,7 @@ pm_status pm_check_sampling(const pm_generate_options *o) {
     return PM_OK;
 }
 
-pm_status pm_no_finite_logit(size_t n) {
+static pm_status no_finite_logit(size_t n) {
     return pm_raise(PM_ERR_OTHER, "generation: none of %zu logits is a finite number", n);
 }
 
@@ -30,7 +31,7 @@ pm_status pm_likeliest(const float *logits, size_t n, int32_t *out_id) {
     size_t best = n;
     for (size_t i = 0; i < n; i++)
         if (isfinite(logits[i]) && (best == n || logits[i] > logits[best])) best = i;
-    if (best == n) return pm_no_finite_logit(n);
+    if (best == n) return no_finite_logit(n);
     *out_id = (int32_t)best;
     return PM_OK;
 }
@@ -87,7 +88,7 @@ pm_status pm_sample(const pm_generate_options *o, pm_random *r, const float *log
         if (isfinite(logits[i])) c[used++] = (candidate){.logit = logits[i], .id = (int32_t)i};
     if (used == 0) {
         pm_free(c);
-        return pm_no_finite_logit(n);
+        return no_finite_logit(n);
     }
     qsort(c, used, sizeof *c, by_logit);
     used = keep_top_k(c, used, o->top_k);
@@ -95,7 +96,7 @@ pm_status pm_sample(const pm_generate_options *o, pm_random *r, const float *log
     used = keep_top_p(c, used, (double)o->top_p);
     used = keep_min_p(c, used, (double)o->min_p);
     normalise(c, used, temperature);
-    double at = pm_random_unit(r);
+    double at = random_unit(r);
     size_t chosen = 0;
     while (chosen + 1 < used && at >= c[chosen].p) at -= c[chosen++].p;
     *out_id = c[chosen].id;

@@ -8,15 +8,13 @@
 
 typedef struct pm_random {
     uint64_t state;
-} pm_random;                         /* splitmix64 */
-double pm_random_unit(pm_random *r); /* [0,1) */
+} pm_random; /* splitmix64 */
 
 /* PM_ERR_USAGE names an option out of its range. */
 pm_status pm_check_sampling(const pm_generate_options *o) PM_MUST_USE;
 /* The likeliest of logits[n]; the lower id among equals. Like pm_sample it passes over what is no finite number, and
  * fails with PM_ERR_OTHER when none is. */
 pm_status pm_likeliest(const float *logits, size_t n, int32_t *out_id) PM_MUST_USE;
-pm_status pm_no_finite_logit(size_t n) PM_MUST_USE; /* raises that error */
 /* logits[n]; changes nothing. */
 pm_status pm_sample(const pm_generate_options *o, pm_random *r, const float *logits, size_t n,
                     int32_t *out_id) PM_MUST_USE;

@@ -24,7 +24,8 @@ static void cut(pm_encoding *e, const size_t keep[2]) {
     e->n = n;
 }
 
-pm_status pm_fit_encoding(const pm_model *m, const pm_text_options *options, size_t number, pm_encoding *e) {
+/* Refuses or cuts an encoding that is longer than the model's positions. number: the text's in errors, from 1. */
+static pm_status fit(const pm_model *m, const pm_text_options *options, size_t number, pm_encoding *e) {
     size_t limit = (size_t)m->info.max_positions, keep[2] = {0};
     int64_t own = m->spec.pooling.max_length;
     if (own && (size_t)own < limit) limit = (size_t)own;
@@ -52,7 +53,7 @@ static pm_status encode_all(const pm_model *m, const pm_text_input *texts, size_
         if (o.pair) o.pair_bytes = strlen(o.pair);
         PM_TRY(pm_tokenizer_encode(m->tokenizer[0], texts[i].text, strlen(texts[i].text), &o, &e[i]));
         if (e[i].n == 0) return pm_raise(PM_ERR_USAGE, "text %zu: has no tokens", i + 1);
-        PM_TRY(pm_fit_encoding(m, options, i + 1, &e[i]));
+        PM_TRY(fit(m, options, i + 1, &e[i]));
     }
     return PM_OK;
 }

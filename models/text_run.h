@@ -9,9 +9,6 @@
 pm_status pm_encode_texts(const pm_model *m, const pm_text_input *texts, size_t n,
                           const pm_text_options *options, pm_encoding **out) PM_MUST_USE;
 void pm_encodings_free(pm_encoding *e, size_t n);
-/* Refuses or cuts an encoding that is longer than the model's positions. number: the text's in errors, from 1. */
-pm_status pm_fit_encoding(const pm_model *m, const pm_text_options *options, size_t number,
-                          pm_encoding *e) PM_MUST_USE;
 
 /* One text's row of the output: [rows][columns]; rows is 1 for outputs of one vector a text, else the tokens of the batch's longest, of
  * which the first e->n are this text's. */

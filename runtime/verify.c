@@ -173,8 +173,10 @@ static pm_status add_row(pm_verify_report *r, const char *name, const pm_dispatc
     return PM_OK;
 }
 
-pm_status pm_verify_dispatch(const char *name, pm_loaded *l, uint32_t dispatch, const char *dump_dir,
-                             pm_verify_report *r) {
+/* One comparison: runs the reference kernel on operands read from the device before its step, then steps the device and
+ * compares. Adds a row. */
+static pm_status verify_dispatch(const char *name, pm_loaded *l, uint32_t dispatch, const char *dump_dir,
+                                 pm_verify_report *r) {
     comparison c = {.d = &l->program->dispatches[dispatch]};
     const pm_range *result = &c.d->bindings[c.d->n_bindings - 1];
     pm_status s;
@@ -325,7 +327,7 @@ pm_status pm_verify_program(const pm_verify_job *job, pm_verify_report *report) 
     for (uint32_t i = 0; i < p->n_inputs; i++)
         PM_GOTO(pm_loaded_poke(l, &p->inputs[i].range, job->inputs[i]));
     for (uint32_t i = 0; i < p->n_dispatches; i++)
-        PM_GOTO(pm_verify_dispatch(job->name, l, i, job->dump_dir, report));
+        PM_GOTO(verify_dispatch(job->name, l, i, job->dump_dir, report));
     PM_GOTO(check_replay(job, l, states, report));
     PM_GOTO(restore_states(job->device, p, states));
 fail:

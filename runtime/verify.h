@@ -22,9 +22,4 @@ pm_status pm_verify_program(const pm_verify_job *job, pm_verify_report *report) 
 /* PM_OK, or PM_ERR_VERIFY with a text that names the first operation out of bounds or the first unequal output. */
 pm_status pm_verify_verdict(const pm_verify_report *report) PM_MUST_USE;
 
-/* One comparison, for tests of operations: runs the reference kernel of d on operands read from `loaded` (before the device's
- * step), then steps the device and compares. The device's operands are those it holds. Adds a row. */
-pm_status pm_verify_dispatch(const char *name, pm_loaded *loaded, uint32_t dispatch, const char *dump_dir,
-                             pm_verify_report *report) PM_MUST_USE;
-
 #endif

@@ -10,7 +10,7 @@ typedef struct charsmap {
 
 enum { PREFIX, COLLAPSE, ESCAPE, SUFFIX };
 
-pm_status tok_charsmap_set(tok_component *c, const unsigned char *bytes, size_t n, const char *where) {
+pm_status pm_tok_charsmap_set(pm_tok_component *c, const unsigned char *bytes, size_t n, const char *where) {
     uint32_t trie_bytes = 0;
     if (n == 0) return PM_OK;
     if (n >= 4)
@@ -42,7 +42,7 @@ static int base64_value(char c) {
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-pm_status tok_charsmap_setup(tok_component *c, const json_t *json, const char *where) {
+pm_status pm_tok_charsmap_setup(pm_tok_component *c, const json_t *json, const char *where) {
     const json_t *v = json_object_get(json, "precompiled_charsmap");
     if (json_is_null(v)) return PM_OK;
     if (!json_is_string(v))
@@ -63,7 +63,7 @@ pm_status tok_charsmap_setup(tok_component *c, const json_t *json, const char *w
         bits += 6;
         if (bits >= 8) bytes[n_bytes++] = (unsigned char)(word >> (bits -= 8));
     }
-    pm_status status = tok_charsmap_set(c, bytes, n_bytes, where);
+    pm_status status = pm_tok_charsmap_set(c, bytes, n_bytes, where);
     pm_free(bytes);
     return status;
 }
@@ -94,41 +94,42 @@ static size_t find(const charsmap *m, const char *s, size_t n, bool longest, con
 /* ---- Precompiled ---- */
 
 /* The replacement of [i,i+n), character by character: each stands for the character at its place, what is more for the last. */
-static pm_status put_replacement(tok_view in, size_t i, size_t n, const char *with, tok_text *out) {
+static pm_status put_replacement(pm_tok_view in, size_t i, size_t n, const char *with, pm_tok_text *out) {
     size_t bytes = strlen(with), from = i;
-    tok_span at = in.at[i];
+    pm_tok_span at = in.at[i];
     for (size_t k = 0; k < bytes;) {
         int32_t c;
-        size_t w = tok_char(with + k, bytes - k, &c);
+        size_t w = pm_tok_char(with + k, bytes - k, &c);
         if (from < i + n) {
             at = in.at[from];
-            from += tok_char(in.s + from, i + n - from, &c);
+            from += pm_tok_char(in.s + from, i + n - from, &c);
         }
-        PM_TRY(tok_text_add(out, with + k, w, at));
+        PM_TRY(pm_tok_text_add(out, with + k, w, at));
         k += w;
     }
     return PM_OK;
 }
 
-static pm_status put_part(const charsmap *m, tok_view in, size_t i, size_t n, tok_text *out, bool *out_done) {
+static pm_status put_part(const charsmap *m, pm_tok_view in, size_t i, size_t n, pm_tok_text *out,
+                          bool *out_done) {
     const char *with;
     *out_done = find(m, in.s + i, n, false, &with) > 0;
     return *out_done ? put_replacement(in, i, n, with, out) : PM_OK;
 }
 
-pm_status tok_charsmap_normalize(const tok_component *c, tok_view in, tok_text *out) {
+pm_status pm_tok_charsmap_normalize(const pm_tok_component *c, pm_tok_view in, pm_tok_text *out) {
     const charsmap *m = c->data;
-    if (!m) return tok_text_copy(out, in, 0, in.n);
+    if (!m) return pm_tok_text_copy(out, in, 0, in.n);
     for (size_t i = 0, g; i < in.n; i += g) {
         bool done = false;
         int32_t ch;
-        g = tok_grapheme(in.s + i, in.n - i);
+        g = pm_tok_grapheme(in.s + i, in.n - i);
         if (g < 6) PM_TRY(put_part(m, in, i, g, out, &done));
         for (size_t k = i, w; !done && k < i + g; k += w) {
             bool replaced;
-            w = tok_char(in.s + k, i + g - k, &ch);
+            w = pm_tok_char(in.s + k, i + g - k, &ch);
             PM_TRY(put_part(m, in, k, w, out, &replaced));
-            if (!replaced) PM_TRY(tok_text_copy(out, in, k, k + w));
+            if (!replaced) PM_TRY(pm_tok_text_copy(out, in, k, k + w));
         }
     }
     return PM_OK;
@@ -136,12 +137,13 @@ pm_status tok_charsmap_normalize(const tok_component *c, tok_view in, tok_text *
 
 /* ---- SentencePiece's own ---- */
 
-pm_status tok_piece_setup(tok_component *c, const json_t *json, const char *where) {
-    return json_object_get(json, "precompiled_charsmap") ? tok_charsmap_setup(c, json, where) : PM_OK;
+pm_status pm_tok_piece_setup(pm_tok_component *c, const json_t *json, const char *where) {
+    return json_object_get(json, "precompiled_charsmap") ? pm_tok_charsmap_setup(c, json, where) : PM_OK;
 }
 
-static pm_status put_space(const tok_component *c, tok_text *out, tok_span at) {
-    return c->flag[ESCAPE] ? tok_text_add(out, TOK_LIT(TOK_UNDERLINE), at) : tok_text_add(out, " ", 1, at);
+static pm_status put_space(const pm_tok_component *c, pm_tok_text *out, pm_tok_span at) {
+    return c->flag[ESCAPE] ? pm_tok_text_add(out, PM_TOK_LIT(PM_TOK_UNDERLINE), at)
+                           : pm_tok_text_add(out, " ", 1, at);
 }
 
 /* One step: the rule or the character that the rest begins with. */
@@ -151,10 +153,10 @@ static size_t next_part(const charsmap *m, const char *s, size_t n, const char *
     size_t k = m ? find(m, s, n, true, &with) : 0;
     *out = k ? with : s;
     if (k) return *out_n = strlen(with), k;
-    return *out_n = tok_char(s, n, &c);
+    return *out_n = pm_tok_char(s, n, &c);
 }
 
-pm_status tok_piece_normalize(const tok_component *c, tok_view in, tok_text *out) {
+pm_status pm_tok_piece_normalize(const pm_tok_component *c, pm_tok_view in, pm_tok_text *out) {
     const char *part;
     size_t start = out->n, n, i = 0, k, space = c->flag[ESCAPE] ? 3 : 1;
     bool after_space = c->flag[COLLAPSE];
@@ -166,14 +168,14 @@ pm_status tok_piece_normalize(const tok_component *c, tok_view in, tok_text *out
     if (c->flag[PREFIX]) PM_TRY(put_space(c, out, in.at[i]));
     for (; i < in.n; i += k) {
         k = next_part(c->data, in.s + i, in.n - i, &part, &n);
-        tok_span at = tok_view_span(in, i, i + k);
+        pm_tok_span at = pm_tok_view_span(in, i, i + k);
         for (; after_space && n && *part == ' '; n--) part++;
         for (size_t j = 0; j < n; j++)
-            PM_TRY(part[j] == ' ' ? put_space(c, out, at) : tok_text_add(out, part + j, 1, at));
+            PM_TRY(part[j] == ' ' ? put_space(c, out, at) : pm_tok_text_add(out, part + j, 1, at));
         if (n) after_space = part[n - 1] == ' ';
         after_space &= c->flag[COLLAPSE];
     }
-    const char *what = c->flag[ESCAPE] ? TOK_UNDERLINE : " ";
+    const char *what = c->flag[ESCAPE] ? PM_TOK_UNDERLINE : " ";
     while (c->flag[COLLAPSE] && out->n >= start + space && memcmp(out->s + out->n - space, what, space) == 0)
         out->n -= space;
     return c->flag[SUFFIX] && out->n > start ? put_space(c, out, out->at[out->n - 1]) : PM_OK;

@@ -4,12 +4,12 @@
 
 #include "models/tokenizer/tok_data.h"
 
-enum { TOK_MAX_PRE = 6 };
-typedef struct tok_pre {
+enum { PM_TOK_MAX_PRE = 6 };
+typedef struct pm_tok_pre {
     const char *name;
-    const char *pattern[TOK_MAX_PRE]; /* one after the other, each match a piece of its own; NULL ends */
+    const char *pattern[PM_TOK_MAX_PRE]; /* one after the other, each match a piece of its own; NULL ends */
     bool ignore_merges;
-} tok_pre;
-const tok_pre *tok_pre_find(const char *s, size_t n); /* NULL: not known */
+} pm_tok_pre;
+const pm_tok_pre *pm_tok_pre_find(const char *s, size_t n); /* NULL: not known */
 
 #endif

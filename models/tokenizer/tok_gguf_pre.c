@@ -25,7 +25,7 @@
     " ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define HAN_KANA "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+"
 
-static const tok_pre rows[] = {
+static const pm_tok_pre rows[] = {
     {"default", {"[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}, false},
     {"gpt-2", {GPT2}, false},
     {"llama-bpe", {LLAMA3}, true},
@@ -86,7 +86,7 @@ static const char *const aliases[][2] = {
     {"trillion", "gpt-2"},
 };
 
-const tok_pre *tok_pre_find(const char *s, size_t n) {
+const pm_tok_pre *pm_tok_pre_find(const char *s, size_t n) {
     for (size_t i = 0; i < PM_COUNT(aliases); i++)
         if (strlen(aliases[i][0]) == n && !memcmp(aliases[i][0], s, n)) {
             s = aliases[i][1];

@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-pm_status tok_json_load(const pm_files *f, const char *name, json_t **out) {
+pm_status pm_tok_json_load(const pm_files *f, const char *name, json_t **out) {
     pm_blob blob;
     json_error_t error;
     PM_TRY(pm_files_get(f, name, &blob));
@@ -21,19 +21,19 @@ static bool is_true(const json_t *json, const char *key) {
 
 /* ---- vocabularies ---- */
 
-static pm_status read_map(tok_vocab *v, const json_t *vocab, const char *where) {
+static pm_status read_map(pm_tok_vocab *v, const json_t *vocab, const char *where) {
     const char *token;
     json_t *id;
     if (!json_is_object(vocab)) return pm_raise(PM_ERR_FILE, "%s: vocab is not an object", where);
     json_object_foreach((json_t *)(uintptr_t)vocab, token, id) {
         if (!json_is_integer(id))
             return pm_raise(PM_ERR_FILE, "%s: vocab: the id of \"%.60s\" is not an integer", where, token);
-        PM_TRY(tok_vocab_add(v, token, strlen(token), json_integer_value(id), 0));
+        PM_TRY(pm_tok_vocab_add(v, token, strlen(token), json_integer_value(id), 0));
     }
     return PM_OK;
 }
 
-static pm_status read_scores(tok_vocab *v, const json_t *vocab, const char *where) {
+static pm_status read_scores(pm_tok_vocab *v, const json_t *vocab, const char *where) {
     if (!json_is_array(vocab))
         return pm_raise(PM_ERR_FILE, "%s: vocab is not a list of tokens and scores", where);
     for (size_t i = 0; i < json_array_size(vocab); i++) {
@@ -41,8 +41,8 @@ static pm_status read_scores(tok_vocab *v, const json_t *vocab, const char *wher
                      *score = json_array_get(row, 1);
         if (!json_is_string(token) || !json_is_number(score))
             return pm_raise(PM_ERR_FILE, "%s: vocab: entry %zu is not [token, score]", where, i);
-        PM_TRY(tok_vocab_add(v, json_string_value(token), json_string_length(token), (int64_t)i,
-                             json_number_value(score)));
+        PM_TRY(pm_tok_vocab_add(v, json_string_value(token), json_string_length(token), (int64_t)i,
+                                json_number_value(score)));
     }
     return PM_OK;
 }
@@ -70,32 +70,33 @@ static bool read_halves(const json_t *merge, half *a, half *b) {
     return true;
 }
 
-pm_status tok_merge_texts(tok_model *m, const tok_vocab *v, size_t rank, const char *a, size_t n_a,
-                          const char *b, size_t n_b, const char *where) {
-    const tok_entry *left = tok_vocab_find(v, a, n_a), *right = tok_vocab_find(v, b, n_b), *joined = NULL;
+pm_status pm_tok_merge_texts(pm_tok_model *m, const pm_tok_vocab *v, size_t rank, const char *a, size_t n_a,
+                             const char *b, size_t n_b, const char *where) {
+    const pm_tok_entry *left = pm_tok_vocab_find(v, a, n_a), *right = pm_tok_vocab_find(v, b, n_b),
+                       *joined = NULL;
     size_t prefix = m->prefix ? strlen(m->prefix) : 0;
     char *text = pm_alloc(n_a + n_b + 1);
     if (!text) return PM_ERR_MEMORY;
     memcpy(text, a, n_a);
     if (n_b >= prefix) {
         memcpy(text + n_a, b + prefix, n_b - prefix);
-        joined = tok_vocab_find(v, text, n_a + n_b - prefix);
+        joined = pm_tok_vocab_find(v, text, n_a + n_b - prefix);
     }
     pm_free(text);
     if (!left || !right || !joined)
         return pm_raise(PM_ERR_FILE,
                         "%s: merges: number %zu, \"%.*s\" and \"%.*s\", joins what is not in the vocabulary",
                         where, rank, (int)(n_a < 40 ? n_a : 40), a, (int)(n_b < 40 ? n_b : 40), b);
-    return tok_merge_add(m, (tok_merge){left->id, right->id, joined->id, (int32_t)rank});
+    return pm_tok_merge_add(m, (pm_tok_merge){left->id, right->id, joined->id, (int32_t)rank});
 }
 
 static pm_status read_merges(pm_tokenizer *t, const json_t *merges, const char *where) {
     if (!json_is_array(merges)) return pm_raise(PM_ERR_FILE, "%s: merges is not a list", where);
     for (size_t i = 0; i < json_array_size(merges); i++) {
         half a, b;
-        if (i >= TOK_MAX_ID || !read_halves(json_array_get(merges, i), &a, &b))
+        if (i >= PM_TOK_MAX_ID || !read_halves(json_array_get(merges, i), &a, &b))
             return pm_raise(PM_ERR_FILE, "%s: merges: number %zu is not two tokens", where, i);
-        PM_TRY(tok_merge_texts(&t->model, &t->vocab, i, a.s, a.n, b.s, b.n, where));
+        PM_TRY(pm_tok_merge_texts(&t->model, &t->vocab, i, a.s, a.n, b.s, b.n, where));
     }
     return PM_OK;
 }
@@ -114,7 +115,7 @@ static pm_status read_unk(pm_tokenizer *t, const json_t *model, const char *wher
     const json_t *v = json_object_get(model, "unk_token");
     if (!v || json_is_null(v)) return PM_OK;
     if (!json_is_string(v)) return pm_raise(PM_ERR_FILE, "%s: model: unk_token is not a text", where);
-    const tok_entry *e = tok_vocab_find(&t->vocab, json_string_value(v), json_string_length(v));
+    const pm_tok_entry *e = pm_tok_vocab_find(&t->vocab, json_string_value(v), json_string_length(v));
     t->model.unk = e ? e->id : -1;
     return PM_OK;
 }
@@ -124,7 +125,7 @@ static pm_status read_bpe(pm_tokenizer *t, const json_t *model, const char *wher
     if (json_is_number(dropout) && json_number_value(dropout) != 0)
         return pm_raise(PM_ERR_FILE, "%s: model: dropout is %g, which makes ids random; expected null", where,
                         json_number_value(dropout));
-    t->model.type = TOK_BPE;
+    t->model.type = PM_TOK_BPE;
     t->model.fuse_unk = is_true(model, "fuse_unk");
     t->model.byte_fallback = is_true(model, "byte_fallback");
     t->model.ignore_merges = is_true(model, "ignore_merges");
@@ -137,7 +138,7 @@ static pm_status read_bpe(pm_tokenizer *t, const json_t *model, const char *wher
 
 static pm_status read_wordpiece(pm_tokenizer *t, const json_t *model, const char *where) {
     const json_t *most = json_object_get(model, "max_input_chars_per_word");
-    t->model.type = TOK_WORDPIECE;
+    t->model.type = PM_TOK_WORDPIECE;
     t->model.max_chars = 100;
     if (json_is_integer(most) && json_integer_value(most) >= 0)
         t->model.max_chars = (size_t)json_integer_value(most);
@@ -147,14 +148,14 @@ static pm_status read_wordpiece(pm_tokenizer *t, const json_t *model, const char
 }
 
 static pm_status read_wordlevel(pm_tokenizer *t, const json_t *model, const char *where) {
-    t->model.type = TOK_WORDLEVEL;
+    t->model.type = PM_TOK_WORDLEVEL;
     PM_TRY(read_map(&t->vocab, json_object_get(model, "vocab"), where));
     return read_unk(t, model, where);
 }
 
 static pm_status read_unigram(pm_tokenizer *t, const json_t *model, const char *where) {
     const json_t *unk = json_object_get(model, "unk_id");
-    t->model.type = TOK_UNIGRAM;
+    t->model.type = PM_TOK_UNIGRAM;
     t->model.byte_fallback = is_true(model, "byte_fallback");
     PM_TRY(read_scores(&t->vocab, json_object_get(model, "vocab"), where));
     if (!json_is_integer(unk)) return PM_OK;
@@ -194,26 +195,26 @@ static pm_status read_model(pm_tokenizer *t, const json_t *model, const char *wh
 
 /* ---- added tokens ---- */
 
-pm_status tok_read_added(pm_tokenizer *t, const json_t *token, int64_t id, const char *where) {
+pm_status pm_tok_read_added(pm_tokenizer *t, const json_t *token, int64_t id, const char *where) {
     const json_t *content = json_object_get(token, "content");
-    if (!json_is_string(content) || id < 0 || id >= TOK_MAX_ID)
+    if (!json_is_string(content) || id < 0 || id >= PM_TOK_MAX_ID)
         return pm_raise(PM_ERR_FILE,
                         "%s: added token %.60s has id %" PRId64 ", expected a content and an id in 0..%d",
                         where, json_is_string(content) ? json_string_value(content) : "without content", id,
-                        TOK_MAX_ID - 1);
-    tok_added_token like = {.id = (int32_t)id,
-                            .single_word = is_true(token, "single_word"),
-                            .left_strip = is_true(token, "lstrip"),
-                            .right_strip = is_true(token, "rstrip"),
-                            .normalized = is_true(token, "normalized"),
-                            .special = is_true(token, "special")};
-    return tok_added_token_add(t, json_string_value(content), json_string_length(content), &like);
+                        PM_TOK_MAX_ID - 1);
+    pm_tok_added_token like = {.id = (int32_t)id,
+                               .single_word = is_true(token, "single_word"),
+                               .left_strip = is_true(token, "lstrip"),
+                               .right_strip = is_true(token, "rstrip"),
+                               .normalized = is_true(token, "normalized"),
+                               .special = is_true(token, "special")};
+    return pm_tok_added_token_add(t, json_string_value(content), json_string_length(content), &like);
 }
 
 static pm_status read_added_tokens(pm_tokenizer *t, const json_t *list, const char *where) {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *token = json_array_get(list, i), *id = json_object_get(token, "id");
-        PM_TRY(tok_read_added(t, token, json_is_integer(id) ? json_integer_value(id) : -1, where));
+        PM_TRY(pm_tok_read_added(t, token, json_is_integer(id) ? json_integer_value(id) : -1, where));
     }
     return PM_OK;
 }
@@ -221,19 +222,20 @@ static pm_status read_added_tokens(pm_tokenizer *t, const json_t *list, const ch
 static pm_status read_all(pm_tokenizer *t, const json_t *root, const char *where) {
     const json_t *decoder = json_object_get(root, "decoder");
     PM_TRY(read_model(t, json_object_get(root, "model"), where));
-    PM_TRY(tok_pipeline_read(&t->normalizer, &tok_normalizers, json_object_get(root, "normalizer"), where));
-    PM_TRY(tok_pipeline_read(&t->pretokenizer, &tok_pretokenizers, json_object_get(root, "pre_tokenizer"),
-                             where));
-    PM_TRY(tok_pipeline_read(&t->decoder, &tok_decoders, decoder, where));
+    PM_TRY(pm_tok_pipeline_read(&t->normalizer, &pm_tok_normalizers, json_object_get(root, "normalizer"),
+                                where));
+    PM_TRY(pm_tok_pipeline_read(&t->pretokenizer, &pm_tok_pretokenizers,
+                                json_object_get(root, "pre_tokenizer"), where));
+    PM_TRY(pm_tok_pipeline_read(&t->decoder, &pm_tok_decoders, decoder, where));
     t->has_decoder = decoder && !json_is_null(decoder);
-    PM_TRY(tok_template_read(t, json_object_get(root, "post_processor"), where));
-    PM_TRY(tok_length_read(t, root, where));
+    PM_TRY(pm_tok_template_read(t, json_object_get(root, "post_processor"), where));
+    PM_TRY(pm_tok_length_read(t, root, where));
     return read_added_tokens(t, json_object_get(root, "added_tokens"), where);
 }
 
-pm_status tok_open_json(pm_tokenizer *t, const pm_files *f, const char *name) {
+pm_status pm_tok_open_json(pm_tokenizer *t, const pm_files *f, const char *name) {
     json_t *root;
-    PM_TRY(tok_json_load(f, name, &root));
+    PM_TRY(pm_tok_json_load(f, name, &root));
     pm_status s = read_all(t, root, name);
     json_decref(root);
     return s;

@@ -7,7 +7,7 @@
 typedef struct mark {
     int32_t c;
     utf8proc_propval_t class;
-    tok_span at;
+    pm_tok_span at;
 } mark;
 
 typedef struct marks {
@@ -17,7 +17,7 @@ typedef struct marks {
 
 enum { COMPOSE, COMPATIBLE };
 
-pm_status tok_unicode_setup(tok_component *c, const json_t *json, const char *where) {
+pm_status pm_tok_unicode_setup(pm_tok_component *c, const json_t *json, const char *where) {
     (void)json, (void)where;
     c->flag[COMPATIBLE] = c->kind->name[2] == 'K';
     c->flag[COMPOSE] = c->kind->name[strlen(c->kind->name) - 1] == 'C';
@@ -28,13 +28,13 @@ static utf8proc_propval_t combining_class(int32_t c) {
     return c < 0x300 ? 0 : utf8proc_get_property(c)->combining_class;
 }
 
-static pm_status decompose(tok_view in, bool compatible, marks *out) {
+static pm_status decompose(pm_tok_view in, bool compatible, marks *out) {
     utf8proc_option_t options = UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (compatible ? UTF8PROC_COMPAT : 0);
     utf8proc_int32_t parts[32];
     int boundary = 0;
     int32_t c;
     for (size_t i = 0, k; i < in.n; i += k) {
-        k = tok_char(in.s + i, in.n - i, &c);
+        k = pm_tok_char(in.s + i, in.n - i, &c);
         parts[0] = c;
         utf8proc_ssize_t n = c < 0x80 ? 1 : utf8proc_decompose_char(c, parts, 32, options, &boundary);
         if (n < 1 || n > 32) n = 1, parts[0] = c;
@@ -96,48 +96,49 @@ static void compose(marks *m) {
     m->n = n;
 }
 
-static pm_status normalize_form(tok_view in, bool composed, bool compatible, tok_text *out) {
+static pm_status normalize_form(pm_tok_view in, bool composed, bool compatible, pm_tok_text *out) {
     marks m = {0};
     size_t ascii = 0;
     while (ascii < in.n && (unsigned char)in.s[ascii] < 0x80) ascii++;
-    if (ascii == in.n) return tok_text_copy(out, in, 0, in.n);
+    if (ascii == in.n) return pm_tok_text_copy(out, in, 0, in.n);
     pm_status s = decompose(in, compatible, &m);
     if (s == PM_OK) s = order(&m);
     if (s == PM_OK && composed) compose(&m);
-    for (size_t i = 0; i < m.n && s == PM_OK; i++) s = tok_text_add_char(out, m.v[i].c, m.v[i].at);
+    for (size_t i = 0; i < m.n && s == PM_OK; i++) s = pm_tok_text_add_char(out, m.v[i].c, m.v[i].at);
     pm_free(m.v);
     pm_free(m.sorted);
     return s;
 }
 
-pm_status tok_unicode_normalize(const tok_component *c, tok_view in, tok_text *out) {
+pm_status pm_tok_unicode_normalize(const pm_tok_component *c, pm_tok_view in, pm_tok_text *out) {
     return normalize_form(in, c->flag[COMPOSE], c->flag[COMPATIBLE], out);
 }
 
-pm_status tok_nfd(tok_view in, tok_text *out) {
+static pm_status nfd(pm_tok_view in, pm_tok_text *out) {
     return normalize_form(in, false, false, out);
 }
 
-pm_status tok_strip_marks(tok_view in, bool nonspacing_only, tok_text *out) {
+pm_status pm_tok_strip_marks(pm_tok_view in, bool nonspacing_only, pm_tok_text *out) {
     int32_t c;
     for (size_t i = 0, k; i < in.n; i += k) {
-        k = tok_char(in.s + i, in.n - i, &c);
-        if (c >= 0x300 && (nonspacing_only ? tok_is_mark_nonspacing(c) : tok_is_mark(c))) continue;
-        PM_TRY(tok_text_copy(out, in, i, i + k));
+        k = pm_tok_char(in.s + i, in.n - i, &c);
+        if (c >= 0x300 && (nonspacing_only ? pm_tok_is_mark_nonspacing(c) : pm_tok_is_mark(c))) continue;
+        PM_TRY(pm_tok_text_copy(out, in, i, i + k));
     }
     return PM_OK;
 }
 
-pm_status tok_lowercase(const tok_component *component, tok_view in, tok_text *out) {
+pm_status pm_tok_lowercase(const pm_tok_component *component, pm_tok_view in, pm_tok_text *out) {
     int32_t c;
     (void)component;
     for (size_t i = 0, k; i < in.n; i += k) {
-        k = tok_char(in.s + i, in.n - i, &c);
+        k = pm_tok_char(in.s + i, in.n - i, &c);
         int32_t lower = c < 0x80 ? (c >= 'A' && c <= 'Z' ? c + 32 : c) : utf8proc_tolower(c);
         if (c == 0x130) { /* the only one that becomes two */
-            PM_TRY(tok_text_add(out, "i\xCC\x87", 3, in.at[i]));
+            PM_TRY(pm_tok_text_add(out, "i\xCC\x87", 3, in.at[i]));
         } else {
-            PM_TRY(lower == c ? tok_text_copy(out, in, i, i + k) : tok_text_add_char(out, lower, in.at[i]));
+            PM_TRY(lower == c ? pm_tok_text_copy(out, in, i, i + k)
+                              : pm_tok_text_add_char(out, lower, in.at[i]));
         }
     }
     return PM_OK;
@@ -145,36 +146,36 @@ pm_status tok_lowercase(const tok_component *component, tok_view in, tok_text *o
 
 /* ---- BERT's: flags clean_text, handle_chinese_chars, strip_accents, lowercase ---- */
 
-static pm_status clean(tok_view in, bool clean_text, bool chinese, tok_text *out) {
+static pm_status clean(pm_tok_view in, bool clean_text, bool chinese, pm_tok_text *out) {
     int32_t c;
     for (size_t i = 0, k; i < in.n; i += k) {
-        k = tok_char(in.s + i, in.n - i, &c);
+        k = pm_tok_char(in.s + i, in.n - i, &c);
         bool blank = c == '\t' || c == '\n' || c == '\r' || c == ' ';
-        if (clean_text && !blank && (c == 0 || c == 0xFFFD || tok_is_other(c))) continue;
-        bool apart = chinese && tok_is_chinese(c);
-        if (apart) PM_TRY(tok_text_add(out, " ", 1, in.at[i]));
-        PM_TRY(clean_text && tok_is_space(c) ? tok_text_add(out, " ", 1, in.at[i])
-                                             : tok_text_copy(out, in, i, i + k));
-        if (apart) PM_TRY(tok_text_add(out, " ", 1, in.at[i]));
+        if (clean_text && !blank && (c == 0 || c == 0xFFFD || pm_tok_is_other(c))) continue;
+        bool apart = chinese && pm_tok_is_chinese(c);
+        if (apart) PM_TRY(pm_tok_text_add(out, " ", 1, in.at[i]));
+        PM_TRY(clean_text && pm_tok_is_space(c) ? pm_tok_text_add(out, " ", 1, in.at[i])
+                                                : pm_tok_text_copy(out, in, i, i + k));
+        if (apart) PM_TRY(pm_tok_text_add(out, " ", 1, in.at[i]));
     }
     return PM_OK;
 }
 
-pm_status tok_bert_normalize(const tok_component *c, tok_view in, tok_text *out) {
-    tok_text cleaned = {0}, split = {0}, bare = {0};
+pm_status pm_tok_bert_normalize(const pm_tok_component *c, pm_tok_view in, pm_tok_text *out) {
+    pm_tok_text cleaned = {0}, split = {0}, bare = {0};
     pm_status s;
-    tok_view v;
+    pm_tok_view v;
     PM_GOTO(clean(in, c->flag[0], c->flag[1], &cleaned));
-    v = tok_text_view(&cleaned, 0, cleaned.n, in.origin);
+    v = pm_tok_text_view(&cleaned, 0, cleaned.n, in.origin);
     if (c->flag[2]) {
-        PM_GOTO(tok_nfd(v, &split));
-        PM_GOTO(tok_strip_marks(tok_text_view(&split, 0, split.n, in.origin), true, &bare));
-        v = tok_text_view(&bare, 0, bare.n, in.origin);
+        PM_GOTO(nfd(v, &split));
+        PM_GOTO(pm_tok_strip_marks(pm_tok_text_view(&split, 0, split.n, in.origin), true, &bare));
+        v = pm_tok_text_view(&bare, 0, bare.n, in.origin);
     }
-    PM_GOTO(c->flag[3] ? tok_lowercase(NULL, v, out) : tok_text_copy(out, v, 0, v.n));
+    PM_GOTO(c->flag[3] ? pm_tok_lowercase(NULL, v, out) : pm_tok_text_copy(out, v, 0, v.n));
 fail:
-    tok_text_free(&cleaned);
-    tok_text_free(&split);
-    tok_text_free(&bare);
+    pm_tok_text_free(&cleaned);
+    pm_tok_text_free(&split);
+    pm_tok_text_free(&bare);
     return s;
 }

@@ -3,7 +3,7 @@
 
 #include <sys/stat.h>
 
-pm_tokenizer *tok_new(void) {
+pm_tokenizer *pm_tok_new(void) {
     pm_tokenizer *t = pm_calloc(1, sizeof *t);
     if (!t) return NULL;
     t->model.unk = -1;
@@ -13,22 +13,22 @@ pm_tokenizer *tok_new(void) {
 
 void pm_tokenizer_close(pm_tokenizer *t) {
     if (!t) return;
-    tok_vocab_free(&t->vocab);
-    tok_model_free(&t->model);
-    tok_added_free(&t->added);
+    pm_tok_vocab_free(&t->vocab);
+    pm_tok_model_free(&t->model);
+    pm_tok_added_free(&t->added);
     pm_free(t->special);
-    tok_pipeline_free(&t->normalizer);
-    tok_pipeline_free(&t->pretokenizer);
-    tok_pipeline_free(&t->decoder);
+    pm_tok_pipeline_free(&t->normalizer);
+    pm_tok_pipeline_free(&t->pretokenizer);
+    pm_tok_pipeline_free(&t->decoder);
     pm_free(t->single);
     pm_free(t->pair);
     pm_free(t);
 }
 
-pm_status tok_finish(pm_tokenizer *t, pm_status s, pm_tokenizer **out) {
+pm_status pm_tok_finish(pm_tokenizer *t, pm_status s, pm_tokenizer **out) {
     *out = NULL;
-    if (s == PM_OK) s = tok_model_finish(&t->model, &t->vocab);
-    if (s == PM_OK) s = tok_added_finish(t);
+    if (s == PM_OK) s = pm_tok_model_finish(&t->model, &t->vocab);
+    if (s == PM_OK) s = pm_tok_added_finish(t);
     if (s == PM_OK)
         *out = t;
     else
@@ -78,16 +78,16 @@ pm_status pm_tokenizer_open_files(const pm_files *f, pm_tokenizer_side side, pm_
             "%s: no tokenizer: expected tokenizer.json, vocab.json and merges.txt, vocab.txt, tokenizer.model, "
             "spiece.model or source.spm",
             f->path);
-    pm_tokenizer *t = tok_new();
+    pm_tokenizer *t = pm_tok_new();
     if (!t) return PM_ERR_MEMORY;
     pm_status s = PM_ERR_OTHER;
     switch (forms[i].form) {
-    case JSON: s = tok_open_json(t, f, forms[i].file); break;
-    case VOCAB_TXT: s = tok_open_vocab_txt(t, f); break;
-    case VOCAB_MERGES: s = tok_open_vocab_merges(t, f); break;
-    case SENTENCEPIECE: s = tok_open_sentencepiece(t, f, forms[i].file); break;
+    case JSON: s = pm_tok_open_json(t, f, forms[i].file); break;
+    case VOCAB_TXT: s = pm_tok_open_vocab_txt(t, f); break;
+    case VOCAB_MERGES: s = pm_tok_open_vocab_merges(t, f); break;
+    case SENTENCEPIECE: s = pm_tok_open_sentencepiece(t, f, forms[i].file); break;
     }
-    return tok_finish(t, s, out);
+    return pm_tok_finish(t, s, out);
 }
 
 pm_status pm_tokenizer_open(const char *path, pm_tokenizer **out) {

@@ -7,14 +7,14 @@
 
 enum { MATCH_LIMIT = 50 * 1000 * 1000, HEAP_LIMIT_KIB = 64 * 1024, MAX_PATTERN = 1 << 16 };
 
-struct tok_regex {
+struct pm_tok_regex {
     pcre2_general_context *memory;
     pcre2_code *code;
     char *where;
 };
 
-struct tok_match {
-    const tok_regex *regex;
+struct pm_tok_match {
+    const pm_tok_regex *regex;
     pcre2_match_data *data;
     pcre2_match_context *limits;
     const char *s;
@@ -35,7 +35,7 @@ static pm_status out_of_memory(void) {
     return pm_raise(PM_ERR_MEMORY, "out of memory: a regular expression");
 }
 
-static pm_status compile(tok_regex *r, const char *pattern, const char *translated) {
+static pm_status compile(pm_tok_regex *r, const char *pattern, const char *translated) {
     int error;
     PCRE2_SIZE at;
     pcre2_compile_context *context = pcre2_compile_context_create(r->memory);
@@ -57,20 +57,20 @@ static pm_status compile(tok_regex *r, const char *pattern, const char *translat
     return pm_raise(PM_ERR_FILE, "%s: regular expression \"%.80s\": %s", r->where, pattern, (char *)text);
 }
 
-pm_status tok_regex_open(const char *pattern, const char *where, tok_regex **out) {
+pm_status pm_tok_regex_open(const char *pattern, const char *where, pm_tok_regex **out) {
     pm_status s = PM_ERR_MEMORY;
     pm_text translated = {0};
     *out = NULL;
     if (strlen(pattern) > MAX_PATTERN)
         return pm_raise(PM_ERR_FILE, "%s: a regular expression has %zu bytes, at most %d were expected",
                         where, strlen(pattern), MAX_PATTERN);
-    tok_regex *r = pm_calloc(1, sizeof *r);
+    pm_tok_regex *r = pm_calloc(1, sizeof *r);
     if (!r) return PM_ERR_MEMORY;
     r->where = pm_strdup(where);
     if (!r->where) goto fail;
     r->memory = pcre2_general_context_create(allocate, release, NULL);
     if (!r->memory) goto fail;
-    PM_GOTO(tok_regex_translate(pattern, where, &translated));
+    PM_GOTO(pm_tok_regex_translate(pattern, where, &translated));
     PM_GOTO(pm_text_status(&translated));
     PM_GOTO(compile(r, pattern, translated.data ? translated.data : ""));
     pm_text_free(&translated);
@@ -78,11 +78,11 @@ pm_status tok_regex_open(const char *pattern, const char *where, tok_regex **out
     return PM_OK;
 fail:
     pm_text_free(&translated);
-    tok_regex_close(r);
+    pm_tok_regex_close(r);
     return s;
 }
 
-void tok_regex_close(tok_regex *r) {
+void pm_tok_regex_close(pm_tok_regex *r) {
     if (!r) return;
     pcre2_code_free(r->code);
     pcre2_general_context_free(r->memory);
@@ -90,14 +90,14 @@ void tok_regex_close(tok_regex *r) {
     pm_free(r);
 }
 
-pm_status tok_match_open(const tok_regex *r, const char *s, size_t n, tok_match **out) {
-    tok_match *m = *out = pm_calloc(1, sizeof *m);
+pm_status pm_tok_match_open(const pm_tok_regex *r, const char *s, size_t n, pm_tok_match **out) {
+    pm_tok_match *m = *out = pm_calloc(1, sizeof *m);
     if (!m) return PM_ERR_MEMORY;
-    *m = (tok_match){.regex = r, .s = s, .n = n};
+    *m = (pm_tok_match){.regex = r, .s = s, .n = n};
     m->data = pcre2_match_data_create_from_pattern(r->code, r->memory);
     m->limits = pcre2_match_context_create(r->memory);
     if (!m->data || !m->limits) {
-        tok_match_close(m);
+        pm_tok_match_close(m);
         *out = NULL;
         return out_of_memory();
     }
@@ -106,14 +106,14 @@ pm_status tok_match_open(const tok_regex *r, const char *s, size_t n, tok_match 
     return PM_OK;
 }
 
-static int match_at(tok_match *m, size_t at) {
+static int match_at(pm_tok_match *m, size_t at) {
     int k = pcre2_match(m->regex->code, (PCRE2_SPTR)m->s, m->n, at, PCRE2_NO_UTF_CHECK, m->data, m->limits);
     if (k != PCRE2_ERROR_JIT_STACKLIMIT) return k;
     return pcre2_match(m->regex->code, (PCRE2_SPTR)m->s, m->n, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, m->data,
                        m->limits);
 }
 
-pm_status tok_match_next(tok_match *m, bool *out_found, size_t *out_begin, size_t *out_end) {
+pm_status pm_tok_match_next(pm_tok_match *m, bool *out_found, size_t *out_begin, size_t *out_end) {
     *out_found = false;
     while (m->at <= m->n) {
         int k = match_at(m, m->at);
@@ -130,7 +130,7 @@ pm_status tok_match_next(tok_match *m, bool *out_found, size_t *out_begin, size_
         bool empty = begin >= end;
         int32_t c;
         /* \K can put the beginning anywhere; a search goes forward all the same. */
-        m->at = empty ? (begin < m->n ? begin + tok_char(m->s + begin, m->n - begin, &c) : m->n + 1) : end;
+        m->at = empty ? (begin < m->n ? begin + pm_tok_char(m->s + begin, m->n - begin, &c) : m->n + 1) : end;
         if (begin < last || m->at <= last)
             return pm_raise(PM_ERR_FILE, "%s: a regular expression goes backwards", m->regex->where);
         *out_found = true;
@@ -141,7 +141,7 @@ pm_status tok_match_next(tok_match *m, bool *out_found, size_t *out_begin, size_
     return PM_OK;
 }
 
-void tok_match_close(tok_match *m) {
+void pm_tok_match_close(pm_tok_match *m) {
     if (!m) return;
     pcre2_match_data_free(m->data);
     pcre2_match_context_free(m->limits);

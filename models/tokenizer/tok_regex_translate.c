@@ -168,7 +168,7 @@ static void translate_flags(source *s) {
         pm_text_add_bytes(s->out, *s->at == 'm' ? "s" : s->at, 1);
 }
 
-pm_status tok_regex_translate(const char *pattern, const char *where, pm_text *out) {
+pm_status pm_tok_regex_translate(const char *pattern, const char *where, pm_text *out) {
     source s = {.at = pattern, .where = where, .pattern = pattern, .out = out};
     while (*s.at) {
         if (s.at[0] == '(' && s.at[1] == '*') return refuse(&s, "a verb");

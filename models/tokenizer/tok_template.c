@@ -7,26 +7,27 @@ enum { LONGEST_FIRST, ONLY_FIRST, ONLY_SECOND, MAX_PADDING = 1 << 20 };
 
 /* ---- templates ---- */
 
-static pm_status add_piece(tok_template *t, int sequence, int64_t id, int64_t type, const char *where) {
-    if (t->n == TOK_MAX_TEMPLATE)
-        return pm_raise(PM_ERR_FILE, "%s: a template has more than %d pieces", where, TOK_MAX_TEMPLATE);
-    if (id < 0 || id >= TOK_MAX_ID || type < 0 || type > 255)
+static pm_status add_piece(pm_tok_template *t, int sequence, int64_t id, int64_t type, const char *where) {
+    if (t->n == PM_TOK_MAX_TEMPLATE)
+        return pm_raise(PM_ERR_FILE, "%s: a template has more than %d pieces", where, PM_TOK_MAX_TEMPLATE);
+    if (id < 0 || id >= PM_TOK_MAX_ID || type < 0 || type > 255)
         return pm_raise(PM_ERR_FILE,
                         "%s: a template has id %" PRId64 " of type %" PRId64 ", expected 0..%d and 0..255",
-                        where, id, type, TOK_MAX_ID - 1);
+                        where, id, type, PM_TOK_MAX_ID - 1);
     t->piece[t->n].sequence = sequence;
     t->piece[t->n].id = (int32_t)id;
     t->piece[t->n++].type = (uint8_t)type;
     return PM_OK;
 }
 
-static pm_status fresh(tok_template **t, const char *where) {
+static pm_status fresh(pm_tok_template **t, const char *where) {
     if (*t) return pm_raise(PM_ERR_FILE, "%s: post_processor: two templates, one was expected", where);
     *t = pm_calloc(1, sizeof **t);
     return *t ? PM_OK : PM_ERR_MEMORY;
 }
 
-static pm_status add_special(tok_template *t, const json_t *root, const json_t *special, const char *where) {
+static pm_status add_special(pm_tok_template *t, const json_t *root, const json_t *special,
+                             const char *where) {
     const char *name = json_string_value(json_object_get(special, "id"));
     const json_t *ids =
         json_object_get(json_object_get(json_object_get(root, "special_tokens"), name ? name : ""), "ids");
@@ -43,7 +44,7 @@ static pm_status add_special(tok_template *t, const json_t *root, const json_t *
     return PM_OK;
 }
 
-static pm_status read_pieces(tok_template *t, const json_t *root, const char *key, const char *where) {
+static pm_status read_pieces(pm_tok_template *t, const json_t *root, const char *key, const char *where) {
     const json_t *list = json_object_get(root, key);
     if (!json_is_array(list))
         return pm_raise(PM_ERR_FILE, "%s: TemplateProcessing: %s is not a list", where, key);
@@ -76,20 +77,20 @@ static pm_status read_template(pm_tokenizer *t, const json_t *json, const char *
 /* ["[SEP]", 102] */
 static pm_status read_token(const json_t *json, const char *key, const char *where, int32_t *out) {
     const json_t *v = json_array_get(json_object_get(json, key), 1);
-    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= TOK_MAX_ID)
+    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= PM_TOK_MAX_ID)
         return pm_raise(PM_ERR_FILE,
                         "%s: post_processor: %s is not a token and its id, expected [\"%s\", 0..%d]", where,
-                        key, key, TOK_MAX_ID - 1);
+                        key, key, PM_TOK_MAX_ID - 1);
     *out = (int32_t)json_integer_value(v);
     return PM_OK;
 }
 
-pm_status tok_template_set_bert(pm_tokenizer *t, int32_t cls, int32_t sep, bool roberta) {
+pm_status pm_tok_template_set_bert(pm_tokenizer *t, int32_t cls, int32_t sep, bool roberta) {
     static const char where[] = "tokenizer";
     PM_TRY(fresh(&t->single, where));
     PM_TRY(fresh(&t->pair, where));
     for (int pair = 0; pair < 2; pair++) {
-        tok_template *to = pair ? t->pair : t->single;
+        pm_tok_template *to = pair ? t->pair : t->single;
         int64_t type = roberta ? 0 : 1;
         PM_TRY(add_piece(to, -1, cls, 0, where));
         PM_TRY(add_piece(to, 0, 0, 0, where));
@@ -101,13 +102,13 @@ pm_status tok_template_set_bert(pm_tokenizer *t, int32_t cls, int32_t sep, bool 
     return PM_OK;
 }
 
-pm_status tok_template_set(pm_tokenizer *t, int32_t before, int32_t after) {
+pm_status pm_tok_template_set(pm_tokenizer *t, int32_t before, int32_t after) {
     static const char where[] = "tokenizer";
     PM_TRY(fresh(&t->single, where));
     PM_TRY(fresh(&t->pair, where));
     for (int pair = 0; pair < 2; pair++)
         for (int k = 0; k <= pair; k++) {
-            tok_template *to = pair ? t->pair : t->single;
+            pm_tok_template *to = pair ? t->pair : t->single;
             if (before >= 0) PM_TRY(add_piece(to, -1, before, k, where));
             PM_TRY(add_piece(to, k, 0, k, where));
             if (after >= 0) PM_TRY(add_piece(to, -1, after, k, where));
@@ -126,10 +127,10 @@ static pm_status read_any(pm_tokenizer *t, const json_t *json, const char *where
     if (!type) return pm_raise(PM_ERR_FILE, "%s: a post_processor has no type", where);
     if (!strcmp(type, "Sequence")) {
         const json_t *list = json_object_get(json, "processors");
-        if (depth == TOK_MAX_DEPTH || !json_is_array(list))
+        if (depth == PM_TOK_MAX_DEPTH || !json_is_array(list))
             return pm_raise(PM_ERR_FILE,
                             "%s: post_processor: a Sequence without processors, or more than %d deep", where,
-                            TOK_MAX_DEPTH);
+                            PM_TOK_MAX_DEPTH);
         for (size_t i = 0; i < json_array_size(list); i++)
             PM_TRY(read_any(t, json_array_get(list, i), where, depth + 1));
         return PM_OK;
@@ -148,10 +149,10 @@ static pm_status read_any(pm_tokenizer *t, const json_t *json, const char *where
             type);
     PM_TRY(read_token(json, "cls", where, &cls));
     PM_TRY(read_token(json, "sep", where, &sep));
-    return tok_template_set_bert(t, cls, sep, roberta);
+    return pm_tok_template_set_bert(t, cls, sep, roberta);
 }
 
-pm_status tok_template_read(pm_tokenizer *t, const json_t *json, const char *where) {
+pm_status pm_tok_template_read(pm_tokenizer *t, const json_t *json, const char *where) {
     return !json || json_is_null(json) ? PM_OK : read_any(t, json, where, 0);
 }
 
@@ -170,7 +171,7 @@ static bool is_text(const json_t *json, const char *key, const char *text) {
     return s && !strcmp(s, text);
 }
 
-pm_status tok_length_read(pm_tokenizer *t, const json_t *root, const char *where) {
+pm_status pm_tok_length_read(pm_tokenizer *t, const json_t *root, const char *where) {
     const json_t *cut = json_object_get(root, "truncation"), *pad = json_object_get(root, "padding");
     int64_t id = 0, type = 0;
     if (json_is_object(cut)) {
@@ -189,14 +190,14 @@ pm_status tok_length_read(pm_tokenizer *t, const json_t *root, const char *where
     if (json_is_object(strategy))
         PM_TRY(read_count(strategy, "Fixed", MAX_PADDING, where, &t->padding.fixed));
     PM_TRY(read_count(pad, "pad_to_multiple_of", MAX_PADDING, where, &t->padding.multiple));
-    PM_TRY(read_count(pad, "pad_id", TOK_MAX_ID - 1, where, &id));
+    PM_TRY(read_count(pad, "pad_id", PM_TOK_MAX_ID - 1, where, &id));
     PM_TRY(read_count(pad, "pad_type_id", 255, where, &type));
     t->padding.id = (int32_t)id;
     t->padding.type = (int32_t)type;
     return PM_OK;
 }
 
-static size_t n_added(const tok_template *t) {
+static size_t n_added(const pm_tok_template *t) {
     size_t n = 0;
     for (size_t i = 0; t && i < t->n; i++) n += t->piece[i].sequence < 0;
     return n;
@@ -258,7 +259,7 @@ static pm_status pad(const pm_tokenizer *t, pm_encoding *e) {
 }
 
 /* The texts' tokens, in `parts`, into the template. */
-static pm_status fill(const tok_template *t, bool special, const pm_encoding parts[2], pm_encoding *out) {
+static pm_status fill(const pm_tok_template *t, bool special, const pm_encoding parts[2], pm_encoding *out) {
     size_t n = 0;
     for (size_t i = 0; i < t->n; i++) n += t->piece[i].sequence < 0 ? special : parts[t->piece[i].sequence].n;
     out->tokens = pm_calloc(n ? n : 1, sizeof *out->tokens);
@@ -276,10 +277,10 @@ static pm_status fill(const tok_template *t, bool special, const pm_encoding par
     return PM_OK;
 }
 
-pm_status tok_finish_encoding(const pm_tokenizer *t, const pm_encode_options *o, pm_encoding parts[2],
-                              pm_encoding *out) {
-    static const tok_template plain[2] = {{1, {{0, 0, 0}}}, {2, {{0, 0, 0}, {1, 0, 1}}}};
-    const tok_template *have = o->pair ? t->pair : t->single;
+pm_status pm_tok_finish_encoding(const pm_tokenizer *t, const pm_encode_options *o, pm_encoding parts[2],
+                                 pm_encoding *out) {
+    static const pm_tok_template plain[2] = {{1, {{0, 0, 0}}}, {2, {{0, 0, 0}, {1, 0, 1}}}};
+    const pm_tok_template *have = o->pair ? t->pair : t->single;
     if (o->apply_length && t->truncation.on)
         PM_TRY(truncate(t, o->add_special ? n_added(have) : 0, o->pair != NULL, parts));
     PM_TRY(fill(have ? have : &plain[o->pair != NULL], o->add_special, parts, out));

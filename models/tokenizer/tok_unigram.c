@@ -2,29 +2,29 @@
  * token covers costs more than any token; such characters next to each other are one unknown. */
 #include "models/tokenizer/tok_data.h"
 
-typedef struct tok_step { /* the best way to get to a byte */
+typedef struct pm_tok_step { /* the best way to get to a byte */
     double score;
     int64_t from;  /* -1: no way yet */
     int32_t entry; /* -1: unknown */
-} tok_step;
+} pm_tok_step;
 
-static double add(const tok_model *m, double a, double b) {
+static double add(const pm_tok_model *m, double a, double b) {
     return m->single_precision ? (double)((float)a + (float)b) : a + b;
 }
 
-static void offer(tok_step *to, double score, size_t from, int32_t entry) {
-    if (to->from < 0 || score > to->score) *to = (tok_step){score, (int64_t)from, entry};
+static void offer(pm_tok_step *to, double score, size_t from, int32_t entry) {
+    if (to->from < 0 || score > to->score) *to = (pm_tok_step){score, (int64_t)from, entry};
 }
 
-static void walk(const tok_model *m, const tok_vocab *v, tok_view in, tok_step *step) {
+static void walk(const pm_tok_model *m, const pm_tok_vocab *v, pm_tok_view in, pm_tok_step *step) {
     size_t k;
     int32_t c;
     for (size_t i = 0; i < in.n; i += k) {
-        k = tok_char(in.s + i, in.n - i, &c);
+        k = pm_tok_char(in.s + i, in.n - i, &c);
         double here = step[i].score;
         bool single = false;
         uint32_t node = 0;
-        for (size_t j = i; j < in.n && tok_trie_step(&m->trie, &node, (unsigned char)in.s[j]); j++) {
+        for (size_t j = i; j < in.n && pm_tok_trie_step(&m->trie, &node, (unsigned char)in.s[j]); j++) {
             int64_t entry = m->trie.value[node];
             if (entry < 0) continue;
             single |= j + 1 - i == k;
@@ -35,41 +35,42 @@ static void walk(const tok_model *m, const tok_vocab *v, tok_view in, tok_step *
 }
 
 /* The path, from its end; unknowns that touch are one. */
-static pm_status trace(const tok_model *m, const tok_vocab *v, tok_scratch *x, size_t n) {
-    tok_ids *r = &x->reversed;
+static pm_status trace(const pm_tok_model *m, const pm_tok_vocab *v, pm_tok_scratch *x, size_t n) {
+    pm_tok_ids *r = &x->reversed;
     r->n = 0;
     for (size_t end = n; end > 0;) {
-        const tok_step *s = &x->step[end];
+        const pm_tok_step *s = &x->step[end];
         size_t from = (size_t)s->from;
         int32_t id = s->entry < 0 ? m->unk : v->entry[s->entry].id;
         if (id == m->unk && r->n && r->v[r->n - 1].id == m->unk)
             r->v[r->n - 1].begin = (uint32_t)from;
         else
-            PM_TRY(tok_ids_add(r, id, from, end));
+            PM_TRY(pm_tok_ids_add(r, id, from, end));
         end = from;
     }
     return PM_OK;
 }
 
-pm_status tok_unigram(const tok_model *m, const tok_vocab *v, tok_scratch *x, tok_view in, tok_ids *out) {
+pm_status pm_tok_unigram(const pm_tok_model *m, const pm_tok_vocab *v, pm_tok_scratch *x, pm_tok_view in,
+                         pm_tok_ids *out) {
     PM_TRY(pm_grow((void **)&x->step, &x->step_capacity, in.n + 1, sizeof *x->step));
-    for (size_t i = 0; i <= in.n; i++) x->step[i] = (tok_step){0, -1, -1};
+    for (size_t i = 0; i <= in.n; i++) x->step[i] = (pm_tok_step){0, -1, -1};
     walk(m, v, in, x->step);
     PM_TRY(trace(m, v, x, in.n));
     for (size_t i = x->reversed.n; i-- > 0;) {
-        tok_id t = x->reversed.v[i];
+        pm_tok_id t = x->reversed.v[i];
         const char *text = in.s + t.begin;
         size_t n = t.end - t.begin;
-        const tok_entry *e = t.id == m->unk ? tok_vocab_find(v, text, n) : NULL;
-        if (t.id == m->unk && !e && m->byte_fallback && tok_has_bytes(m, text, n)) {
+        const pm_tok_entry *e = t.id == m->unk ? pm_tok_vocab_find(v, text, n) : NULL;
+        if (t.id == m->unk && !e && m->byte_fallback && pm_tok_has_bytes(m, text, n)) {
             for (size_t b = 0; b < n; b++)
-                PM_TRY(tok_ids_add(out, m->byte_id[(unsigned char)text[b]], t.begin, t.end));
+                PM_TRY(pm_tok_ids_add(out, m->byte_id[(unsigned char)text[b]], t.begin, t.end));
             continue;
         }
         if (t.id < 0 || (t.id == m->unk && !e))
-            PM_TRY(tok_put_unknown(m, in, t.begin, t.end, out));
+            PM_TRY(pm_tok_put_unknown(m, in, t.begin, t.end, out));
         else
-            PM_TRY(tok_ids_add(out, e ? e->id : t.id, t.begin, t.end));
+            PM_TRY(pm_tok_ids_add(out, e ? e->id : t.id, t.begin, t.end));
     }
     return PM_OK;
 }

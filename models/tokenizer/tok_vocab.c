@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-uint64_t tok_hash(const char *s, size_t n) {
+uint64_t pm_tok_hash(const char *s, size_t n) {
     uint64_t h = 0x9E3779B97F4A7C15u ^ n, word;
     for (; n >= 8; s += 8, n -= 8) {
         memcpy(&word, s, 8);
@@ -17,17 +17,17 @@ uint64_t tok_hash(const char *s, size_t n) {
     return (h * 0xBF58476D1CE4E5B9u) ^ (h >> 27);
 }
 
-static uint32_t *find_slot(const tok_vocab *v, const char *s, size_t n) {
+static uint32_t *find_slot(const pm_tok_vocab *v, const char *s, size_t n) {
     size_t mask = v->n_slots - 1;
-    for (size_t i = (size_t)tok_hash(s, n) & mask;; i = (i + 1) & mask) {
+    for (size_t i = (size_t)pm_tok_hash(s, n) & mask;; i = (i + 1) & mask) {
         uint32_t k = v->slot[i];
         if (k == 0) return &v->slot[i];
-        const tok_entry *e = &v->entry[k - 1];
+        const pm_tok_entry *e = &v->entry[k - 1];
         if (e->n == n && memcmp(v->bytes + e->at, s, n) == 0) return &v->slot[i];
     }
 }
 
-static pm_status grow_slots(tok_vocab *v) {
+static pm_status grow_slots(pm_tok_vocab *v) {
     if (v->n_slots > 2 * (v->n + 1)) return PM_OK;
     uint32_t *old = v->slot;
     size_t n_old = v->n_slots, n = n_old ? 2 * n_old : 64;
@@ -41,7 +41,7 @@ static pm_status grow_slots(tok_vocab *v) {
     return PM_OK;
 }
 
-static pm_status put_id(tok_vocab *v, int64_t id, size_t entry) {
+static pm_status put_id(pm_tok_vocab *v, int64_t id, size_t entry) {
     size_t k = (size_t)id, had = v->by_id_capacity;
     if (k >= had) {
         PM_TRY(pm_grow((void **)&v->by_id, &v->by_id_capacity, k + 1, sizeof *v->by_id));
@@ -52,47 +52,47 @@ static pm_status put_id(tok_vocab *v, int64_t id, size_t entry) {
     return PM_OK;
 }
 
-static pm_status append(tok_vocab *v, const char *s, size_t n, int64_t id, double score) {
-    if (id < 0 || id >= TOK_MAX_ID)
+static pm_status append(pm_tok_vocab *v, const char *s, size_t n, int64_t id, double score) {
+    if (id < 0 || id >= PM_TOK_MAX_ID)
         return pm_raise(PM_ERR_FILE, "tokenizer: token \"%.*s\" has id %" PRId64 ", expected 0..%d",
-                        (int)(n < 60 ? n : 60), s, id, TOK_MAX_ID - 1);
+                        (int)(n < 60 ? n : 60), s, id, PM_TOK_MAX_ID - 1);
     if (n > UINT32_MAX / 2 || v->n >= UINT32_MAX / 4)
         return pm_raise(PM_ERR_FILE, "tokenizer: token %" PRId64 " has %zu bytes, too many", id, n);
     PM_TRY(pm_grow((void **)&v->bytes, &v->bytes_capacity, v->n_bytes + n + 1, 1));
     PM_TRY(pm_grow((void **)&v->entry, &v->capacity, v->n + 1, sizeof *v->entry));
     PM_TRY(put_id(v, id, v->n));
     if (n) memcpy(v->bytes + v->n_bytes, s, n);
-    v->entry[v->n++] = (tok_entry){v->n_bytes, (uint32_t)n, (int32_t)id, score};
+    v->entry[v->n++] = (pm_tok_entry){v->n_bytes, (uint32_t)n, (int32_t)id, score};
     v->n_bytes += n;
     if (n > v->longest) v->longest = n;
     return PM_OK;
 }
 
-pm_status tok_vocab_add(tok_vocab *v, const char *s, size_t n, int64_t id, double score) {
+pm_status pm_tok_vocab_add(pm_tok_vocab *v, const char *s, size_t n, int64_t id, double score) {
     PM_TRY(grow_slots(v));
     PM_TRY(append(v, s, n, id, score));
     *find_slot(v, s, n) = (uint32_t)v->n;
     return PM_OK;
 }
 
-pm_status tok_vocab_add_id(tok_vocab *v, const char *s, size_t n, int64_t id) {
+pm_status pm_tok_vocab_add_id(pm_tok_vocab *v, const char *s, size_t n, int64_t id) {
     return append(v, s, n, id, 0);
 }
 
-const tok_entry *tok_vocab_find(const tok_vocab *v, const char *s, size_t n) {
+const pm_tok_entry *pm_tok_vocab_find(const pm_tok_vocab *v, const char *s, size_t n) {
     uint32_t k = v->n_slots && n <= v->longest ? *find_slot(v, s, n) : 0;
     return k ? &v->entry[k - 1] : NULL;
 }
 
-const tok_entry *tok_vocab_by_id(const tok_vocab *v, int64_t id) {
+const pm_tok_entry *pm_tok_vocab_by_id(const pm_tok_vocab *v, int64_t id) {
     uint32_t k = id >= 0 && (uint64_t)id < v->n_ids ? v->by_id[id] : 0;
     return k ? &v->entry[k - 1] : NULL;
 }
 
-void tok_vocab_free(tok_vocab *v) {
+void pm_tok_vocab_free(pm_tok_vocab *v) {
     pm_free(v->bytes);
     pm_free(v->entry);
     pm_free(v->slot);
     pm_free(v->by_id);
-    *v = (tok_vocab){0};
+    *v = (pm_tok_vocab){0};
 }

@@ -32,7 +32,6 @@ PM_FAST(binary)
 
 float pm_fast_act(uint32_t act, float x);                 /* PM_ACT_* */
 void pm_fast_act_row(uint32_t act, uint64_t n, float *x); /* in place */
-float pm_fast_unary_fn(uint32_t fn, float x);             /* PM_FN_NEG .. PM_FN_QUICK_GELU */
 
 /* In place, over vectors: fast_functions.c. */
 void pm_fast_gelu_row(uint64_t n, float *x);

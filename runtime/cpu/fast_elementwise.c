@@ -6,7 +6,8 @@
 
 #include <assert.h>
 
-float pm_fast_unary_fn(uint32_t fn, float x) {
+/* PM_FN_NEG .. PM_FN_QUICK_GELU. */
+static float unary_fn(uint32_t fn, float x) {
     switch (fn) {
     case PM_FN_NEG: return -x;
     case PM_FN_ABS: return fabsf(x);
@@ -34,7 +35,7 @@ float pm_fast_act(uint32_t act, float x) {
         [PM_ACT_SILU] = PM_FN_SILU,       [PM_ACT_TANH] = PM_FN_TANH,
         [PM_ACT_SIGMOID] = PM_FN_SIGMOID, [PM_ACT_QUICK_GELU] = PM_FN_QUICK_GELU,
     };
-    return act == PM_ACT_NONE ? x : pm_fast_unary_fn(fns[act], x);
+    return act == PM_ACT_NONE ? x : unary_fn(fns[act], x);
 }
 
 void pm_fast_act_row(uint32_t act, uint64_t n, float *x) {
@@ -62,7 +63,7 @@ static void unary_row(uint32_t fn, uint64_t n, const uint32_t *x, uint64_t xs, u
     }
     const float *from = (const float *)x;
     float *to = (float *)y;
-    for (uint64_t i = 0; i < n; i++) to[i * ys] = pm_fast_unary_fn(fn, from[i * xs]);
+    for (uint64_t i = 0; i < n; i++) to[i * ys] = unary_fn(fn, from[i * xs]);
 }
 
 void pm_fast_unary(const pm_call *c, uint64_t first, uint64_t last) {
@@ -109,10 +110,10 @@ static void binary_row(uint32_t fn, uint64_t n, const float *a, const float *b, 
     case PM_FN_SUB: EACH(l - r);
     case PM_FN_MUL: EACH(l * r);
     case PM_FN_DIV: EACH(l / r);
-    case PM_FN_GLU_SILU: EACH(pm_fast_unary_fn(PM_FN_SILU, l) * r);
-    case PM_FN_GLU_GELU: EACH(pm_fast_unary_fn(PM_FN_GELU, l) * r);
-    case PM_FN_GLU_GELU_TANH: EACH(pm_fast_unary_fn(PM_FN_GELU_TANH, l) * r);
-    case PM_FN_GLU_QUICK_GELU: EACH(pm_fast_unary_fn(PM_FN_QUICK_GELU, l) * r);
+    case PM_FN_GLU_SILU: EACH(unary_fn(PM_FN_SILU, l) * r);
+    case PM_FN_GLU_GELU: EACH(unary_fn(PM_FN_GELU, l) * r);
+    case PM_FN_GLU_GELU_TANH: EACH(unary_fn(PM_FN_GELU_TANH, l) * r);
+    case PM_FN_GLU_QUICK_GELU: EACH(unary_fn(PM_FN_QUICK_GELU, l) * r);
     default: assert(0 && "a row of is_fast");
     }
 }
