@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-const pm_config_field pm_llama_sizes[] = {
+const pm_config_field pm_llama_sizes[PM_N_LLAMA_SIZES] = {
     {"vocab_size", PM_CONFIG_INT, offsetof(pm_causal, vocab), PM_CONFIG_REQUIRED, 1, 1 << 24},
     {"max_position_embeddings", PM_CONFIG_INT, offsetof(pm_causal, positions), 2048, 1, 1 << 20},
     {"hidden_size", PM_CONFIG_INT, offsetof(pm_causal, width), PM_CONFIG_REQUIRED, 1, 65536},

@@ -25,7 +25,8 @@ struct pm_causal_family {
 };
 
 /* Sizes that most families call alike (Llama's keys). */
-extern const pm_config_field pm_llama_sizes[];
+enum { PM_N_LLAMA_SIZES = 8 };
+extern const pm_config_field pm_llama_sizes[PM_N_LLAMA_SIZES];
 
 pm_status pm_causal_configure(pm_model *m, const pm_config *c, const pm_causal_family *f) PM_MUST_USE;
 

@@ -1,32 +1,10 @@
 /* Decoder-only models with a mixture of experts: Mixtral (Jiang et al. 2024), Qwen 3 MoE, gpt-oss (OpenAI 2025), as Hugging
  * Face keeps them. */
-#include "models/arch_causal.h"
+#include "models/arch_llama.h"
 
 #include <string.h>
 
-enum { N_SIZES = 8, MAX_EXPERTS = 4096, MAX_LAYERS = 512 };
-
-#define TABLES(own)                                                                                          \
-    .tables = (const pm_config_field *const[]){pm_llama_sizes, own, NULL}, .n_fields = (const size_t[]) {    \
-        N_SIZES, PM_COUNT(own)                                                                               \
-    }
-#define REAL(key, member, fallback)                                                                          \
-    { key, PM_CONFIG_REAL, offsetof(pm_causal, member), fallback, 0, 1 }
-#define BOOL(key, member, fallback)                                                                          \
-    { key, PM_CONFIG_BOOL, offsetof(pm_causal, member), fallback, 0, 1 }
-#define WINDOW                                                                                               \
-    { "sliding_window", PM_CONFIG_INT, offsetof(pm_causal, window), 0, 1, 1 << 24 }
-#define PAIR(name)                                                                                           \
-    { name ".weight", name ".bias" }
-#define STACK                                                                                                \
-    .prefix = "layers.", .label = "layers", .norm = PM_NORM_RMS, .norm_first = true, .causal = true,         \
-    .rotary = true, .self_norm = {"input_layernorm.weight", NULL},                                           \
-    .ffn_norm = {"post_attention_layernorm.weight", NULL}, .final_norm = {"norm.weight", NULL}
-#define PROJECTIONS                                                                                          \
-    .q = PAIR("self_attn.q_proj"), .k = PAIR("self_attn.k_proj"), .v = PAIR("self_attn.v_proj"),             \
-    .o = PAIR("self_attn.o_proj")
-#define MODEL .prefix = "model.", .tokens = "embed_tokens.weight", .head = "lm_head.weight"
-#define SILU  .act_key = "hidden_act", .act = "silu"
+enum { MAX_EXPERTS = 4096, MAX_LAYERS = 512 };
 
 /* How many experts there are, by one of two names, and how many serve a token. */
 static pm_status read_experts(pm_model *m, const pm_config *c, double n, double chosen) {
@@ -47,9 +25,7 @@ static pm_status read_experts(pm_model *m, const pm_config *c, double n, double 
 
 /* ---- Mixtral ---- */
 
-static const pm_config_field mixtral_own[] = {REAL("rms_norm_eps", eps, 1e-5),
-                                              BOOL("tie_word_embeddings", tied, 0),
-                                              BOOL("attention_bias", attention_bias, 0), WINDOW};
+static const pm_config_field mixtral_own[] = {EPS(1e-5), TIED(0), ATTENTION_BIAS(0), WINDOW};
 
 static pm_status adjust_mixtral(pm_model *m, const pm_config *c, const pm_causal *s) {
     (void)s;
@@ -58,10 +34,10 @@ static pm_status adjust_mixtral(pm_model *m, const pm_config *c, const pm_causal
 }
 
 const pm_causal_family pm_mixtral = {
-    TABLES(mixtral_own),
+    LLAMA_TABLES(mixtral_own),
     SILU,
-    MODEL,
-    .stack = {STACK, .self = {PROJECTIONS},
+    LLAMA_FILE,
+    .stack = {LLAMA_STACK, TWO_NORMS, .self = {QKV, OUT},
               .experts = {.router = {"block_sparse_moe.gate.weight", NULL},
                           .each = "block_sparse_moe.experts.",
                           .gate = "w1.weight",
@@ -72,9 +48,7 @@ const pm_causal_family pm_mixtral = {
 
 /* ---- Qwen 3 MoE ---- */
 
-static const pm_config_field qwen_own[] = {REAL("rms_norm_eps", eps, 1e-6),
-                                           BOOL("tie_word_embeddings", tied, 0),
-                                           BOOL("attention_bias", attention_bias, 0), WINDOW};
+static const pm_config_field qwen_own[] = {EPS(1e-6), TIED(0), NO_BIAS, WINDOW};
 
 /* Every sparse_step-th layer has experts, but for those that mlp_only_layers names. */
 static pm_status read_layers(pm_model *m, const pm_config *c, int64_t sparse_step) {
@@ -114,14 +88,10 @@ static pm_status adjust_qwen(pm_model *m, const pm_config *c, const pm_causal *s
 }
 
 const pm_causal_family pm_qwen3_moe = {
-    TABLES(qwen_own),
+    LLAMA_TABLES(qwen_own),
     SILU,
-    MODEL,
-    .stack = {STACK,
-              .self = {PROJECTIONS, .q_norm = {"self_attn.q_norm.weight", NULL},
-                       .k_norm = {"self_attn.k_norm.weight", NULL}},
-              .gate = {"mlp.gate_proj.weight", NULL}, .up = {"mlp.up_proj.weight", NULL},
-              .down = {"mlp.down_proj.weight", NULL},
+    LLAMA_FILE,
+    .stack = {LLAMA_STACK, TWO_NORMS, .self = {QKV, OUT, QK_NORMS}, GATED,
               .experts = {.router = {"mlp.gate.weight", NULL},
                           .each = "mlp.experts.",
                           .gate = "gate_proj.weight",
@@ -132,9 +102,7 @@ const pm_causal_family pm_qwen3_moe = {
 
 /* ---- gpt-oss ---- */
 
-static const pm_config_field gpt_oss_own[] = {REAL("rms_norm_eps", eps, 1e-5),
-                                              BOOL("tie_word_embeddings", tied, 0),
-                                              BOOL("attention_bias", attention_bias, 1), WINDOW};
+static const pm_config_field gpt_oss_own[] = {EPS(1e-5), TIED(0), ATTENTION_BIAS(1), WINDOW};
 
 /* The gate is x sigmoid(1.702 x), whatever hidden_act says. */
 static pm_status adjust_gpt_oss(pm_model *m, const pm_config *c, const pm_causal *s) {
@@ -158,11 +126,11 @@ static pm_status adjust_gpt_oss(pm_model *m, const pm_config *c, const pm_causal
 }
 
 const pm_causal_family pm_gpt_oss = {
-    TABLES(gpt_oss_own),
+    LLAMA_TABLES(gpt_oss_own),
     SILU,
-    MODEL,
-    .stack = {STACK, .self = {PROJECTIONS, .sinks = "self_attn.sinks"},
-              .experts = {.router = PAIR("mlp.router"),
+    LLAMA_FILE,
+    .stack = {LLAMA_STACK, TWO_NORMS, .self = {QKV, OUT, .sinks = "self_attn.sinks"},
+              .experts = {.router = {"mlp.router.weight", "mlp.router.bias"},
                           .gate_up = {"mlp.experts.gate_up_proj", "mlp.experts.gate_up_proj_bias"},
                           .all_down = {"mlp.experts.down_proj", "mlp.experts.down_proj_bias"}}},
     .adjust = adjust_gpt_oss,

@@ -1,77 +1,25 @@
 /* Llama and what follows it: rotary positions in halves, RMS norms, grouped key heads, gated feed-forward. Each family
  * says where it differs (Touvron et al. 2023 for Llama; the others' configuration classes for theirs). */
-#include "models/arch_causal.h"
+#include "models/arch_llama.h"
 
 #include <math.h>
 #include <string.h>
-
-#define STACK(norms, attention)                                                                              \
-    .stack = {.prefix = "layers.",                                                                           \
-              .label = "layers",                                                                             \
-              .norm = PM_NORM_RMS,                                                                           \
-              .norm_first = true,                                                                            \
-              .causal = true,                                                                                \
-              .rotary = true,                                                                                \
-              norms,                                                                                         \
-              .self = {attention},                                                                           \
-              .gate = {"mlp.gate_proj.weight", "mlp.gate_proj.bias"},                                        \
-              .up = {"mlp.up_proj.weight", "mlp.up_proj.bias"},                                              \
-              .down = {"mlp.down_proj.weight", "mlp.down_proj.bias"},                                        \
-              .final_norm = {"norm.weight", NULL}
-#define LIST(...) __VA_ARGS__
-#define TWO_NORMS                                                                                            \
-    LIST(.self_norm = {"input_layernorm.weight", NULL}, .ffn_norm = {"post_attention_layernorm.weight", NULL})
-#define FOUR_NORMS                                                                                           \
-    LIST(.self_norm = {"input_layernorm.weight", NULL},                                                      \
-         .self_after = {"post_attention_layernorm.weight", NULL},                                            \
-         .ffn_norm = {"pre_feedforward_layernorm.weight", NULL},                                             \
-         .ffn_after = {"post_feedforward_layernorm.weight", NULL})
-#define NORMS_AFTER                                                                                          \
-    LIST(.self_after = {"post_attention_layernorm.weight", NULL},                                            \
-         .ffn_after = {"post_feedforward_layernorm.weight", NULL})
-#define QKV                                                                                                  \
-    LIST(.q = {"self_attn.q_proj.weight", "self_attn.q_proj.bias"},                                          \
-         .k = {"self_attn.k_proj.weight", "self_attn.k_proj.bias"},                                          \
-         .v = {"self_attn.v_proj.weight", "self_attn.v_proj.bias"})
-#define OUT       .o = {"self_attn.o_proj.weight", "self_attn.o_proj.bias"}
-#define OUT_PLAIN .o = {"self_attn.o_proj.weight", NULL}
-#define QK_NORMS                                                                                             \
-    LIST(.q_norm = {"self_attn.q_norm.weight", NULL}, .k_norm = {"self_attn.k_norm.weight", NULL})
-
-#define EPS(value)                                                                                           \
-    { "rms_norm_eps", PM_CONFIG_REAL, offsetof(pm_causal, eps), value, 0, 1 }
-#define TIED(value)                                                                                          \
-    { "tie_word_embeddings", PM_CONFIG_BOOL, offsetof(pm_causal, tied), value, 0, 1 }
-#define ATTENTION_BIAS(value)                                                                                \
-    { "attention_bias", PM_CONFIG_BOOL, offsetof(pm_causal, attention_bias), value, 0, 1 }
-#define MLP_BIAS(value)                                                                                      \
-    { "mlp_bias", PM_CONFIG_BOOL, offsetof(pm_causal, mlp_bias), value, 0, 1 }
-#define WINDOW                                                                                               \
-    { "sliding_window", PM_CONFIG_INT, offsetof(pm_causal, window), 0, 1, 1 << 24 }
-#define SCALAR(value)                                                                                        \
-    { "query_pre_attn_scalar", PM_CONFIG_REAL, offsetof(pm_causal, query_scalar), value, 1e-3, 1e6 }
-#define SOFTCAP(value)                                                                                       \
-    { "attn_logit_softcapping", PM_CONFIG_REAL, offsetof(pm_causal, softcap), value, 1e-3, 1e6 }
-#define FINAL_SOFTCAP(value)                                                                                 \
-    { "final_logit_softcapping", PM_CONFIG_REAL, offsetof(pm_causal, final_softcap), value, 1e-3, 1e6 }
-
-#define NO_BIAS ATTENTION_BIAS(0), MLP_BIAS(0)
 
 static const pm_config_field llama_own[] = {EPS(1e-6), TIED(0), NO_BIAS};
 static const pm_config_field window_own[] = {EPS(1e-6), TIED(0), NO_BIAS, WINDOW};
 static const pm_config_field qwen2_own[] = {EPS(1e-6), TIED(0), MLP_BIAS(0), WINDOW};
 static const pm_config_field gemma_own[] = {EPS(1e-6), TIED(1), NO_BIAS};
-static const pm_config_field gemma2_own[] = {EPS(1e-6),   TIED(1),    NO_BIAS,         WINDOW,
-                                             SCALAR(256), SOFTCAP(0), FINAL_SOFTCAP(0)};
+static const pm_config_field gemma2_own[] = {
+    EPS(1e-6),
+    TIED(1),
+    NO_BIAS,
+    WINDOW,
+    {"query_pre_attn_scalar", PM_CONFIG_REAL, offsetof(pm_causal, query_scalar), 256, 1e-3, 1e6},
+    {"attn_logit_softcapping", PM_CONFIG_REAL, offsetof(pm_causal, softcap), 0, 1e-3, 1e6},
+    {"final_logit_softcapping", PM_CONFIG_REAL, offsetof(pm_causal, final_softcap), 0, 1e-3, 1e6},
+};
 static const pm_config_field phi3_own[] = {EPS(1e-5), TIED(0), NO_BIAS, WINDOW};
 static const pm_config_field olmo2_own[] = {EPS(1e-5), TIED(0), NO_BIAS};
-
-#define TABLES(own)                                                                                          \
-    .tables = (const pm_config_field *const[]){pm_llama_sizes, own, NULL}, .n_fields = (const size_t[]) {    \
-        N_SIZES, PM_COUNT(own)                                                                               \
-    }
-enum { N_SIZES = 8 }; /* of pm_llama_sizes */
-#define MODEL .prefix = "model.", .tokens = "embed_tokens.weight", .head = "lm_head.weight"
 
 /* ---- what tables cannot say ---- */
 
@@ -141,63 +89,32 @@ static pm_status adjust_gemma3(pm_model *m, const pm_config *c, const pm_causal 
 
 /* ---- families ---- */
 
-#define SILU .act_key = "hidden_act", .act = "silu"
-
-const pm_causal_family pm_llama = {TABLES(llama_own), SILU, MODEL, STACK(TWO_NORMS, LIST(QKV, OUT))}
-}
-;
-const pm_causal_family pm_mistral = {TABLES(window_own), SILU, MODEL, STACK(TWO_NORMS, LIST(QKV, OUT))}
-}
-;
-const pm_causal_family pm_qwen2 = {TABLES(qwen2_own), SILU, MODEL, STACK(TWO_NORMS, LIST(QKV, OUT_PLAIN))},
-                       .adjust = adjust_qwen
-}
-;
-const pm_causal_family pm_qwen3 = {TABLES(window_own), SILU, MODEL,
-                                   STACK(TWO_NORMS, LIST(QKV, OUT, QK_NORMS))},
-                       .adjust = adjust_qwen
-}
-;
-const pm_causal_family pm_gemma = {TABLES(gemma_own),
-                                   .act_key = "hidden_act",
-                                   .act = "gelu_pytorch_tanh",
-                                   MODEL,
-                                   STACK(TWO_NORMS, LIST(QKV, OUT)),
-                                   .norm_plus_one = true},
-                       .adjust = adjust_gemma
-}
-;
-const pm_causal_family pm_gemma2 = {TABLES(gemma2_own),
-                                    .act_key = "hidden_activation",
-                                    .act = "gelu_pytorch_tanh",
-                                    MODEL,
-                                    STACK(FOUR_NORMS, LIST(QKV, OUT)),
-                                    .norm_plus_one = true},
-                       .adjust = adjust_gemma2
-}
-;
-const pm_causal_family pm_gemma3 = {TABLES(gemma2_own),
-                                    .act_key = "hidden_activation",
-                                    .act = "gelu_pytorch_tanh",
-                                    MODEL,
-                                    STACK(FOUR_NORMS, LIST(QKV, OUT, QK_NORMS)),
-                                    .norm_plus_one = true},
-                       .adjust = adjust_gemma3
-}
-;
-const pm_causal_family pm_olmo2 = {TABLES(olmo2_own), SILU, MODEL,
-                                   STACK(NORMS_AFTER, LIST(QKV, OUT, QK_NORMS)), .qk_norm_whole = true}
-}
-;
-const pm_causal_family pm_phi3 = {TABLES(phi3_own), SILU, MODEL,
-                                  .stack = {.prefix = "layers.",
-                                            .label = "layers",
-                                            .norm = PM_NORM_RMS,
-                                            .norm_first = true,
-                                            .causal = true,
-                                            .rotary = true,
-                                            TWO_NORMS,
-                                            .self = {.qkv = {"self_attn.qkv_proj.weight", NULL}, OUT_PLAIN},
-                                            .gate_up = {"mlp.gate_up_proj.weight", NULL},
-                                            .down = {"mlp.down_proj.weight", NULL},
-                                            .final_norm = {"norm.weight", NULL}}};
+const pm_causal_family pm_llama = {LLAMA_TABLES(llama_own), SILU, LLAMA_FILE,
+                                   .stack = {LLAMA_STACK, TWO_NORMS, GATED, .self = {QKV, OUT}}};
+const pm_causal_family pm_mistral = {LLAMA_TABLES(window_own), SILU, LLAMA_FILE,
+                                     .stack = {LLAMA_STACK, TWO_NORMS, GATED, .self = {QKV, OUT}}};
+const pm_causal_family pm_qwen2 = {LLAMA_TABLES(qwen2_own), SILU, LLAMA_FILE,
+                                   .stack = {LLAMA_STACK, TWO_NORMS, GATED, .self = {QKV, OUT_PLAIN}},
+                                   .adjust = adjust_qwen};
+const pm_causal_family pm_qwen3 = {LLAMA_TABLES(window_own), SILU, LLAMA_FILE,
+                                   .stack = {LLAMA_STACK, TWO_NORMS, GATED, .self = {QKV, OUT, QK_NORMS}},
+                                   .adjust = adjust_qwen};
+const pm_causal_family pm_gemma = {
+    LLAMA_TABLES(gemma_own), GELU("hidden_act"), LLAMA_FILE,
+    .stack = {LLAMA_STACK, TWO_NORMS, GATED, .self = {QKV, OUT}, .norm_plus_one = true},
+    .adjust = adjust_gemma};
+const pm_causal_family pm_gemma2 = {
+    LLAMA_TABLES(gemma2_own), GELU("hidden_activation"), LLAMA_FILE,
+    .stack = {LLAMA_STACK, FOUR_NORMS, GATED, .self = {QKV, OUT}, .norm_plus_one = true},
+    .adjust = adjust_gemma2};
+const pm_causal_family pm_gemma3 = {
+    LLAMA_TABLES(gemma2_own), GELU("hidden_activation"), LLAMA_FILE,
+    .stack = {LLAMA_STACK, FOUR_NORMS, GATED, .self = {QKV, OUT, QK_NORMS}, .norm_plus_one = true},
+    .adjust = adjust_gemma3};
+const pm_causal_family pm_olmo2 = {
+    LLAMA_TABLES(olmo2_own), SILU, LLAMA_FILE,
+    .stack = {LLAMA_STACK, NORMS_AFTER, GATED, .self = {QKV, OUT, QK_NORMS}, .qk_norm_whole = true}};
+const pm_causal_family pm_phi3 = {
+    LLAMA_TABLES(phi3_own), SILU, LLAMA_FILE,
+    .stack = {LLAMA_STACK, TWO_NORMS, .self = {.qkv = {"self_attn.qkv_proj.weight", NULL}, OUT_PLAIN},
+              .gate_up = {"mlp.gate_up_proj.weight", NULL}, .down = {"mlp.down_proj.weight", NULL}}};
