@@ -12,7 +12,13 @@ enum { STOP_IDS = 16 };
 
 static pm_rule_place place_of(const pm_search *g, const int32_t *ids, size_t n) {
     const pm_model *m = g->s->model;
-    return (pm_rule_place){ids, n, g->n_prompt, g->max_new, m->eos, g->options->ignore_eos ? 0 : m->n_eos};
+    return (pm_rule_place){.ids = ids,
+                           .n = n,
+                           .n_prompt = g->n_prompt,
+                           .max_new = g->max_new,
+                           .eos = m->eos,
+                           .n_eos = g->options->ignore_eos ? 0 : m->n_eos,
+                           .vocab = (size_t)pm_decoder_vocab(&g->decoder)};
 }
 
 pm_status pm_search_judge(pm_search *g, const int32_t *ids, size_t n) {
@@ -22,10 +28,9 @@ pm_status pm_search_judge(pm_search *g, const int32_t *ids, size_t n) {
 
 void pm_search_apply(pm_search *g, const int32_t *ids, size_t n, float *logits) {
     pm_rule_place at = place_of(g, ids, n);
-    size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
-    pm_rules_apply(&g->rules, &at, &g->verdict, logits, vocab);
+    pm_rules_apply(&g->rules, &at, &g->verdict, logits);
     if (g->restriction.apply)
-        g->restriction.apply(g->restriction.user, ids + g->n_prompt, n - g->n_prompt, logits, vocab);
+        g->restriction.apply(g->restriction.user, ids + g->n_prompt, n - g->n_prompt, logits, at.vocab);
 }
 
 bool pm_search_is_eos(const pm_search *g, int32_t id) {

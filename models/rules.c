@@ -122,6 +122,12 @@ pm_status pm_rules_judge(const pm_rules *r, const pm_rule_place *at, pm_verdict 
     size_t n_new = at->n - at->n_prompt;
     v->n_banned = v->n_forced = 0;
     v->penalised = r->repetition_penalty != 1;
+    if (v->penalised && v->n_seen < at->vocab) {
+        pm_free(v->seen);
+        v->seen = pm_calloc(at->vocab, sizeof *v->seen);
+        v->n_seen = v->seen ? at->vocab : 0;
+        if (!v->seen) return PM_ERR_MEMORY;
+    }
     PM_TRY(ban_ngrams(at, (size_t)r->no_repeat_ngram, v));
     PM_TRY(ban_bad(r, at, v));
     if (at->n < (size_t)r->min_length || n_new < (size_t)r->min_new) PM_TRY(ban(v, at->eos, at->n_eos));
@@ -143,17 +149,21 @@ bool pm_verdict_allows(const pm_verdict *v, int32_t id) {
     return (!v->n_forced || holds(v->forced, v->n_forced, id)) && !holds(v->banned, v->n_banned, id);
 }
 
-static bool came_before(const int32_t *ids, size_t i) {
-    return holds(ids, i, ids[i]);
+/* Each id that came before once, however often it came. */
+static void penalise(float penalty, const pm_rule_place *at, bool *seen, float *logits) {
+    for (size_t i = 0; i < at->n; i++) {
+        int32_t id = at->ids[i];
+        if (id < 0 || (size_t)id >= at->vocab || seen[id]) continue;
+        seen[id] = true;
+        logits[id] = logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty;
+    }
+    for (size_t i = 0; i < at->n; i++)
+        if (at->ids[i] >= 0 && (size_t)at->ids[i] < at->vocab) seen[at->ids[i]] = false;
 }
 
-void pm_rules_apply(const pm_rules *r, const pm_rule_place *at, const pm_verdict *v, float *logits,
-                    size_t vocab) {
-    for (size_t i = 0; v->penalised && i < at->n; i++) {
-        size_t id = (size_t)at->ids[i];
-        if (at->ids[i] < 0 || id >= vocab || came_before(at->ids, i)) continue;
-        logits[id] = logits[id] < 0 ? logits[id] * r->repetition_penalty : logits[id] / r->repetition_penalty;
-    }
+void pm_rules_apply(const pm_rules *r, const pm_rule_place *at, pm_verdict *v, float *logits) {
+    const size_t vocab = at->vocab;
+    if (v->penalised) penalise(r->repetition_penalty, at, v->seen, logits);
     for (size_t i = 0; v->n_forced && i < vocab; i++) logits[i] = -INFINITY;
     for (size_t i = 0; i < v->n_forced; i++)
         if ((size_t)v->forced[i] < vocab) logits[v->forced[i]] = 0;
@@ -163,5 +173,6 @@ void pm_rules_apply(const pm_rules *r, const pm_rule_place *at, const pm_verdict
 
 void pm_verdict_free(pm_verdict *v) {
     pm_free(v->banned);
+    pm_free(v->seen);
     *v = (pm_verdict){0};
 }

@@ -37,7 +37,7 @@ typedef struct pm_rule_place {
     size_t n, n_prompt;
     int64_t max_new;
     const int32_t *eos; /* that end it; n_eos 0: nothing does */
-    size_t n_eos;
+    size_t n_eos, vocab;
 } pm_rule_place;
 
 /* What the rules say on the next id. */
@@ -47,12 +47,13 @@ typedef struct pm_verdict {
     int32_t *banned; /* none of these */
     size_t n_banned, capacity;
     bool penalised; /* the logits of ids that came before change */
+    bool *seen;     /* [vocab], all false between calls */
+    size_t n_seen;
 } pm_verdict;
 pm_status pm_rules_judge(const pm_rules *r, const pm_rule_place *at, pm_verdict *v) PM_MUST_USE;
 bool pm_verdict_allows(const pm_verdict *v, int32_t id);
-/* logits[vocab], or log probabilities. */
-void pm_rules_apply(const pm_rules *r, const pm_rule_place *at, const pm_verdict *v, float *logits,
-                    size_t vocab);
+/* `at`, v: as judged. logits[vocab], or log probabilities. */
+void pm_rules_apply(const pm_rules *r, const pm_rule_place *at, pm_verdict *v, float *logits);
 void pm_verdict_free(pm_verdict *v);
 
 #endif
