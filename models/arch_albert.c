@@ -7,10 +7,8 @@
 #define PAIR PM_ENCODER_PAIR
 
 static const pm_config_field fields[] = {
-    PM_ENCODER_BERT_SIZES,
+    PM_BERT_FIELDS,
     PM_ENCODER_INT("embedding_size", embedding, 128, 1, 65536),
-    PM_ENCODER_INT("type_vocab_size", types, 2, 1, 65536),
-    PM_ENCODER_REAL("layer_norm_eps", eps, 1e-12),
     PM_ENCODER_BOOL("is_decoder", decoder, 0),
 };
 
@@ -61,10 +59,8 @@ static const pm_encoder_family family = {
     .act_key = "hidden_act",
     .act = "gelu_new",
     .prefix = "albert.",
-    .tokens = "embeddings.word_embeddings.weight",
-    .positions = "embeddings.position_embeddings.weight",
-    .types = "embeddings.token_type_embeddings.weight",
-    .norm = "embeddings.LayerNorm",
+    PM_BERT_EMBEDDING,
+    PM_BERT_TYPES,
     .stack = {.prefix = "encoder.",
               .label = "layer",
               .norm = PM_NORM_LAYER,

@@ -3,17 +3,13 @@
 #include "models/arch_encoder.h"
 
 static const pm_config_field bert_fields[] = {
-    PM_ENCODER_BERT_SIZES,
-    PM_ENCODER_INT("type_vocab_size", types, 2, 1, 65536),
-    PM_ENCODER_REAL("layer_norm_eps", eps, 1e-12),
+    PM_BERT_FIELDS,
     PM_ENCODER_BOOL("is_decoder", decoder, 0),
 };
 
 static const pm_config_field electra_fields[] = {
-    PM_ENCODER_BERT_SIZES,
+    PM_BERT_FIELDS,
     PM_ENCODER_INT("embedding_size", embedding, 128, 1, 65536),
-    PM_ENCODER_INT("type_vocab_size", types, 2, 1, 65536),
-    PM_ENCODER_REAL("layer_norm_eps", eps, 1e-12),
     PM_ENCODER_BOOL("is_decoder", decoder, 0),
 };
 
@@ -33,14 +29,8 @@ static pm_status adjust(pm_model *m, const pm_config *c, const pm_encoder *s) {
 static const pm_encoder_family bert = {
     .fields = bert_fields,
     .n_fields = PM_COUNT(bert_fields),
-    .act_key = "hidden_act",
-    .act = "gelu",
     .prefix = "bert.",
-    .tokens = "embeddings.word_embeddings.weight",
-    .positions = "embeddings.position_embeddings.weight",
-    .types = "embeddings.token_type_embeddings.weight",
-    .norm = "embeddings.LayerNorm",
-    .stack = PM_BERT_STACK,
+    PM_BERT_BODY,
     .heads =
         {
             [PM_ENCODER_FEATURES] = {PM_PICK_FIRST, "pooler.dense", true, .act = PM_ACTIVATION_TANH},
@@ -60,15 +50,9 @@ static const pm_encoder_family bert = {
 static const pm_encoder_family electra = {
     .fields = electra_fields,
     .n_fields = PM_COUNT(electra_fields),
-    .act_key = "hidden_act",
-    .act = "gelu",
     .prefix = "electra.",
-    .tokens = "embeddings.word_embeddings.weight",
-    .positions = "embeddings.position_embeddings.weight",
-    .types = "embeddings.token_type_embeddings.weight",
-    .norm = "embeddings.LayerNorm",
+    PM_BERT_BODY,
     .project = "embeddings_project",
-    .stack = PM_BERT_STACK,
     .heads =
         {
             [PM_ENCODER_FILL] = {.dense = "generator_predictions.dense",

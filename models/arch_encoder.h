@@ -55,19 +55,26 @@ typedef struct pm_encoder_family pm_encoder_family;
     { key, PM_CONFIG_REAL, offsetof(pm_encoder, member), fallback, 0, 1 }
 #define PM_ENCODER_BOOL(key, member, fallback)                                                               \
     { key, PM_CONFIG_BOOL, offsetof(pm_encoder, member), fallback, 0, 1 }
-/* Keys that most encoders call as BERT does. */
-#define PM_ENCODER_BERT_SIZES                                                                                \
+/* Keys that most encoders call as BERT does; longest: the positions where the key is absent. */
+#define PM_ENCODER_SIZES(longest)                                                                            \
     PM_ENCODER_INT("vocab_size", vocab, PM_CONFIG_REQUIRED, 1, 1 << 24),                                     \
-        PM_ENCODER_INT("max_position_embeddings", positions, 512, 1, 1 << 20),                               \
+        PM_ENCODER_INT("max_position_embeddings", positions, longest, 1, 1 << 20),                           \
         PM_ENCODER_INT("hidden_size", width, PM_CONFIG_REQUIRED, 1, 65536),                                  \
         PM_ENCODER_INT("num_hidden_layers", layers, PM_CONFIG_REQUIRED, 1, 512),                             \
         PM_ENCODER_INT("num_attention_heads", heads, PM_CONFIG_REQUIRED, 1, 1024),                           \
         PM_ENCODER_INT("intermediate_size", inner, PM_CONFIG_REQUIRED, 1, 1 << 20),                          \
         PM_ENCODER_INT("num_labels", labels, 0, 1, 1 << 20), PM_ENCODER_BOOL("tie_word_embeddings", tied, 1)
+#define PM_BERT_FIELDS                                                                                       \
+    PM_ENCODER_SIZES(512), PM_ENCODER_INT("type_vocab_size", types, 2, 1, 65536),                            \
+        PM_ENCODER_REAL("layer_norm_eps", eps, 1e-12)
 
-/* BERT's layers, which many share. */
+/* BERT's embedding and layers, which many share. */
 #define PM_ENCODER_PAIR(name)                                                                                \
     { name ".weight", name ".bias" }
+#define PM_BERT_EMBEDDING                                                                                    \
+    .tokens = "embeddings.word_embeddings.weight", .positions = "embeddings.position_embeddings.weight",     \
+    .norm = "embeddings.LayerNorm"
+#define PM_BERT_TYPES .types = "embeddings.token_type_embeddings.weight"
 #define PM_BERT_STACK                                                                                        \
     {                                                                                                        \
         .prefix = "encoder.layer.", .label = "layer", .norm = PM_NORM_LAYER,                                 \
@@ -79,6 +86,9 @@ typedef struct pm_encoder_family pm_encoder_family;
         .ffn_norm = PM_ENCODER_PAIR("output.LayerNorm"), .up = PM_ENCODER_PAIR("intermediate.dense"),        \
         .down = PM_ENCODER_PAIR("output.dense"),                                                             \
     }
+
+#define PM_BERT_BODY                                                                                         \
+    .act_key = "hidden_act", .act = "gelu", PM_BERT_EMBEDDING, PM_BERT_TYPES, .stack = PM_BERT_STACK
 
 /* RoBERTa's heads, likewise. */
 #define PM_ROBERTA_HEADS                                                                                     \

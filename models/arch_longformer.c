@@ -5,10 +5,8 @@
 #include <inttypes.h>
 
 static const pm_config_field fields[] = {
-    PM_ENCODER_BERT_SIZES,
-    PM_ENCODER_INT("type_vocab_size", types, 2, 1, 65536),
+    PM_BERT_FIELDS,
     PM_ENCODER_INT("pad_token_id", pad, 1, 0, 1 << 24),
-    PM_ENCODER_REAL("layer_norm_eps", eps, 1e-12),
 };
 
 /* A window counts the keys of both sides. */
@@ -50,15 +48,9 @@ static pm_status adjust(pm_model *m, const pm_config *c, const pm_encoder *s) {
 static const pm_encoder_family longformer = {
     .fields = fields,
     .n_fields = PM_COUNT(fields),
-    .act_key = "hidden_act",
-    .act = "gelu",
     .prefix = "longformer.",
-    .tokens = "embeddings.word_embeddings.weight",
-    .positions = "embeddings.position_embeddings.weight",
-    .types = "embeddings.token_type_embeddings.weight",
-    .norm = "embeddings.LayerNorm",
+    PM_BERT_BODY,
     .counted = true,
-    .stack = PM_BERT_STACK,
     .heads = PM_ROBERTA_HEADS,
     .adjust = adjust,
 };

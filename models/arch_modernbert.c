@@ -6,15 +6,8 @@
 #define PAIR PM_ENCODER_PAIR
 
 static const pm_config_field fields[] = {
-    PM_ENCODER_INT("vocab_size", vocab, PM_CONFIG_REQUIRED, 1, 1 << 24),
-    PM_ENCODER_INT("max_position_embeddings", positions, 8192, 1, 1 << 20),
-    PM_ENCODER_INT("hidden_size", width, PM_CONFIG_REQUIRED, 1, 65536),
-    PM_ENCODER_INT("num_hidden_layers", layers, PM_CONFIG_REQUIRED, 1, 512),
-    PM_ENCODER_INT("num_attention_heads", heads, PM_CONFIG_REQUIRED, 1, 1024),
-    PM_ENCODER_INT("intermediate_size", inner, PM_CONFIG_REQUIRED, 1, 1 << 20),
-    PM_ENCODER_INT("num_labels", labels, 0, 1, 1 << 20),
+    PM_ENCODER_SIZES(8192),
     PM_ENCODER_REAL("norm_eps", eps, 1e-5),
-    PM_ENCODER_BOOL("tie_word_embeddings", tied, 1),
 };
 
 /* What this family alone has. */

@@ -7,10 +7,8 @@
 #define PAIR PM_ENCODER_PAIR
 
 static const pm_config_field roberta_fields[] = {
-    PM_ENCODER_BERT_SIZES,
-    PM_ENCODER_INT("type_vocab_size", types, 2, 1, 65536),
+    PM_BERT_FIELDS,
     PM_ENCODER_INT("pad_token_id", pad, 1, 0, 1 << 24),
-    PM_ENCODER_REAL("layer_norm_eps", eps, 1e-12),
     PM_ENCODER_BOOL("is_decoder", decoder, 0),
 };
 
@@ -22,22 +20,16 @@ static pm_status adjust_roberta(pm_model *m, const pm_config *c, const pm_encode
 static const pm_encoder_family roberta = {
     .fields = roberta_fields,
     .n_fields = PM_COUNT(roberta_fields),
-    .act_key = "hidden_act",
-    .act = "gelu",
     .prefix = "roberta.",
-    .tokens = "embeddings.word_embeddings.weight",
-    .positions = "embeddings.position_embeddings.weight",
-    .types = "embeddings.token_type_embeddings.weight",
-    .norm = "embeddings.LayerNorm",
+    PM_BERT_BODY,
     .counted = true,
-    .stack = PM_BERT_STACK,
     .heads = PM_ROBERTA_HEADS,
     .adjust = adjust_roberta,
 };
 
 /* Its padding is id 1, whatever config.json says. */
 static const pm_config_field mpnet_fields[] = {
-    PM_ENCODER_BERT_SIZES,
+    PM_ENCODER_SIZES(512),
     PM_ENCODER_REAL("layer_norm_eps", eps, 1e-12),
 };
 
@@ -60,9 +52,7 @@ static const pm_encoder_family mpnet = {
     .act_key = "hidden_act",
     .act = "gelu",
     .prefix = "mpnet.",
-    .tokens = "embeddings.word_embeddings.weight",
-    .positions = "embeddings.position_embeddings.weight",
-    .norm = "embeddings.LayerNorm",
+    PM_BERT_EMBEDDING,
     .counted = true,
     .stack = {.prefix = "encoder.layer.",
               .label = "layer",
