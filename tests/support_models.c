@@ -162,3 +162,25 @@ pm_device *test_open_device(const char *spec) {
     pm_device *d = NULL;
     return pm_device_open(spec, NULL, &d) == PM_OK ? d : NULL;
 }
+
+test_session test_open_on(pm_device *d, const char *path) {
+    test_session o = {0};
+    assert_ok(pm_model_open(path, &o.m));
+    assert_ok(pm_session_open(o.m, d, &o.s));
+    return o;
+}
+
+test_session test_open(const char *path, const char *device) {
+    pm_device *d;
+    assert_ok(pm_device_open(device, NULL, &d));
+    test_session o = test_open_on(d, path);
+    o.d = d;
+    return o;
+}
+
+void test_close(test_session *o) {
+    pm_session_close(o->s);
+    pm_model_close(o->m);
+    pm_device_close(o->d);
+    *o = (test_session){0};
+}

@@ -37,4 +37,14 @@ void test_expect_error(const test_path *folder, pm_status status, const char *co
 /* A device of that spec, or NULL when there is none. */
 pm_device *test_open_device(const char *spec);
 
+typedef struct test_session {
+    pm_device *d; /* NULL: the caller's */
+    pm_model *m;
+    pm_session *s;
+} test_session;
+/* Or the test fails. */
+test_session test_open(const char *path, const char *device);
+test_session test_open_on(pm_device *d, const char *path);
+void test_close(test_session *o);
+
 #endif

@@ -1,5 +1,6 @@
 /* Decoders without a head: every family's base class, made of the reference files, gives the reference's last hidden states;
  * a label for a text; folders of sentence-transformers that name the class that generates; texts cut at max_seq_length. */
+#include "tests/support_compare.h"
 #include "tests/support_models.h"
 
 #include <math.h>
@@ -56,37 +57,6 @@ static void set_class(const test_path *folder, const char *class) {
     test_edit_config(folder, "architectures", json);
 }
 
-typedef struct opened {
-    pm_device *d;
-    pm_model *m;
-    pm_session *s;
-} opened;
-
-static opened open_folder(const char *path) {
-    opened o;
-    assert_ok(pm_device_open("cpu", NULL, &o.d));
-    assert_ok(pm_model_open(path, &o.m));
-    assert_ok(pm_session_open(o.m, o.d, &o.s));
-    return o;
-}
-
-static void close_all(opened *o) {
-    pm_session_close(o->s);
-    pm_model_close(o->m);
-    pm_device_close(o->d);
-}
-
-static void expect_near(const char *what, const pm_array *is, const pm_array *expected) {
-    double difference = 0, norm = 0;
-    assert_true(is && expected && is->bytes == expected->bytes);
-    for (uint64_t i = 0; i < pm_array_elems(is); i++) {
-        double x = (double)((const float *)is->data)[i], y = (double)((const float *)expected->data)[i];
-        difference += (x - y) * (x - y);
-        norm += y * y;
-    }
-    if (!(sqrt(difference) <= 1e-4 * sqrt(norm))) fail_msg("%s is off by %g", what, sqrt(difference / norm));
-}
-
 static void check_base(const char *reference_name, const char *class, const char *prefix) {
     test_path folder = test_copy_model(reference_name);
     char last[32];
@@ -95,18 +65,19 @@ static void check_base(const char *reference_name, const char *class, const char
     pm_generated g;
     set_class(&folder, class);
     make_base(&folder, prefix);
-    opened o = open_folder(folder.s);
+    test_session o = test_open(folder.s, "cpu");
     pm_model_get_info(o.m, &info);
     assert_string_equal(info.task, "features");
     snprintf(last, sizeof last, "out.hidden_states.%d", (int)info.n_layers);
     assert_ok(pm_tensors_read(test_reference(reference_name, "reference.safetensors").s, &reference));
     assert_ok(pm_session_run(o.s, reference, "final", &set));
     assert_int_equal(pm_tensors_count(set), 1);
-    expect_near(class, pm_tensors_get(set, "out.last_hidden_state"), pm_tensors_get(reference, last));
+    test_expect_near(class, pm_tensors_get(set, "out.last_hidden_state"), pm_tensors_get(reference, last),
+                     NULL);
     assert_int_equal(pm_generate(o.s, (int32_t[]){1}, 1, NULL, &g), PM_ERR_USAGE);
     pm_tensors_free(reference);
     pm_tensors_free(set);
-    close_all(&o);
+    test_close(&o);
 }
 
 static void test_bases(void **state) {
@@ -143,7 +114,7 @@ static test_path make_vectors(const char *length) {
 }
 
 /* The last token's hidden states of `text` alone, made length 1 here. */
-static void last_of(const opened *o, const char *text, float *out, size_t width) {
+static void last_of(const test_session *o, const char *text, float *out, size_t width) {
     int32_t *ids;
     size_t n;
     double sum = 0;
@@ -165,7 +136,8 @@ static void last_of(const opened *o, const char *text, float *out, size_t width)
     pm_tensors_free(set);
 }
 
-static void expect_vectors(const opened *o, const pm_text_input *texts, const char *const *same, size_t n) {
+static void expect_vectors(const test_session *o, const pm_text_input *texts, const char *const *same,
+                           size_t n) {
     float *v, one[256];
     size_t width;
     assert_ok(pm_session_embed(o->s, texts, n, NULL, &v, &width));
@@ -185,9 +157,9 @@ static void test_vectors(void **state) {
     test_path folder = make_vectors(NULL);
     const char *const texts[] = {"walking in a city", "x", "talking, walking, talking city x y"};
     const pm_text_input inputs[] = {{texts[0], NULL}, {texts[1], NULL}, {texts[2], NULL}};
-    opened o = open_folder(folder.s);
+    test_session o = test_open(folder.s, "cpu");
     expect_vectors(&o, inputs, texts, PM_COUNT(texts)); /* in one batch, padded */
-    close_all(&o);
+    test_close(&o);
 }
 
 /* max_seq_length cuts without a word; the tokens around the text stay. */
@@ -196,9 +168,9 @@ static void test_cut(void **state) {
     test_path folder = make_vectors("{\"max_seq_length\": 5}");
     const pm_text_input inputs[] = {{"x y x y x y x y x y", NULL}, {"x y", NULL}, {"x y x", NULL}};
     const char *const same[] = {"x y x", "x y", "x y x"};
-    opened o = open_folder(folder.s);
+    test_session o = test_open(folder.s, "cpu");
     expect_vectors(&o, inputs, same, PM_COUNT(same));
-    close_all(&o);
+    test_close(&o);
 }
 
 /* Without modules.json: a decoder's default is its last token. */
@@ -211,7 +183,7 @@ static void test_plain(void **state) {
     free(vocab);
     pm_text_input texts[] = {{"walking in a city", NULL}, {"x", NULL}};
     float *v, *last, *mean;
-    opened o = open_folder(folder.s);
+    test_session o = test_open(folder.s, "cpu");
     assert_ok(pm_session_embed(o.s, texts, 2, NULL, &v, &width));
     assert_ok(pm_session_embed(o.s, texts, 2, &(pm_embed_options){.pooling = PM_EMBED_LAST}, &last, &width));
     assert_ok(pm_session_embed(o.s, texts, 2, &(pm_embed_options){.pooling = PM_EMBED_MEAN}, &mean, &width));
@@ -223,7 +195,7 @@ static void test_plain(void **state) {
     assert_int_equal(
         pm_session_embed(o.s, texts, 2, &(pm_embed_options){.pooling = (pm_embed_pooling)9}, &v, &width),
         PM_ERR_USAGE);
-    close_all(&o);
+    test_close(&o);
 }
 
 int main(void) {

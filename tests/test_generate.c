@@ -12,24 +12,6 @@
 #include "models/decoder.h"
 #include "models/sample.h"
 
-typedef struct opened {
-    pm_device *d;
-    pm_model *m;
-    pm_session *s;
-} opened;
-
-static opened open_path(pm_device *d, const char *path) {
-    opened o = {.d = d};
-    assert_ok(pm_model_open(path, &o.m));
-    assert_ok(pm_session_open(o.m, o.d, &o.s));
-    return o;
-}
-
-static void close_session(opened *o) {
-    pm_session_close(o->s);
-    pm_model_close(o->m);
-}
-
 static pm_device *open_device(const char *spec) {
     pm_device *d = test_open_device(spec);
     if (!d) skip_because("no device %s: %s", spec, pm_error_text());
@@ -50,7 +32,7 @@ static void check_greedy(pm_device *d, const char *folder, const char *name) {
     int32_t *ids = calloc(n, sizeof *ids);
     assert_ok(pm_convert_i32(expected, ids));
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    opened o = open_path(d, path);
+    test_session o = test_open_on(d, path);
     pm_generate_options options = {.max_new = (int32_t)n - 7, .ignore_eos = true};
     pm_generated g;
     for (int round = 0; round < 2; round++) { /* the second finds programs and old keys in the cache */
@@ -63,7 +45,7 @@ static void check_greedy(pm_device *d, const char *folder, const char *name) {
         assert_true(g.n_device_ops > 0 && g.n_fallback_ops == 0);
         pm_generated_free(&g);
     }
-    close_session(&o);
+    test_close(&o);
     pm_tensors_free(reference);
     free(ids);
 }
@@ -109,7 +91,7 @@ static void check_beam_case(pm_device *d, json_t *c) {
     take_ids(json_object_get(c, "expected"), expected, &n_expected);
     test_edit_config(&folder, "eos_token_id", eos);
     test_edit_config(&folder, "decoder_start_token_id", "1");
-    opened o = open_path(d, folder.s);
+    test_session o = test_open_on(d, folder.s);
     pm_generate_options options = {
         .n_beams = (int32_t)json_integer_value(json_object_get(c, "k")),
         .has_length_penalty = true,
@@ -128,7 +110,7 @@ static void check_beam_case(pm_device *d, json_t *c) {
     free(text);
     free(eos);
     pm_generated_free(&g);
-    close_session(&o);
+    test_close(&o);
 }
 
 static void check_beams(const char *spec, size_t step) {
@@ -212,7 +194,7 @@ static void test_sampling_ties(void **state) {
 static void test_sampling_seeds(void **state) {
     (void)state;
     pm_device *d = open_device("cpu");
-    opened o = open_path(d, test_reference("gpt2", NULL).s);
+    test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     const int32_t prompt[3] = {5, 9, 2};
     pm_generate_options options = {
         .max_new = 20, .sample = true, .temperature = 1.5f, .seed = 3, .ignore_eos = true};
@@ -231,7 +213,7 @@ static void test_sampling_seeds(void **state) {
     assert_memory_equal(top1.ids, greedy.ids, greedy.n_ids * sizeof *greedy.ids);
     pm_generated *all[] = {&a, &b, &greedy, &top1};
     for (size_t i = 0; i < PM_COUNT(all); i++) pm_generated_free(all[i]);
-    close_session(&o);
+    test_close(&o);
     pm_device_close(d);
 }
 
@@ -242,7 +224,7 @@ static void test_pieces(void **state) {
     (void)state;
     static const size_t cuts[][5] = {{40}, {1, 39}, {7, 1, 32}, {16, 16, 8}, {3, 5, 9, 22, 1}};
     pm_device *d = open_device("cpu");
-    opened o = open_path(d, test_reference("llama", NULL).s);
+    test_session o = test_open_on(d, test_reference("llama", NULL).s);
     float first[61], logits[61];
     int32_t ids[40];
     for (int i = 0; i < 40; i++) ids[i] = 3 + i * 7 % 58;
@@ -259,7 +241,7 @@ static void test_pieces(void **state) {
             for (int i = 0; c + (size_t)expected > 1 && i < 61; i++)
                 assert_true(fabsf(first[i] - logits[i]) < 1e-4f);
         }
-    close_session(&o);
+    test_close(&o);
     pm_device_close(d);
 }
 
@@ -267,7 +249,7 @@ static void test_pieces(void **state) {
 static void test_reorder(void **state) {
     (void)state;
     pm_device *d = open_device("cpu");
-    opened o = open_path(d, test_reference("gpt2", NULL).s);
+    test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     const int32_t ids[6] = {5, 9, 30, 31, 40, 7}, next[3] = {8, 8, 8}, order[3] = {2, 0, 0};
     float alone[3][61], together[3][61];
     pm_decoder one, batch;
@@ -284,7 +266,7 @@ static void test_reorder(void **state) {
     assert_ok(pm_decoder_logits(&batch, together[0]));
     for (int i = 0; i < 3 * 61; i++)
         assert_true(fabsf(alone[i / 61][i % 61] - together[i / 61][i % 61]) < 1e-4f);
-    close_session(&o);
+    test_close(&o);
     pm_device_close(d);
 }
 
@@ -300,7 +282,7 @@ static void test_ends(void **state) {
     pm_device *d = open_device("cpu");
     test_path folder = test_copy_model("gpt2");
     const int32_t prompt[2] = {5, 9};
-    opened o = open_path(d, folder.s);
+    test_session o = test_open_on(d, folder.s);
     pm_generated g;
     assert_ok(pm_generate(o.s, prompt, 2, &(pm_generate_options){.ignore_eos = true}, &g));
     assert_int_equal(g.n_ids, 65); /* 64 positions, and the last id needs none */
@@ -314,15 +296,15 @@ static void test_ends(void **state) {
         &(pm_generate_options){.on_token = stop_after_three, .user = &calls, .ignore_eos = true}, &g));
     assert_int_equal(g.n_ids, 5);
     pm_generated_free(&g);
-    close_session(&o);
+    test_close(&o);
     char eos[64];
     snprintf(eos, sizeof eos, "[60,%d]", (int)fifth);
     test_edit_config(&folder, "eos_token_id", eos);
-    o = open_path(d, folder.s);
+    o = test_open_on(d, folder.s);
     assert_ok(pm_generate(o.s, prompt, 2, NULL, &g));
     assert_true(g.n_ids <= at + 1 && (g.ids[g.n_ids - 1] == fifth || g.ids[g.n_ids - 1] == 60));
     pm_generated_free(&g);
-    close_session(&o);
+    test_close(&o);
     pm_device_close(d);
 }
 
@@ -330,7 +312,7 @@ static void test_ends(void **state) {
 static void test_beam_meter(void **state) {
     (void)state;
     pm_device *d = open_device("cpu");
-    opened o = open_path(d, test_reference("gpt2", NULL).s);
+    test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     pm_generate_options options = {.max_new = 5, .n_beams = 2, .ignore_eos = true};
     pm_generated g;
     assert_ok(pm_generate(o.s, (int32_t[]){5, 9, 2}, 3, &options, &g));
@@ -338,7 +320,7 @@ static void test_beam_meter(void **state) {
     assert_int_equal(g.decode_steps, 4);
     assert_true(g.prompt_ns > 0 && g.first_token_ns > 0);
     pm_generated_free(&g);
-    close_session(&o);
+    test_close(&o);
     pm_device_close(d);
 }
 
@@ -361,7 +343,7 @@ static void test_no_numbers(void **state) {
     test_path none = test_copy_model("gpt2"), one = test_copy_model("llama");
     test_edit_tensor(&none, "transformer.ln_f.bias", make_nan);
     test_edit_tensor(&one, "lm_head.weight", make_first_row_nan);
-    opened a = open_path(d, none.s), b = open_path(d, one.s);
+    test_session a = test_open_on(d, none.s), b = test_open_on(d, one.s);
     for (size_t i = 0; i < PM_COUNT(searches); i++) {
         pm_generated g;
         assert_int_equal(pm_generate(a.s, (int32_t[]){5, 9}, 2, &searches[i], &g), PM_ERR_OTHER);
@@ -370,8 +352,8 @@ static void test_no_numbers(void **state) {
         for (size_t k = 2; k < g.n_ids; k++) assert_true(g.ids[k] > 0);
         pm_generated_free(&g);
     }
-    close_session(&a);
-    close_session(&b);
+    test_close(&a);
+    test_close(&b);
     pm_device_close(d);
 }
 
@@ -384,12 +366,12 @@ static void test_long_context(void **state) {
     pm_device *d = open_device("cpu");
     pm_device_stats stats;
     pm_generated g, expected;
-    opened plain = open_path(d, test_reference("llama", NULL).s);
+    test_session plain = test_open_on(d, test_reference("llama", NULL).s);
     assert_ok(pm_generate(plain.s, (int32_t[]){5, 9}, 2,
                           &(pm_generate_options){.max_new = 40, .ignore_eos = true}, &expected));
-    close_session(&plain);
+    test_close(&plain);
     test_edit_config(&folder, "max_position_embeddings", "131072");
-    opened o = open_path(d, folder.s);
+    test_session o = test_open_on(d, folder.s);
     assert_ok(pm_generate(o.s, (int32_t[]){5, 9}, 2,
                           &(pm_generate_options){.max_new = 40, .ignore_eos = true}, &g));
     assert_memory_equal(g.ids, expected.ids, g.n_ids * sizeof *g.ids);
@@ -397,7 +379,7 @@ static void test_long_context(void **state) {
     assert_true(stats.store_bytes < 1 << 20);
     pm_generated_free(&g);
     pm_generated_free(&expected);
-    close_session(&o);
+    test_close(&o);
     pm_device_get_stats(d, &stats);
     assert_int_equal(stats.store_bytes, 0);
     pm_device_close(d);
@@ -412,7 +394,7 @@ static void test_decoder_start(void **state) {
     pm_generate_options options = {.max_new = 6};
     pm_generated a, b;
     pm_attention map;
-    opened o = open_path(d, folder.s);
+    test_session o = test_open_on(d, folder.s);
     assert_ok(pm_session_attend_ids(o.s, (int32_t[]){5, 9, 3}, 3, "encoder", &map)); /* needs no output */
     assert_true(map.n_queries == 3 && map.n_keys == 3);
     pm_attention_free(&map);
@@ -420,22 +402,22 @@ static void test_decoder_start(void **state) {
     assert_non_null(strstr(pm_error_text(), "id 61"));
     assert_ok(pm_session_set_decoder_start(o.s, 1));
     assert_ok(pm_generate(o.s, (int32_t[]){5, 9}, 2, &options, &a));
-    close_session(&o);
+    test_close(&o);
     test_edit_config(&folder, "decoder_start_token_id", "1");
-    o = open_path(d, folder.s);
+    o = test_open_on(d, folder.s);
     assert_ok(pm_generate(o.s, (int32_t[]){5, 9}, 2, &options, &b));
     assert_int_equal(a.n_ids, b.n_ids);
     assert_memory_equal(a.ids, b.ids, a.n_ids * sizeof *a.ids);
     pm_generated_free(&a);
     pm_generated_free(&b);
-    close_session(&o);
-    o = open_path(d, test_reference("gpt2", NULL).s);
+    test_close(&o);
+    o = test_open_on(d, test_reference("gpt2", NULL).s);
     assert_int_equal(pm_session_set_decoder_start(o.s, 1), PM_ERR_USAGE);
-    close_session(&o);
+    test_close(&o);
     pm_device_close(d);
 }
 
-static void expect_usage(opened *o, const int32_t *ids, size_t n, pm_generate_options options,
+static void expect_usage(test_session *o, const int32_t *ids, size_t n, pm_generate_options options,
                          const char *word) {
     pm_generated g;
     assert_int_equal(pm_generate(o->s, ids, n, &options, &g), PM_ERR_USAGE);
@@ -446,7 +428,7 @@ static void expect_usage(opened *o, const int32_t *ids, size_t n, pm_generate_op
 static void test_errors(void **state) {
     (void)state;
     pm_device *d = open_device("cpu");
-    opened o = open_path(d, test_reference("gpt2", NULL).s);
+    test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     int32_t ids[65] = {5, 61, -7};
     const char *stop = "x";
     expect_usage(&o, ids, 2, (pm_generate_options){0}, "id 61 at 1, expected 0..60");
@@ -459,15 +441,15 @@ static void test_errors(void **state) {
     expect_usage(&o, ids, 1, (pm_generate_options){.n_beams = -2}, "n_beams: -2");
     expect_usage(&o, ids, 1, (pm_generate_options){.n_beams = 2, .sample = true}, "n_beams: 2");
     expect_usage(&o, ids, 1, (pm_generate_options){.stops = &stop, .n_stops = 1}, "tokenizer");
-    close_session(&o);
-    o = open_path(d, test_reference("bert-mlm", NULL).s);
+    test_close(&o);
+    o = test_open_on(d, test_reference("bert-mlm", NULL).s);
     expect_usage(&o, ids, 1, (pm_generate_options){0}, "no decoder");
-    close_session(&o);
-    o = open_path(d, test_reference("transformer", NULL).s);
+    test_close(&o);
+    o = test_open_on(d, test_reference("transformer", NULL).s);
     expect_usage(&o, ids, 1, (pm_generate_options){0}, "decoder_start_token_id");
     char *text;
     assert_int_equal(pm_translate(o.s, "one", NULL, &text), PM_ERR_USAGE);
-    close_session(&o);
+    test_close(&o);
     pm_device_close(d);
 }
 

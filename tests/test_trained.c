@@ -1,5 +1,6 @@
 /* Trained models of ../shared on every executor: PyTorch's logits within 1e-4, its ids and its texts. Each test skips, with
  * a reason, where ../shared is not there. */
+#include "tests/support_compare.h"
 #include "tests/support_models.h"
 
 #include <jansson.h>
@@ -7,9 +8,7 @@
 #include "models/convert.h"
 
 typedef struct opened {
-    pm_device *d;
-    pm_model *m;
-    pm_session *s;
+    test_session on;
     json_t *expected; /* expected.json; or NULL */
 } opened;
 
@@ -23,19 +22,17 @@ static test_path shared_path(const char *name, const char *file) {
 static opened open_shared(const char *name, const char *from, const char *device) {
     opened o = {0};
     if (!test_shared_dir()) skip_because("no ../shared");
-    o.d = test_open_device(device);
-    if (!o.d) skip_because("no device %s: %s", device, pm_error_text());
-    assert_ok(pm_model_open(shared_path(name, NULL).s, &o.m));
-    assert_ok(pm_session_open(o.m, o.d, &o.s));
+    pm_device *d = test_open_device(device);
+    if (!d) skip_because("no device %s: %s", device, pm_error_text());
+    o.on = test_open_on(d, shared_path(name, NULL).s);
+    o.on.d = d;
     if (from) o.expected = json_load_file(shared_path(from, "expected.json").s, 0, NULL);
     assert_true(!from || o.expected);
     return o;
 }
 
 static void close_all(opened *o) {
-    pm_session_close(o->s);
-    pm_model_close(o->m);
-    pm_device_close(o->d);
+    test_close(&o->on);
     json_decref(o->expected);
 }
 
@@ -44,20 +41,9 @@ static void close_all(opened *o) {
 static void check_logits(const char *name, const char *device) {
     opened o = open_shared(name, NULL, device);
     pm_tensors *reference, *set;
-    double difference = 0, norm = 0;
     assert_ok(pm_tensors_read(shared_path(name, "reference.safetensors").s, &reference));
-    assert_ok(pm_session_run(o.s, reference, "logits", &set));
-    const pm_array *is = pm_tensors_get(set, "out.logits"),
-                   *expected = pm_tensors_get(reference, "out.logits");
-    assert_true(is && expected && is->rank == expected->rank && is->bytes == expected->bytes);
-    assert_memory_equal(is->dims, expected->dims, (size_t)is->rank * sizeof *is->dims);
-    for (uint64_t i = 0; i < pm_array_elems(is); i++) {
-        double x = (double)((const float *)is->data)[i], y = (double)((const float *)expected->data)[i];
-        difference += (x - y) * (x - y);
-        norm += y * y;
-    }
-    if (!(sqrt(difference) <= 1e-4 * sqrt(norm)))
-        fail_msg("%s on %s: logits are off by %g", name, device, sqrt(difference / norm));
+    assert_ok(pm_session_run(o.on.s, reference, "logits", &set));
+    test_expect_near(name, pm_tensors_get(set, "out.logits"), pm_tensors_get(reference, "out.logits"), NULL);
     pm_tensors_free(reference);
     pm_tensors_free(set);
     close_all(&o);
@@ -79,7 +65,7 @@ static void check_ids(const opened *o, const json_t *prompt, const json_t *expec
     int32_t from[MOST], ids[MOST];
     size_t n_from = take_ids(prompt, from, MOST), n = take_ids(expected, ids, MOST);
     pm_generated g;
-    assert_ok(pm_generate(o->s, from, n_from, options, &g));
+    assert_ok(pm_generate(o->on.s, from, n_from, options, &g));
     assert_int_equal(g.n_ids, n);
     assert_memory_equal(g.ids, ids, n * sizeof *ids);
     pm_generated_free(&g);
@@ -91,12 +77,12 @@ static void check_text(const opened *o, const char *prompt, const char *ids_key,
     size_t n_from, n = take_ids(json_object_get(o->expected, ids_key), ids, MOST);
     pm_generated g;
     char *text;
-    assert_ok(pm_model_encode(o->m, prompt, &from, &n_from));
+    assert_ok(pm_model_encode(o->on.m, prompt, &from, &n_from));
     pm_generate_options options = {.max_new = (int32_t)(n - n_from), .ignore_eos = true};
-    assert_ok(pm_generate(o->s, from, n_from, &options, &g));
+    assert_ok(pm_generate(o->on.s, from, n_from, &options, &g));
     assert_int_equal(g.n_ids, n);
     assert_memory_equal(g.ids, ids, n * sizeof *ids);
-    assert_ok(pm_model_decode(o->m, g.ids, g.n_ids, &text));
+    assert_ok(pm_model_decode(o->on.m, g.ids, g.n_ids, &text));
     assert_string_equal(text, json_string_value(json_object_get(o->expected, text_key)));
     pm_release(text);
     pm_release(from);
@@ -136,7 +122,7 @@ static void check_spelling(const char *device) {
     json_array_foreach(o.expected, i, row) {
         check_ids(&o, json_object_get(row, "ids"), json_object_get(row, "greedy"), &greedy);
         check_ids(&o, json_object_get(row, "ids"), json_object_get(row, "beam4"), &beams);
-        assert_ok(pm_translate(o.s, json_string_value(json_object_get(row, "word")), &greedy, &text));
+        assert_ok(pm_translate(o.on.s, json_string_value(json_object_get(row, "word")), &greedy, &text));
         assert_string_equal(text, json_string_value(json_object_get(row, "text")));
         pm_release(text);
     }

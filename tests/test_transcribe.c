@@ -25,26 +25,6 @@ static pm_sound make_sound(size_t n) {
     return sound;
 }
 
-typedef struct opened {
-    pm_device *d;
-    pm_model *m;
-    pm_session *s;
-} opened;
-
-static opened open_model(const char *path, const char *device) {
-    opened o = {0};
-    assert_ok(pm_device_open(device, NULL, &o.d));
-    assert_ok(pm_model_open(path, &o.m));
-    assert_ok(pm_session_open(o.m, o.d, &o.s));
-    return o;
-}
-
-static void close_model(opened *o) {
-    pm_session_close(o->s);
-    pm_model_close(o->m);
-    pm_device_close(o->d);
-}
-
 /* ---- the reference ---- */
 
 static void compare_segment(const char *what, const pm_spoken *is, const json_t *expected) {
@@ -96,9 +76,9 @@ static void check_device(const char *device) {
     json_error_t error;
     json_t *cases = json_load_file(PM_SOURCE_DIR "/tests/data/speech/expected.json", 0, &error);
     assert_true(json_array_size(cases) >= 16);
-    opened o = open_model(folder, device);
+    test_session o = test_open(folder, device);
     for (size_t i = 0; i < json_array_size(cases); i++) compare_case(o.s, json_array_get(cases, i));
-    close_model(&o);
+    test_close(&o);
     json_decref(cases);
 }
 
@@ -121,7 +101,7 @@ static bool stop_at_second(void *user, const pm_spoken *segment) {
 
 static void segments_come_one_by_one(void **state) {
     (void)state;
-    opened o = open_model(folder, "cpu");
+    test_session o = test_open(folder, "cpu");
     pm_sound sound = make_sound(3 * SECOND);
     pm_transcript t;
     int n = 0;
@@ -131,14 +111,14 @@ static void segments_come_one_by_one(void **state) {
     assert_int_equal(t.n_segments, 2);
     pm_transcript_free(&t);
     pm_sound_free(&sound);
-    close_model(&o);
+    test_close(&o);
 }
 
 /* Other rates, and sounds of any length: a sample, a hop, more than a window by one. */
 static void sounds_of_any_length_and_rate(void **state) {
     (void)state;
     static const size_t lengths[] = {1, 159, 160, 399, SECOND - 1, SECOND + 1, SECOND + 159};
-    opened o = open_model(folder, "cpu");
+    test_session o = test_open(folder, "cpu");
     for (size_t i = 0; i < PM_COUNT(lengths); i++) {
         pm_sound sound = make_sound(lengths[i]);
         pm_transcript t;
@@ -152,7 +132,7 @@ static void sounds_of_any_length_and_rate(void **state) {
         pm_transcript_free(&t);
         pm_sound_free(&sound);
     }
-    close_model(&o);
+    test_close(&o);
 }
 
 static void want_refusal(pm_session *s, const pm_transcribe_options *options, const char *expected) {
@@ -167,7 +147,7 @@ static void want_refusal(pm_session *s, const pm_transcribe_options *options, co
 
 static void bad_options_are_refused(void **state) {
     (void)state;
-    opened o = open_model(folder, "cpu");
+    test_session o = test_open(folder, "cpu");
     want_refusal(o.s, &(pm_transcribe_options){.language = "tlh"}, "expected one of: en, de, fr, yue");
     want_refusal(o.s, &(pm_transcribe_options){.task = "sing"}, "expected transcribe or translate");
     want_refusal(o.s, &(pm_transcribe_options){.n_beams = -1}, "n_beams: -1");
@@ -178,16 +158,16 @@ static void bad_options_are_refused(void **state) {
     pm_generated g; /* it takes sound, no ids */
     assert_int_equal(pm_generate(o.s, (int32_t[]){1}, 1, NULL, &g), PM_ERR_USAGE);
     assert_non_null(strstr(pm_error_text(), "takes input_features"));
-    close_model(&o);
-    o = open_model(test_reference("gpt2", NULL).s, "cpu");
+    test_close(&o);
+    o = test_open(test_reference("gpt2", NULL).s, "cpu");
     want_refusal(o.s, NULL, "a gpt2 model does not transcribe");
-    close_model(&o);
+    test_close(&o);
 }
 
 /* What the model sees: the features of pm_log_mel, silence behind the sound. */
 static void the_first_window_can_be_had(void **state) {
     (void)state;
-    opened o = open_model(folder, "cpu");
+    test_session o = test_open(folder, "cpu");
     pm_sound sound = make_sound(SECOND);
     pm_tensors *in, *set;
     float *features;
@@ -206,7 +186,7 @@ static void the_first_window_can_be_had(void **state) {
     assert_int_equal(pm_sound_inputs(o.m, &(pm_sound){.rate = SECOND}, &in), PM_ERR_USAGE);
     assert_null(in);
     pm_sound_free(&sound);
-    close_model(&o);
+    test_close(&o);
 }
 
 /* ---- the model's files ---- */
@@ -241,9 +221,9 @@ static test_path copy_model(const char *file, const char *key, const char *json)
 
 static void refused_with(const char *file, const char *key, const char *json, const char *expected) {
     test_path path = copy_model(file, key, json);
-    opened o = open_model(path.s, "cpu");
+    test_session o = test_open(path.s, "cpu");
     want_refusal(o.s, &(pm_transcribe_options){.timestamps = true, .language = "fr"}, expected);
-    close_model(&o);
+    test_close(&o);
 }
 
 static void bad_files_are_refused(void **state) {
@@ -299,7 +279,7 @@ static void ids_are_found_by_name(void **state) {
 static void a_language_may_be_forced(void **state) {
     (void)state;
     test_path path = copy_model("generation_config.json", "forced_decoder_ids", "[[1, 304], [2, 307]]");
-    opened o = open_model(path.s, "cpu");
+    test_session o = test_open(path.s, "cpu");
     pm_sound sound = make_sound(SECOND);
     pm_transcript t;
     assert_ok(pm_transcribe(o.s, &sound, NULL, &t));
@@ -309,13 +289,13 @@ static void a_language_may_be_forced(void **state) {
     assert_string_equal(t.language, "de");
     pm_transcript_free(&t);
     pm_sound_free(&sound);
-    close_model(&o);
+    test_close(&o);
 }
 
 /* Without a tokenizer there are ids; without special ids, windows one behind the other. */
 static void a_bare_model_gives_ids(void **state) {
     (void)state;
-    opened o = open_model(test_reference("whisper", NULL).s, "cpu");
+    test_session o = test_open(test_reference("whisper", NULL).s, "cpu");
     pm_sound sound = make_sound(2 * SECOND + 5000);
     pm_transcript t;
     assert_ok(pm_transcribe(o.s, &sound, &(pm_transcribe_options){.max_new = 4}, &t));
@@ -330,7 +310,7 @@ static void a_bare_model_gives_ids(void **state) {
     want_refusal(o.s, &(pm_transcribe_options){.timestamps = true}, "no_timestamps_token_id is missing");
     want_refusal(o.s, &(pm_transcribe_options){.task = "translate"}, "cannot translate");
     pm_sound_free(&sound);
-    close_model(&o);
+    test_close(&o);
 }
 
 static pm_status open_ids(void *user) {

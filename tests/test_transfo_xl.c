@@ -1,6 +1,7 @@
 /* Segment memory (Transformer-XL) against PyTorch, with the options that the tiny reference lacks (tests/data/transfo-xl,
  * made by its make.py), and against itself: segments with enough memory are one text, rows of a batch know nothing of each
  * other, and generation is what recomputing everything gives. */
+#include "tests/support_compare.h"
 #include "tests/support_models.h"
 
 #include <inttypes.h>
@@ -9,29 +10,11 @@
 
 #include "models/convert.h"
 
-#define TOLERANCE 1e-4
-
 static const char *const models[] = {"options", "same-length", "sizes", "no-memory", "apart"};
 
-typedef struct opened {
-    pm_device *d;
-    pm_model *m;
-    pm_session *s;
-} opened;
-
-static opened open_model(const char *device, const char *folder) {
-    opened o = {0};
-    assert_ok(pm_device_open(device, NULL, &o.d));
-    assert_ok(pm_model_open(folder, &o.m));
-    assert_ok(pm_session_open(o.m, o.d, &o.s));
-    return o;
-}
-
-static void close_model(opened *o) {
-    pm_session_close(o->s);
-    pm_model_close(o->m);
+static void close_model(test_session *o) {
     assert_string_equal(pm_device_messages(o->d), "");
-    pm_device_close(o->d);
+    test_close(o);
 }
 
 static test_path folder_of(const char *model) {
@@ -68,23 +51,10 @@ static double difference(const pm_array *is, uint64_t is_from, const pm_array *e
 /* ---- against PyTorch ---- */
 
 static void compare(const char *model, const pm_tensors *set, const pm_tensors *reference, bool all) {
-    int n = 0;
-    for (size_t i = 0; i < pm_tensors_count(reference); i++) {
-        const pm_array *expected = pm_tensors_at(reference, i), *is = pm_tensors_get(set, expected->name);
-        if (strncmp(expected->name, "out.", 4) != 0 || strcmp(expected->name, "out.greedy") == 0) continue;
-        if (!is && !all) continue;
-        if (!is) fail_msg("%s: %s is missing", model, expected->name);
-        if (is->rank != expected->rank ||
-            memcmp(is->dims, expected->dims, (size_t)is->rank * sizeof *is->dims))
-            fail_msg("%s: %s has another shape", model, expected->name);
-        double off = difference(is, 0, expected, 0, pm_array_elems(expected));
-        if (!(off <= TOLERANCE)) fail_msg("%s: %s is off by %g", model, expected->name, off);
-        n++;
-    }
-    assert_int_equal(n, pm_tensors_count(set));
+    assert_int_equal(test_compare(model, set, reference, all), pm_tensors_count(set));
 }
 
-static void check_greedy(const char *model, const opened *o, const pm_tensors *reference) {
+static void check_greedy(const char *model, const test_session *o, const pm_tensors *reference) {
     const pm_array *prompt = want(reference, "in.prompt"), *expected = want(reference, "out.greedy");
     int32_t ids[64];
     size_t n = (size_t)prompt->dims[1];
@@ -101,7 +71,7 @@ static void check_greedy(const char *model, const opened *o, const pm_tensors *r
 
 static void check_device(const char *device, size_t n_models) {
     for (size_t i = 0; i < n_models; i++) {
-        opened o = open_model(device, folder_of(models[i]).s);
+        test_session o = test_open(folder_of(models[i]).s, device);
         test_path folder = folder_of(models[i]);
         pm_tensors *reference, *set;
         assert_ok(pm_tensors_read(test_join(&folder, "reference.safetensors").s, &reference));
@@ -134,7 +104,7 @@ static void test_on_vulkan(void **state) {
 static void test_verified(void **state) {
     (void)state;
     for (size_t i = 0; i < PM_COUNT(models); i++) {
-        opened o = open_model("cpu", folder_of(models[i]).s);
+        test_session o = test_open(folder_of(models[i]).s, "cpu");
         pm_verify_report report;
         bool segment = false, distances = false;
         assert_ok(pm_session_verify(o.s, NULL, NULL, &report));
@@ -184,20 +154,20 @@ static void add_ids(pm_tensors *set, const char *name, const int32_t *ids, int64
 }
 
 /* The tiny reference with another memory. */
-static opened open_with_memory(const char *mem_len) {
+static test_session open_with_memory(const char *mem_len) {
     test_path folder = test_copy_model("transfo-xl");
     test_edit_config(&folder, "mem_len", mem_len);
-    return open_model("cpu", folder.s);
+    return test_open(folder.s, "cpu");
 }
 
-static pm_tensors *run(const opened *o, pm_tensors *in, const char *what) {
+static pm_tensors *run(const test_session *o, pm_tensors *in, const char *what) {
     pm_tensors *set;
     assert_ok(pm_session_run(o->s, in, what, &set));
     pm_tensors_free(in);
     return set;
 }
 
-static pm_tensors *whole(const opened *o, const int32_t *ids, int64_t n) {
+static pm_tensors *whole(const test_session *o, const int32_t *ids, int64_t n) {
     pm_tensors *in;
     assert_ok(pm_tensors_create(&in));
     add_ids(in, "in.input_ids", ids, 1, n);
@@ -207,7 +177,7 @@ static pm_tensors *whole(const opened *o, const int32_t *ids, int64_t n) {
 static void test_segments_are_one_text(void **state) {
     (void)state;
     static const int64_t lengths[] = {1, 6, 3, 7};
-    opened o = open_with_memory("32");
+    test_session o = open_with_memory("32");
     int32_t ids[LENGTH];
     pm_tensors *in;
     char name[32];
@@ -237,7 +207,7 @@ static void test_memory_counts(void **state) {
     int32_t ids[12];
     fill_ids(ids, 12, 6);
     for (size_t i = 0; i < PM_COUNT(lengths); i++) {
-        opened o = open_with_memory(lengths[i]);
+        test_session o = open_with_memory(lengths[i]);
         pm_tensors *in;
         assert_ok(pm_tensors_create(&in));
         add_ids(in, "in.segment.0", ids, 1, 6);
@@ -255,7 +225,7 @@ static void test_memory_counts(void **state) {
 
 static void test_rows_of_a_batch(void **state) {
     (void)state;
-    opened o = open_with_memory("5");
+    test_session o = open_with_memory("5");
     int32_t ids[2][3][4];
     pm_tensors *in, *together;
     char name[32];
@@ -283,7 +253,7 @@ static void test_rows_of_a_batch(void **state) {
     close_model(&o);
 }
 
-static int32_t likeliest_after(const opened *o, const int32_t *ids, size_t n) {
+static int32_t likeliest_after(const test_session *o, const int32_t *ids, size_t n) {
     pm_tensors *set = whole(o, ids, (int64_t)n);
     const float *row = (const float *)want(set, "out.log_probs")->data + (n - 1) * VOCAB;
     int32_t best = 0;
@@ -295,7 +265,7 @@ static int32_t likeliest_after(const opened *o, const int32_t *ids, size_t n) {
 
 static void test_generation_is_recomputation(void **state) {
     (void)state;
-    opened o = open_with_memory("64"); /* more than is generated */
+    test_session o = open_with_memory("64"); /* more than is generated */
     int32_t ids[48];
     pm_generated g;
     fill_ids(ids, 4, 8);
@@ -313,7 +283,7 @@ static void test_generation_is_recomputation(void **state) {
 static void test_forgetting(void **state) {
     (void)state;
     enum { TOTAL = 1300, SEEN = 24 };
-    opened o = open_with_memory("8");
+    test_session o = open_with_memory("8");
     int32_t ids[3];
     pm_generated g;
     pm_tensors *in;
@@ -399,7 +369,7 @@ static void test_bad_segments(void **state) {
         {{"in.input_ids"}, {{1, 2}}, -1, "input_ids: id -1 at 0"},
         {{"in.other"}, {{1, 2}}, 0, "in.input_ids is missing"},
     };
-    opened o = open_with_memory("8");
+    test_session o = open_with_memory("8");
     for (size_t i = 0; i < PM_COUNT(rows); i++) {
         pm_tensors *in, *set;
         const int32_t ids[4] = {rows[i].first};
