@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 int cli_error(pm_status status, const char *fmt, ...) {
     va_list args;
@@ -258,4 +259,14 @@ int cli_write_file(const char *path, const void *data, size_t bytes) {
 
 double cli_ms(uint64_t ns) {
     return (double)ns / 1e6;
+}
+
+double cli_now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+bool cli_is_blank(const char *text) {
+    return text[strspn(text, " \t\v\f\r\n")] == 0;
 }

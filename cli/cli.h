@@ -40,7 +40,7 @@ typedef struct cli_usage {
 } cli_usage;
 
 /* Reads the arguments after the command. *out_words points at the positional ones (in argv, reordered).
- * PM_OK, PM_ERR_USAGE (said), or CLI_HELP when --help was asked and printed. */
+ * PM_OK, PM_ERR_USAGE (said), or CLI_HELP when --help was asked and printed: commands return it, main() takes it for PM_OK. */
 #define CLI_HELP (-1)
 int cli_parse(int argc, char **argv, const cli_usage *usage, char ***out_words, size_t *out_n_words);
 
@@ -74,6 +74,8 @@ int cli_print_json(json_t *value,
                    size_t flags); /* prints with jansson's flags and releases; NULL is an error */
 int cli_write_file(const char *path, const void *data, size_t bytes); /* pm_file_write; "-" is stdout */
 double cli_ms(uint64_t ns);
+double cli_now_ms(void); /* from some moment on */
+bool cli_is_blank(const char *text);
 
 /* The commands: cmd_<name>.c each. argv[0] is the command's name. They return an exit code. */
 int cmd_attend(int argc, char **argv);

@@ -63,20 +63,42 @@ static char *make_title(const char *model, const char *text, const char *output)
     return NULL;
 }
 
+typedef struct attend_flags {
+    const char *device, *path, *map, *ids_text;
+    int64_t chosen[2], start; /* layer and head; -1: all */
+    bool json;
+    int32_t *ids; /* of ids_text */
+    size_t n_ids;
+} attend_flags;
+
+/* text: NULL where ids are given. */
+static int attend(const attend_flags *f, const cli_place *place, const char *model, const char *text) {
+    pm_attention map = {0};
+    pm_status s = f->ids ? pm_session_attend_ids(place->session, f->ids, f->n_ids, f->map, &map)
+                         : pm_session_attend(place->session, text, f->map, &map);
+    char *title = s == PM_OK ? make_title(model, f->ids ? f->ids_text : text, map.text) : NULL;
+    int code = s != PM_OK ? cli_library_error(s)
+               : title    ? draw(&map, title, f->chosen, f->path)
+                          : cli_error(PM_ERR_MEMORY, "out of memory: the title of an attention map");
+    if (!code && f->json) code = print_sizes(&map, f->path);
+    free(title);
+    pm_attention_free(&map);
+    return code;
+}
+
 int cmd_attend(int argc, char **argv) {
-    const char *device = "auto", *path = NULL, *map_name = NULL, *ids_text = NULL;
-    int64_t chosen[2] = {-1, -1}, start = -1;
-    bool json = false;
+    attend_flags f = {.device = "auto", .chosen = {-1, -1}, .start = -1};
     const cli_flag flags[] = {
-        {"--output|-o", CLI_STRING, &path, "FILE", "where to write: .svg, .html, .png, .npy or .json", 0, 0},
-        {"--layer", CLI_INT, &chosen[0], "L", "only this layer, from 0", 0, 1e6},
-        {"--head", CLI_INT, &chosen[1], "H", "only this head, from 0", 0, 1e6},
-        {"--map", CLI_STRING, &map_name, "M",
+        {"--output|-o", CLI_STRING, &f.path, "FILE", "where to write: .svg, .html, .png, .npy or .json", 0,
+         0},
+        {"--layer", CLI_INT, &f.chosen[0], "L", "only this layer, from 0", 0, 1e6},
+        {"--head", CLI_INT, &f.chosen[1], "H", "only this head, from 0", 0, 1e6},
+        {"--map", CLI_STRING, &f.map, "M",
          "encoder, decoder or cross; default: cross, or the model's only one", 0, 0},
-        {"--ids", CLI_STRING, &ids_text, "LIST", "token ids in place of TEXT", 0, 0},
-        CLI_START_FLAG(&start),
-        CLI_DEVICE_FLAG(&device),
-        {"--json", CLI_BOOL, &json, NULL, "print the sizes of the map as JSON", 0, 0},
+        {"--ids", CLI_STRING, &f.ids_text, "LIST", "token ids in place of TEXT", 0, 0},
+        CLI_START_FLAG(&f.start),
+        CLI_DEVICE_FLAG(&f.device),
+        {"--json", CLI_BOOL, &f.json, NULL, "print the sizes of the map as JSON", 0, 0},
     };
     const cli_usage usage = {"attend MODEL TEXT [--layer L] [--head H] -o FILE",
                              "Writes the attention weights of one text.",
@@ -88,35 +110,18 @@ int cmd_attend(int argc, char **argv) {
     char **words;
     size_t n_words, format = 0;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
-    if (!path) return cli_error(PM_ERR_USAGE, "attend: -o is missing, expected a file to write");
-    if ((code = find_format(path, &format)) != 0) return code;
-    if (!ids_text == (n_words == 1)) return cli_error(PM_ERR_USAGE, "attend: expected either TEXT or --ids");
+    if (code) return code;
+    if (!f.path) return cli_error(PM_ERR_USAGE, "attend: -o is missing, expected a file to write");
+    if ((code = find_format(f.path, &format)) != 0) return code;
+    if (!f.ids_text == (n_words == 1))
+        return cli_error(PM_ERR_USAGE, "attend: expected either TEXT or --ids");
 
-    int32_t *ids = NULL;
-    size_t n_ids = 0;
-    if (ids_text && (code = cli_parse_ids(ids_text, &ids, &n_ids)) != 0) return code;
-    cli_place place;
-    code = cli_open(words[0], device, NULL, &place);
-    if (!code && (code = cli_set_start(&place, start)) != 0) cli_close(&place);
-    if (code) {
-        free(ids);
-        return code;
-    }
-    pm_attention map = {0};
-    pm_status s = ids ? pm_session_attend_ids(place.session, ids, n_ids, map_name, &map)
-                      : pm_session_attend(place.session, words[1], map_name, &map);
-    if (s != PM_OK) {
-        code = cli_library_error(s);
-    } else {
-        char *title = make_title(words[0], ids_text ? ids_text : words[1], map.text);
-        code = title ? draw(&map, title, chosen, path)
-                     : cli_error(PM_ERR_MEMORY, "out of memory: the title of an attention map");
-        free(title);
-        if (!code && json) code = print_sizes(&map, path);
-    }
-    pm_attention_free(&map);
-    free(ids);
+    cli_place place = {0};
+    if (f.ids_text) code = cli_parse_ids(f.ids_text, &f.ids, &f.n_ids);
+    if (!code) code = cli_open(words[0], f.device, NULL, &place);
+    if (!code) code = cli_set_start(&place, f.start);
+    if (!code) code = attend(&f, &place, words[0], f.ids ? NULL : words[1]);
+    free(f.ids);
     cli_close(&place);
     return code;
 }

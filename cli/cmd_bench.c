@@ -2,7 +2,6 @@
  * Each figure is the median of several runs; devices take turns case by case, so that a slow minute hits all alike. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/bench_cases.h"
 #include "cli/cli.h"
@@ -17,12 +16,6 @@ typedef struct bench {
     json_t *json;
 } bench;
 
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -33,9 +26,9 @@ static pm_status median_ms(pm_status (*run)(void *), void *arg, int64_t n_runs, 
     double ms[MAX_RUNS];
     pm_status s = run(arg);
     for (int64_t i = 0; i < n_runs && s == PM_OK; i++) {
-        double start = now_ms();
+        double start = cli_now_ms();
         s = run(arg);
-        ms[i] = now_ms() - start;
+        ms[i] = cli_now_ms() - start;
     }
     if (s != PM_OK) return s;
     qsort(ms, (size_t)n_runs, sizeof *ms, by_value);
@@ -195,19 +188,53 @@ static bool names_a_case(const char *only) {
     return false;
 }
 
+static void print_head(const bench *b, bool ops) {
+    int width = ops ? OP_WIDTH : MODEL_WIDTH;
+    printf("%-*s", NAME_WIDTH, "median of runs; x: speed");
+    for (size_t i = 0; i < b->n_devices; i++)
+        printf("  %-*.*s", width, i + 1 < b->n_devices ? width : 256, pm_device_name(b->devices[i]));
+    printf("\n");
+}
+
+typedef struct bench_flags {
+    cli_strings devices;
+    const char *only, *model; /* model NULL: operations */
+    int64_t runs, length, n_new;
+    bool json;
+} bench_flags;
+
+static int run(const bench_flags *f) {
+    bench b = {.n_runs = f->runs, .json = f->json ? json_array() : NULL};
+    int code = PM_OK;
+    for (size_t i = 0; i < f->devices.n && !code; i++) {
+        pm_status s = pm_device_open(f->devices.at[i], NULL, &b.devices[i]);
+        if (s == PM_OK)
+            b.n_devices++;
+        else
+            code = cli_library_error(s);
+    }
+    if (!code && !f->json) print_head(&b, !f->model);
+    for (size_t i = 0; i < n_bench_cases && !f->model && !code; i++)
+        if (strstr(bench_cases[i].name, f->only)) code = bench_op(&b, &bench_cases[i]);
+    if (f->model && !code) code = bench_model(&b, f->model, f->length, f->n_new);
+    if (b.json && !code)
+        code = cli_print_json(b.json, JSON_INDENT(2));
+    else
+        json_decref(b.json);
+    for (size_t i = 0; i < b.n_devices; i++) pm_device_close(b.devices[i]);
+    return code;
+}
+
 int cmd_bench(int argc, char **argv) {
-    cli_strings devices = {.n = 0};
-    const char *only = "";
-    int64_t runs = 5, length = 64, n_new = 32;
-    bool json = false;
+    bench_flags f = {.only = "", .runs = 5, .length = 64, .n_new = 32};
     const cli_flag flags[] = {
-        {"--device", CLI_STRINGS, &devices, "D", "a device; repeat to compare (default: cpu and reference)",
+        {"--device", CLI_STRINGS, &f.devices, "D", "a device; repeat to compare (default: cpu and reference)",
          0, 0},
-        {"--only", CLI_STRING, &only, "TEXT", "ops: only cases whose name holds TEXT", 0, 0},
-        {"--runs", CLI_INT, &runs, "N", "runs of each case; the median counts", 1, MAX_RUNS},
-        {"--length", CLI_INT, &length, "T", "model: tokens of the forward pass and of the prompt", 1, 1e6},
-        {"-n|--max-new", CLI_INT, &n_new, "N", "model: tokens to decode", 1, 1e6},
-        {"--json", CLI_BOOL, &json, NULL, "print JSON", 0, 0},
+        {"--only", CLI_STRING, &f.only, "TEXT", "ops: only cases whose name holds TEXT", 0, 0},
+        {"--runs", CLI_INT, &f.runs, "N", "runs of each case; the median counts", 1, MAX_RUNS},
+        {"--length", CLI_INT, &f.length, "T", "model: tokens of the forward pass and of the prompt", 1, 1e6},
+        {"-n|--max-new", CLI_INT, &f.n_new, "N", "model: tokens to decode", 1, 1e6},
+        {"--json", CLI_BOOL, &f.json, NULL, "print JSON", 0, 0},
     };
     const cli_usage usage = {"bench ops|model [MODEL] [--device D]...",
                              "Times the same work on each device, side by side.",
@@ -219,42 +246,17 @@ int cmd_bench(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     bool ops = !strcmp(words[0], "ops");
     if (!ops && strcmp(words[0], "model"))
         return cli_error(PM_ERR_USAGE, "bench: %s, expected ops or model", words[0]);
     if (ops != (n_words == 1))
         return cli_error(PM_ERR_USAGE, "bench: %s",
                          ops ? "ops takes no MODEL" : "model needs a MODEL: a folder or a built-in name");
-    if (ops && !names_a_case(only))
+    if (ops && !names_a_case(f.only))
         return cli_error(PM_ERR_USAGE,
-                         "--only: no operation's name holds \"%s\", `pumice bench ops` lists them", only);
-    if (!devices.n) devices = (cli_strings){.at = {"cpu", "reference"}, .n = 2};
-
-    bench b = {.n_runs = runs, .json = json ? json_array() : NULL};
-    for (size_t i = 0; i < devices.n && !code; i++) {
-        pm_status s = pm_device_open(devices.at[i], NULL, &b.devices[i]);
-        if (s == PM_OK)
-            b.n_devices++;
-        else
-            code = cli_library_error(s);
-    }
-    if (!code && !json) {
-        int width = ops ? OP_WIDTH : MODEL_WIDTH;
-        printf("%-*s", NAME_WIDTH, "median of runs; x: speed");
-        for (size_t i = 0; i < b.n_devices; i++)
-            printf("  %-*.*s", width, i + 1 < b.n_devices ? width : 256, pm_device_name(b.devices[i]));
-        printf("\n");
-    }
-    for (size_t i = 0; i < n_bench_cases && ops && !code; i++)
-        if (strstr(bench_cases[i].name, only)) code = bench_op(&b, &bench_cases[i]);
-    if (!ops && !code) code = bench_model(&b, words[1], length, n_new);
-    if (b.json) {
-        if (code)
-            json_decref(b.json);
-        else
-            code = cli_print_json(b.json, JSON_INDENT(2));
-    }
-    for (size_t i = 0; i < b.n_devices; i++) pm_device_close(b.devices[i]);
-    return code;
+                         "--only: no operation's name holds \"%s\", `pumice bench ops` lists them", f.only);
+    if (!f.devices.n) f.devices = (cli_strings){.at = {"cpu", "reference"}, .n = 2};
+    f.model = ops ? NULL : words[1];
+    return run(&f);
 }

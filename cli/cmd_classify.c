@@ -68,24 +68,20 @@ static int print_texts(const classification *c, const cli_texts *given) {
 
 /* ---- scores ---- */
 
-/* Labels of the truth, comma-separated where a text may have several; cut in place. A number that is no label's text is a label's number. */
+/* Labels of the truth, comma-separated where a text may have several; cut in place. */
 static int read_truth(const classification *c, char *list, size_t line, const char **out, size_t room,
                       size_t *out_n) {
     const pm_model *m = c->place.model;
     bool many = pm_model_class_kind(m) == PM_CLASS_MANY;
     *out_n = 0;
     for (char *at = list; at && *at && *out_n < room;) {
-        char *comma = many ? strchr(at, ',') : NULL, *end;
+        char *comma = many ? strchr(at, ',') : NULL;
         if (comma) *comma = 0;
-        const char *label = NULL;
-        for (size_t i = 0; i < pm_model_n_labels(m) && !label; i++)
-            if (!strcmp(pm_model_label(m, (int64_t)i), at)) label = pm_model_label(m, (int64_t)i);
-        unsigned long number = strtoul(at, &end, 10);
-        if (!label && !*end && *at >= '0' && *at <= '9') label = pm_model_label(m, (int64_t)number);
-        if (!label)
+        int64_t label = cli_find_label(m, at);
+        if (label < 0)
             return cli_error(PM_ERR_FILE, "%s: line %zu: \"%.60s\" is no label of the model", c->scores, line,
                              at);
-        out[(*out_n)++] = label;
+        out[(*out_n)++] = pm_model_label(m, label);
         at = comma ? comma + 1 : NULL;
     }
     if (!many && *out_n != 1) return cli_error(PM_ERR_FILE, "%s: line %zu: has no label", c->scores, line);
@@ -118,9 +114,8 @@ typedef struct labelled {
 } labelled;
 
 static int read_labelled(const char *path, char *file, labelled *out) {
-    size_t n = 1, number = 0;
+    size_t n = cli_count_lines(file), number = 0;
     char *line;
-    for (const char *at = file; *at; at++) n += *at == '\n';
     out->texts = calloc(n, sizeof *out->texts);
     out->truth = calloc(n, sizeof *out->truth);
     out->line = calloc(n, sizeof *out->line);
@@ -191,7 +186,7 @@ int cmd_classify(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     if (c.scores && n_words > 1)
         return cli_error(PM_ERR_USAGE, "classify: both TEXT and --scores were given");
     c.options.batch = (int32_t)c.batch;

@@ -38,7 +38,7 @@ int cmd_devices(int argc, char **argv) {
     char **words;
     size_t n_words;
     int s = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (s) return s == CLI_HELP ? PM_OK : s;
+    if (s) return s;
 
     pm_device_info *list;
     size_t n;

@@ -32,7 +32,7 @@ int cmd_dump(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
 
     pm_model *model = NULL;
     pm_device *d = NULL;

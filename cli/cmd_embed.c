@@ -86,7 +86,7 @@ int cmd_embed(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     if ((code = read_pooling(&e)) != 0) return code;
     e.options.text.batch = (int32_t)e.batch;
     code = cli_open(words[0], e.device, NULL, &e.place);

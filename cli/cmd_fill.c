@@ -53,7 +53,7 @@ int cmd_fill(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     code = cli_open(words[0], f.device, NULL, &f.place);
     if (code) return code;
     f.options.batch = (int32_t)batch;

@@ -278,7 +278,7 @@ int cmd_generate(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     if (g.print && strcmp(g.print, "ids") && strcmp(g.print, "text"))
         return cli_error(PM_ERR_USAGE, "--print: %s, expected text or ids", g.print);
     pm_generate_options options;

@@ -110,7 +110,7 @@ int cmd_match(int argc, char **argv) {
     char **words;
     size_t n;
     int code = cli_parse(argc, argv, &usage, &words, &n);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     match_run r = {.flags = &f};
     code = run(&r, words, n);
     for (size_t i = 0; i < r.n_images; i++) pm_image_free(&r.images[i]);

@@ -2,13 +2,6 @@
 #include "cli/cli.h"
 
 #include <inttypes.h>
-#include <time.h>
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The pass with the compilation of its program, and the memory that its tensors took. */
 static void print_figures(const cli_place *place, double seconds) {
@@ -30,19 +23,45 @@ static int print_shapes(const pm_tensors *set) {
     return cli_print_json(list, JSON_INDENT(2));
 }
 
+typedef struct run_flags {
+    const char *device, *inputs, *outputs, *want;
+    bool json, validate;
+} run_flags;
+
+/* With the model on the device: the pass, and what it gave. */
+static int run(const run_flags *f, const cli_place *place, const pm_tensors *in) {
+    pm_tensors *out = NULL;
+    int code = PM_OK;
+    double start = cli_now_ms();
+    pm_status s = pm_session_run(place->session, in, f->want, &out);
+    double seconds = (cli_now_ms() - start) / 1e3;
+    if (s == PM_OK) s = pm_tensors_write(out, f->outputs);
+    if (s != PM_OK) {
+        code = cli_library_error(s);
+    } else if (f->validate && pm_device_messages(place->device)[0]) {
+        code = cli_error(PM_ERR_VERIFY, "the validation layer spoke: %s", pm_device_messages(place->device));
+    } else {
+        fprintf(stderr, "pumice: %zu outputs from %s to %s\n", pm_tensors_count(out),
+                pm_device_name(place->device), f->outputs);
+        print_figures(place, seconds);
+        if (f->json) code = print_shapes(out);
+    }
+    pm_tensors_free(out);
+    return code;
+}
+
 int cmd_run(int argc, char **argv) {
-    const char *device = "auto", *inputs_path = NULL, *outputs_path = NULL, *want = "";
-    bool json = false, validate = false;
+    run_flags f = {.device = "auto", .want = ""};
     const cli_flag flags[] = {
-        {"--inputs", CLI_STRING, &inputs_path, "FILE",
+        {"--inputs", CLI_STRING, &f.inputs, "FILE",
          "safetensors with in.input_ids, in.attention_mask, ...; of a text in parts in.segment.0, in.segment.1, ...",
          0, 0},
-        {"--outputs|-o", CLI_STRING, &outputs_path, "FILE", "where out.logits, ... go", 0, 0},
-        {"--want", CLI_STRING, &want, "LIST",
+        {"--outputs|-o", CLI_STRING, &f.outputs, "FILE", "where out.logits, ... go", 0, 0},
+        {"--want", CLI_STRING, &f.want, "LIST",
          "only these outputs: logits,attentions; final: the last ones alone", 0, 0},
-        CLI_DEVICE_FLAG(&device),
-        {"--validate", CLI_BOOL, &validate, NULL, "under the Vulkan validation layer", 0, 0},
-        {"--json", CLI_BOOL, &json, NULL, "print the names and shapes of the outputs as JSON", 0, 0},
+        CLI_DEVICE_FLAG(&f.device),
+        {"--validate", CLI_BOOL, &f.validate, NULL, "under the Vulkan validation layer", 0, 0},
+        {"--json", CLI_BOOL, &f.json, NULL, "print the names and shapes of the outputs as JSON", 0, 0},
     };
     const cli_usage usage = {"run MODEL --inputs IN.safetensors --outputs OUT.safetensors",
                              "Runs one forward pass and writes its outputs.",
@@ -55,34 +74,16 @@ int cmd_run(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
-    if (!inputs_path) return cli_error(PM_ERR_USAGE, "run: --inputs is missing, expected a safetensors file");
-    if (!outputs_path) return cli_error(PM_ERR_USAGE, "run: --outputs is missing, expected a path to write");
+    if (code) return code;
+    if (!f.inputs) return cli_error(PM_ERR_USAGE, "run: --inputs is missing, expected a safetensors file");
+    if (!f.outputs) return cli_error(PM_ERR_USAGE, "run: --outputs is missing, expected a path to write");
 
-    cli_place place = {0};
-    pm_tensors *in = NULL, *out = NULL;
-    pm_status s = pm_tensors_read(inputs_path, &in);
+    cli_place place;
+    pm_tensors *in;
+    pm_status s = pm_tensors_read(f.inputs, &in);
     if (s != PM_OK) return cli_library_error(s);
-    code = cli_open(words[0], device, &(pm_device_options){.validate = validate}, &place);
-    if (code) goto done;
-    double start = now_s();
-    s = pm_session_run(place.session, in, want, &out);
-    double seconds = now_s() - start;
-    if (s == PM_OK) s = pm_tensors_write(out, outputs_path);
-    if (s != PM_OK) {
-        code = cli_library_error(s);
-        goto done;
-    }
-    if (validate && pm_device_messages(place.device)[0]) {
-        code = cli_error(PM_ERR_VERIFY, "the validation layer spoke: %s", pm_device_messages(place.device));
-        goto done;
-    }
-    fprintf(stderr, "pumice: %zu outputs from %s to %s\n", pm_tensors_count(out),
-            pm_device_name(place.device), outputs_path);
-    print_figures(&place, seconds);
-    if (json) code = print_shapes(out);
-done:
-    pm_tensors_free(out);
+    code = cli_open(words[0], f.device, &(pm_device_options){.validate = f.validate}, &place);
+    if (!code) code = run(&f, &place, in);
     pm_tensors_free(in);
     cli_close(&place);
     return code;

@@ -1,7 +1,6 @@
 /* pumice see: the classes of pictures, and how often they are right. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/cli.h"
 #include "cli/texts.h"
@@ -37,22 +36,7 @@ static bool is_idx(const char *path) {
     return strstr(path, "idx1-ubyte") || strstr(path, "idx3-ubyte");
 }
 
-static double now(void) {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* ---- what is known: --scores ---- */
-
-/* The number of a class by its name, else by its number; -1: none. */
-static int64_t find_class(const see_run *r, const char *name) {
-    for (int64_t i = 0; i < r->info.n_labels; i++)
-        if (!strcmp(pm_model_label(r->place.model, i), name)) return i;
-    char *end;
-    long long i = strtoll(name, &end, 10);
-    return *name && !*end && i >= 0 && i < r->info.n_labels ? i : -1;
-}
 
 static int want_class(see_run *r, size_t i, int64_t class, const char *name) {
     if (class < 0 || class >= r->info.n_labels)
@@ -80,21 +64,16 @@ static int read_idx_labels(see_run *r) {
 /* Lines "path<TAB>label"; paths are as from the current folder. */
 static int read_table(see_run *r) {
     see_set *set = &r->set;
-    size_t lines = 1;
     int code = cli_read_file(r->flags->scores, &set->text);
     if (code != PM_OK) return code;
-    for (const char *c = set->text; *c; c++) lines += *c == '\n';
+    size_t lines = cli_count_lines(set->text);
     set->paths = calloc(lines, sizeof *set->paths);
     set->labels = calloc(lines, sizeof *set->labels);
     if (!set->paths || !set->labels) return cli_error(PM_ERR_MEMORY, "out of memory: %zu lines", lines);
     size_t number = 0;
-    for (char *line = set->text, *next; line; line = next) {
-        next = strchr(line, '\n');
-        if (next) *next++ = 0;
-        size_t n = strlen(line);
+    for (char *at = set->text, *line; (line = cli_next_line(&at)) != NULL;) {
         number++;
-        if (n && line[n - 1] == '\r') line[--n] = 0;
-        if (!n) continue;
+        if (!*line) continue;
         char *tab = strchr(line, '\t');
         if (!tab || tab == line || !tab[1])
             return cli_error(PM_ERR_FILE, "%s: line %zu is not a path, a tab and a label", r->flags->scores,
@@ -114,7 +93,7 @@ static int read_known(see_run *r) {
     if (!set->labels) return read_idx_labels(r);
     int code = PM_OK;
     for (size_t i = 0; code == PM_OK && i < set->n; i++)
-        code = want_class(r, i, find_class(r, set->labels[i]), set->labels[i]);
+        code = want_class(r, i, cli_find_label(r->place.model, set->labels[i]), set->labels[i]);
     return code;
 }
 
@@ -203,7 +182,7 @@ static void show(see_run *r, size_t i, const float *scores) {
 /* ---- running ---- */
 
 static int see_batch(see_run *r, size_t first, size_t n, pm_image *images, float *scores) {
-    double start = now();
+    double start = cli_now_ms();
     pm_status s = PM_OK;
     size_t opened = 0;
     for (; opened < n && s == PM_OK; opened++)
@@ -214,7 +193,7 @@ static int see_batch(see_run *r, size_t first, size_t n, pm_image *images, float
     if (s == PM_OK) s = pm_session_see(r->place.session, images, n, scores);
     int code = s == PM_OK ? PM_OK : cli_library_error(s);
     for (size_t i = 0; r->set.paths && i < opened; i++) pm_image_free(&images[i]);
-    r->seconds += now() - start;
+    r->seconds += (cli_now_ms() - start) / 1e3;
     for (size_t i = 0; code == PM_OK && i < n; i++) {
         const float *row = scores + i * (size_t)r->info.n_labels;
         if (r->set.known)
@@ -289,7 +268,7 @@ int cmd_see(int argc, char **argv) {
     char **words;
     size_t n;
     int code = cli_parse(argc, argv, &usage, &words, &n);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     see_run r = {.flags = &f};
     code = run(&r, words[0], words + 1, n - 1);
     close_run(&r);

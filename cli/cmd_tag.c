@@ -81,8 +81,7 @@ static int read_columns(const char *path, char *line, size_t number, const char 
 }
 
 static int make_corpus(corpus *c, const char *file) {
-    size_t n = 2;
-    for (const char *at = file; *at; at++) n += *at == '\n';
+    size_t n = cli_count_lines(file) + 1;
     c->words = calloc(n, sizeof *c->words);
     c->tags = calloc(n, sizeof *c->tags);
     c->guesses = calloc(n, sizeof *c->guesses);
@@ -106,7 +105,7 @@ static int read_corpus(const char *path, char *file, corpus *c) {
     int code = make_corpus(c, file);
     while (!code && (line = cli_next_line(&file)) != NULL) {
         number++;
-        if (line[strspn(line, " \t")] == 0 || begins_document(line)) {
+        if (cli_is_blank(line) || begins_document(line)) {
             end_sentence(c, begin);
             begin = c->n_words;
             continue;
@@ -172,7 +171,7 @@ int cmd_tag(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     if (t.scores && n_words > 1) return cli_error(PM_ERR_USAGE, "tag: both TEXT and --scores were given");
     t.options.batch = (int32_t)t.batch;
     code = cli_open(words[0], t.device, NULL, &t.place);

@@ -107,7 +107,7 @@ int cmd_tokenize(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     if (ids && (n_words > 1 || special || pair))
         return cli_error(PM_ERR_USAGE, "tokenize: --decode takes ids, not a text, --special or --pair");
     if (skip && !ids) return cli_error(PM_ERR_USAGE, "tokenize: --skip-special goes with --decode");

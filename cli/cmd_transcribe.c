@@ -26,16 +26,12 @@ static void print_trimmed(const char *text) {
     printf("%.*s\n", (int)n, text);
 }
 
-static bool is_blank(const char *text) {
-    return text[strspn(text, " \t\r\n")] == 0;
-}
-
 /* Segments are printed as they come. */
 static bool print_segment(void *user, const pm_spoken *s) {
     const transcription *t = user;
     if (t->ids || !s->text) {
         cli_print_ids(s->ids, s->n_ids);
-    } else if (!is_blank(s->text)) {
+    } else if (!cli_is_blank(s->text)) {
         printf("[");
         print_time(s->start);
         printf(" --> ");
@@ -144,7 +140,7 @@ int cmd_transcribe(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     t.options.n_beams = (int32_t)beams;
     t.options.max_new = (int32_t)max_new;
     t.options.timestamps = t.timestamps;

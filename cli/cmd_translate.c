@@ -29,10 +29,6 @@ static int translate_line(translation *t, const char *line) {
     return code;
 }
 
-static bool is_blank(const char *line) {
-    return line[strspn(line, " \t\v\f\r\n")] == 0;
-}
-
 /* A line of stdin gives a line on stdout, so that the two stay side by side: a blank one gives a blank one, and one
  * that cannot be translated is reported with its number and gives an empty one. What is no fault of the line ends
  * all. *first_code keeps the first failure. */
@@ -45,7 +41,7 @@ static pm_status take_stdin_line(translation *t, const char *line, size_t bytes,
     if (!whole) {
         code = cli_error(PM_ERR_USAGE, "line %zu: text: has a NUL byte after %zu bytes, expected none",
                          number, strlen(line));
-    } else if (!is_blank(line)) {
+    } else if (!cli_is_blank(line)) {
         s = pm_translate(t->place.session, line, &t->options, &text);
         if (s != PM_OK) code = cli_error(s, "line %zu: %s", number, pm_error_text());
     }
@@ -113,7 +109,7 @@ int cmd_translate(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     t.options.n_beams = (int32_t)beams;
     t.options.max_new = (int32_t)max_new;
     code = cli_open(words[0], device, NULL, &t.place);

@@ -113,7 +113,7 @@ int cmd_verify(int argc, char **argv) {
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
-    if (code) return code == CLI_HELP ? PM_OK : code;
+    if (code) return code;
     if (inputs_path && n_words == 2)
         return cli_error(PM_ERR_USAGE, "verify: both --inputs and TEXT were given, expected one");
 

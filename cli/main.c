@@ -58,6 +58,7 @@ static int run(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     int status = run(argc, argv);
+    if (status == CLI_HELP) status = PM_OK;
     if (fflush(stdout) == 0 && !ferror(stdout)) return status;
     int failed = cli_error(PM_ERR_OTHER, "stdout: the results could not be written");
     return status ? status : failed;

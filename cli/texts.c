@@ -49,12 +49,26 @@ char *cli_next_line(char **at) {
     return line;
 }
 
+size_t cli_count_lines(const char *text) {
+    size_t n = 1;
+    for (const char *c = text; *c; c++) n += *c == '\n';
+    return n;
+}
+
+int64_t cli_find_label(const pm_model *m, const char *name) {
+    int64_t n = (int64_t)pm_model_n_labels(m);
+    for (int64_t i = 0; i < n; i++)
+        if (!strcmp(pm_model_label(m, i), name)) return i;
+    if (!*name || name[strspn(name, "0123456789")]) return -1;
+    int64_t i = strtoll(name, NULL, 10);
+    return i < n ? i : -1;
+}
+
 static int read_lines(cli_texts *out) {
     char *text, *line;
     int code = cli_read_file("-", &text);
     if (code) return code;
-    size_t n = 1;
-    for (const char *c = text; *c; c++) n += *c == '\n';
+    size_t n = cli_count_lines(text);
     out->at = malloc(n * sizeof *out->at);
     if (!out->at) {
         free(text);

@@ -21,6 +21,9 @@ int cli_make_inputs(const cli_texts *t, bool pairs, pm_text_input **out);
 int cli_read_file(const char *path, char **out_text);
 /* The next line of a text, which is cut at its end; NULL past the last. */
 char *cli_next_line(char **at);
+size_t cli_count_lines(const char *text); /* or more: enough room for them */
+/* The number of the model's class of that name, else of that number; -1: there is none. */
+int64_t cli_find_label(const pm_model *m, const char *name);
 
 /* A table, or JSON. what: "texts" or "words". */
 int cli_print_report(const pm_report *r, const char *what, bool json);
