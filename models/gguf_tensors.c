@@ -100,34 +100,19 @@ static pm_status place(const pm_gguf_reader *r, pm_arena *arena, const unsigned 
     return PM_OK;
 }
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(((const pm_entry *)a)->array.name, ((const pm_entry *)b)->array.name);
-}
-
-static int by_place(const void *a, const void *b) {
-    const pm_array *x = &((const pm_entry *)a)->array, *y = &((const pm_entry *)b)->array;
-    uintptr_t x_at = (uintptr_t)x->data, y_at = (uintptr_t)y->data;
-    if (x_at != y_at) return x_at < y_at ? -1 : 1;
-    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
-}
-
-static pm_gguf_shown show_name(const pm_array *a) {
-    return pm_gguf_show((pm_gguf_text){a->name, strlen(a->name)});
+static pm_gguf_shown show_name(const char *name) {
+    return pm_gguf_show((pm_gguf_text){name, strlen(name)});
 }
 
 static pm_status check_table(const char *label, pm_entry *entries, size_t n) {
-    qsort(entries, n, sizeof *entries, by_place);
-    for (size_t i = 1; i < n; i++) {
-        const pm_array *a = &entries[i - 1].array, *b = &entries[i].array;
-        if ((uintptr_t)a->data + a->bytes > (uintptr_t)b->data && b->bytes)
-            return pm_raise(PM_ERR_FILE, "%s: tensors %s and %s share bytes", label, show_name(a).s,
-                            show_name(b).s);
-    }
-    qsort(entries, n, sizeof *entries, by_name);
+    const char *two[2];
+    if (pm_entries_sort(entries, n, two))
+        return pm_raise(PM_ERR_FILE, "%s: tensors %s and %s share bytes", label, show_name(two[0]).s,
+                        show_name(two[1]).s);
     for (size_t i = 1; i < n; i++)
-        if (by_name(&entries[i - 1], &entries[i]) == 0)
+        if (strcmp(entries[i - 1].array.name, entries[i].array.name) == 0)
             return pm_raise(PM_ERR_FILE, "%s: tensor %s is there twice", label,
-                            show_name(&entries[i].array).s);
+                            show_name(entries[i].array.name).s);
     return PM_OK;
 }
 

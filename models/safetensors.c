@@ -142,15 +142,17 @@ static int by_place(const void *a, const void *b) {
     return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
 }
 
-static pm_status check_overlaps(const char *label, pm_entry *entries, size_t n) {
+bool pm_entries_sort(pm_entry *entries, size_t n, const char *out_two[2]) {
+    bool shared = false;
     qsort(entries, n, sizeof *entries, by_place);
-    for (size_t i = 1; i < n; i++) {
+    for (size_t i = 1; i < n && !shared; i++) {
         const pm_array *a = &entries[i - 1].array, *b = &entries[i].array;
-        if ((uintptr_t)a->data + a->bytes > (uintptr_t)b->data && b->bytes)
-            return pm_raise(PM_ERR_FILE, "%s: tensors %s and %s share bytes", label, a->name, b->name);
+        shared = (uintptr_t)a->data + a->bytes > (uintptr_t)b->data && b->bytes;
+        out_two[0] = a->name;
+        out_two[1] = b->name;
     }
     qsort(entries, n, sizeof *entries, by_name);
-    return PM_OK;
+    return shared;
 }
 
 static pm_status read_header(entry_context *c, json_t *root, pm_safetensors *out) {
@@ -170,7 +172,10 @@ static pm_status read_header(entry_context *c, json_t *root, pm_safetensors *out
         used++;
     }
     out->n_entries = used;
-    return check_overlaps(c->label, out->entries, used);
+    const char *two[2];
+    if (pm_entries_sort(out->entries, used, two))
+        return pm_raise(PM_ERR_FILE, "%s: tensors %s and %s share bytes", c->label, two[0], two[1]);
+    return PM_OK;
 }
 
 pm_status pm_safetensors_parse(const char *label, const unsigned char *data, size_t bytes, pm_arena *arena,

@@ -15,6 +15,8 @@ typedef struct pm_entry {
     const char *refusal;
     pm_fix fix; /* nothing, but for entries of a GGUF file */
 } pm_entry;
+/* Sorts entries by name. True when bytes of two are the same; then *out_two are their names. */
+bool pm_entries_sort(pm_entry *entries, size_t n, const char *out_two[2]);
 
 typedef struct pm_safetensors {
     pm_entry *entries; /* sorted by name */
