@@ -1,10 +1,9 @@
-/* Lowering: slots, bindings and parameters of small graphs, barriers (complete and minimal), submissions,
- * deaths, dumps. */
+/* Lowering: what holds of every program, on random graphs; slots, bindings, parameters, barriers, deaths and submissions of
+ * small ones. */
 #include "graph/compile.h"
-#include "tests/support_memory.h"
+#include "tests/support_program.h"
 #include "tests/support_random_graph.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 #include "shaders/attention.params.h"
@@ -36,107 +35,7 @@ static pm_program *lower_text(const char *text) {
     return p;
 }
 
-/* ---- what holds of every program ---- */
-
-static bool is_written(const pm_dispatch *d, uint32_t b) {
-    return d->written >> b & 1;
-}
-static bool is_unused(const pm_dispatch *d, uint32_t b) {
-    return d->unused >> b & 1;
-}
-
-static bool overlap(const pm_range *a, const pm_range *b) {
-    return a->slot == b->slot && a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
-}
-
-/* Whether b must see what a did, or a must be done with what b overwrites. */
-static bool conflict(const pm_dispatch *a, const pm_dispatch *b) {
-    for (uint32_t i = 0; i < a->n_bindings; i++)
-        for (uint32_t k = 0; !is_unused(a, i) && k < b->n_bindings; k++)
-            if (!is_unused(b, k) && (is_written(a, i) || is_written(b, k)) &&
-                overlap(&a->bindings[i], &b->bindings[k]))
-                return true;
-    return false;
-}
-
-static void check_barriers(const pm_program *p) {
-    uint32_t last_barrier = 0, n_barriers = 0;
-    for (uint32_t j = 0; j < p->n_dispatches; j++) {
-        bool needed = false;
-        for (uint32_t i = last_barrier; i < j; i++) needed |= conflict(&p->dispatches[i], &p->dispatches[j]);
-        if (needed && !p->dispatches[j].barrier) fail_msg("dispatch %u needs a barrier", j);
-        if (!needed && p->dispatches[j].barrier) fail_msg("dispatch %u needs no barrier", j);
-        if (p->dispatches[j].barrier) last_barrier = j, n_barriers++;
-    }
-    assert_int_equal(n_barriers, p->n_barriers);
-    if (p->n_dispatches) assert_false(p->dispatches[0].barrier);
-}
-
-static uint64_t slot_bytes(const pm_program *p, uint32_t slot) {
-    if (slot < p->n_blocks) return p->block_bytes[slot];
-    assert_true(slot - p->n_blocks < p->n_externals);
-    return p->externals[slot - p->n_blocks].bytes;
-}
-
-static void check_range(const pm_program *p, const pm_range *r) {
-    assert_true(r->bytes > 0 && r->bytes % 4 == 0);
-    assert_true(r->offset + r->bytes <= slot_bytes(p, r->slot));
-}
-
-static void check_dispatch(const pm_program *p, const pm_dispatch *d, const pm_caps *caps) {
-    const pm_kernel_info *kernel = pm_kernel_get(d->kernel);
-    assert_int_equal(d->n_bindings, kernel->n_bindings);
-    assert_int_equal(d->param_bytes, kernel->param_bytes);
-    assert_int_equal(pm_variant_get(d->variant)->kernel, d->kernel);
-    assert_int_equal(d->written, 1u << (d->n_bindings - 1));
-    assert_false(is_unused(d, 0));
-    assert_true(d->cost > 0);
-    for (uint32_t b = 0; b < d->n_bindings; b++) {
-        check_range(p, &d->bindings[b]);
-        assert_true(d->bindings[b].offset % caps->binding_alignment == 0);
-        if (is_written(d, b) && d->bindings[b].slot >= p->n_blocks)
-            assert_int_equal(p->externals[d->bindings[b].slot - p->n_blocks].kind, PM_EXTERNAL_STATE);
-    }
-    for (int i = 0; i < 3; i++) assert_true(d->groups[i] >= 1 && d->groups[i] <= caps->max_groups[i]);
-    assert_true(d->spec[0] * d->spec[1] * d->spec[2] <= caps->max_workgroup_invocations);
-    assert_true(strlen(d->label) > 0);
-}
-
-/* Outputs never die; a death names room of the arena; they come in order. */
-static void check_deaths(const pm_program *p) {
-    for (uint32_t i = 0; i < p->n_deaths; i++) {
-        const pm_death *d = &p->deaths[i];
-        assert_true(d->dispatch < p->n_dispatches && d->range.slot < p->n_blocks);
-        check_range(p, &d->range);
-        if (i) assert_true(p->deaths[i - 1].dispatch <= d->dispatch);
-        bool rewritten = false;
-        for (uint32_t k = d->dispatch + 1; k < p->n_dispatches; k++) {
-            const pm_dispatch *later = &p->dispatches[k];
-            for (uint32_t b = 0; b < later->n_bindings; b++) {
-                if (is_unused(later, b) || !overlap(&d->range, &later->bindings[b])) continue;
-                if (!is_written(later, b) && !rewritten)
-                    fail_msg("dispatch %u reads what died after %u", k, d->dispatch);
-                rewritten |= is_written(later, b);
-            }
-        }
-        for (uint32_t o = 0; o < p->n_outputs; o++)
-            if (overlap(&d->range, &p->outputs[o].range)) assert_true(rewritten);
-    }
-}
-
-static void check_program(const pm_program *p, const pm_caps *caps) {
-    uint32_t n_submits = 1;
-    for (uint32_t i = 0; i < p->n_dispatches; i++) {
-        check_dispatch(p, &p->dispatches[i], caps);
-        n_submits += p->dispatches[i].submit;
-    }
-    assert_int_equal(n_submits, p->n_submits);
-    assert_int_equal(p->n_fallback, 0);
-    for (uint32_t i = 0; i < p->n_inputs; i++) check_range(p, &p->inputs[i].range);
-    for (uint32_t i = 0; i < p->n_outputs; i++) check_range(p, &p->outputs[i].range);
-    check_barriers(p);
-    check_deaths(p);
-}
+/* ---- random graphs ---- */
 
 static void test_random_graphs(void **state) {
     (void)state;
@@ -151,7 +50,7 @@ static void test_random_graphs(void **state) {
             caps.submit_cost = 500, caps.max_workgroup_invocations = 1024, caps.max_workgroup_size[0] = 1024;
         pm_graph *g = test_random_graph(&r, 5 + (int)test_below(&r, 40), round % 2);
         pm_program *p = lower(g, &caps);
-        check_program(p, &caps);
+        test_check_program(p, &caps);
         n_dispatches += p->n_dispatches;
         n_barriers += p->n_barriers;
         pm_program_destroy(p);
@@ -171,7 +70,7 @@ static void test_compiled_random_graphs(void **state) {
         pm_program *p = NULL;
         assert_ok(pm_compile(g, round % 4 ? &options : NULL, &p));
         pm_graph_destroy(g);
-        check_program(p, &caps);
+        test_check_program(p, &caps);
         pm_program_destroy(p);
     }
 }
@@ -397,7 +296,7 @@ static void want_barriers(const char *text, const char *expected) {
     char got[32] = "";
     for (uint32_t i = 0; i < p->n_dispatches; i++) got[i] = p->dispatches[i].barrier ? 'B' : '.';
     assert_string_equal(got, expected);
-    check_barriers(p);
+    test_check_barriers(p);
     pm_program_destroy(p);
 }
 
@@ -473,7 +372,7 @@ static void test_deaths(void **state) {
     assert_int_equal(p->deaths[0].dispatch, 2);
     assert_true(p->deaths[0].range.bytes == 108);
     assert_int_equal(p->deaths[1].dispatch, 3);
-    check_deaths(p);
+    test_check_deaths(p);
     pm_program_destroy(p);
 }
 
@@ -489,7 +388,7 @@ static void test_blocks_and_submissions(void **state) {
         "%3 = abs(%0) f32[200]\n%4 = add(%1, %2) f32[200]\n%5 = add(%4, %3) f32[200]\noutput \"y\" %5\n",
         &g));
     pm_program *p = lower(g, &caps);
-    check_program(p, &caps);
+    test_check_program(p, &caps);
     assert_int_equal(p->n_blocks, 4);
     const bool submits[] = {false, false, true, false, true};
     for (uint32_t i = 0; i < 5; i++) assert_int_equal(p->dispatches[i].submit, submits[i]);
@@ -520,96 +419,6 @@ static void test_binding_too_large(void **state) {
     pm_graph_destroy(g);
 }
 
-/* ---- stages, memory, dumps ---- */
-
-static const char *const small_graph =
-    "graph \"small\"\n%0 = input \"x\" f32[3,4]\n%1 = weight \"w\" f32[5,4]\n"
-    "%2 = const f32[] data[2]\n%3 = matmul(%0, %1) f32[3,5]\n%4 = mul(%3, %2) f32[3,5]\n"
-    "%5 = param \"p\" i32[]\n%6 = to_f32(%5) f32[]\n%7 = add(%4, %6) f32[3,5] @\"sum \\\"q\\\"\"\n"
-    "output \"y\" %7\n";
-
-static pm_status compile_small(void *user) {
-    pm_compiled c;
-    PM_TRY(pm_compile_stages(user, NULL, &c));
-    pm_compiled_free(&c);
-    return PM_OK;
-}
-
-static void test_out_of_memory(void **state) {
-    (void)state;
-    pm_graph *g = NULL;
-    assert_ok(pm_graph_parse(small_graph, &g));
-    assert_true(test_every_allocation(compile_small, g) > 20);
-    pm_graph_destroy(g);
-}
-
-static json_t *load(char *text) {
-    json_error_t error;
-    json_t *j = json_loads(text, 0, &error);
-    if (!j) fail_msg("line %d: %s", error.line, error.text);
-    pm_text_release(text);
-    return j;
-}
-
-static json_int_t number(json_t *j, const char *key) {
-    assert_true(json_is_integer(json_object_get(j, key)));
-    return json_integer_value(json_object_get(j, key));
-}
-
-static void test_dumps(void **state) {
-    (void)state;
-    pm_graph *g = NULL;
-    pm_compiled c;
-    char *text = NULL;
-    assert_ok(pm_graph_parse(small_graph, &g));
-    assert_ok(pm_compile_stages(g, NULL, &c));
-    assert_ok(pm_plan_print(c.fused, &c.plan, "json", &text));
-    json_t *j = load(text);
-    assert_true(number(j, "arena_bytes") == (json_int_t)c.plan.result.arena_bytes);
-    assert_true(number(j, "lower_bound_bytes") == (json_int_t)c.plan.result.lower_bound_bytes);
-    assert_true(json_number_value(json_object_get(j, "ratio")) >= 1);
-    assert_int_equal(json_array_size(json_object_get(j, "intervals")), c.plan.n_intervals);
-    json_decref(j);
-
-    assert_ok(pm_program_print(c.program, "json", &text));
-    j = load(text);
-    assert_int_equal(number(j, "n_dispatches"), c.program->n_dispatches);
-    assert_int_equal(number(j, "n_barriers"), c.program->n_barriers);
-    assert_int_equal(number(j, "n_submits"), 1);
-    assert_int_equal(number(j, "fallback_ops"), 0);
-    assert_int_equal(json_array_size(json_object_get(j, "dispatches")), c.program->n_dispatches);
-    json_t *last = json_array_get(json_object_get(j, "dispatches"), c.program->n_dispatches - 1);
-    assert_string_equal(json_string_value(json_object_get(last, "label")), "add sum \"q\"");
-    json_decref(j);
-
-    assert_ok(pm_plan_print(c.fused, &c.plan, "text", &text));
-    assert_non_null(strstr(text, "plan of \"small\": arena "));
-    pm_text_release(text);
-    assert_ok(pm_program_print(c.program, "text", &text));
-    assert_non_null(strstr(text, "matmul_f32_f32_vec"));
-    pm_text_release(text);
-
-    assert_int_equal(pm_plan_print(c.fused, &c.plan, "dot", &text), PM_ERR_USAGE);
-    assert_string_equal(pm_error_text(), "dump: format \"dot\" of a plan, text or json was expected");
-    assert_int_equal(pm_program_print(c.program, "svg", &text), PM_ERR_USAGE);
-    assert_null(text);
-    pm_compiled_free(&c);
-    pm_graph_destroy(g);
-}
-
-static void test_broken_graph(void **state) {
-    (void)state;
-    pm_graph *g = NULL;
-    pm_program *p = NULL;
-    assert_ok(pm_graph_create("broken", &g));
-    pm_tensor *x = pm_input(g, "x", PM_F32, 2, (int64_t[]){3, 4});
-    pm_output(g, "y", pm_matmul(g, x, pm_input(g, "w", PM_F32, 2, (int64_t[]){5, 6})));
-    assert_int_equal(pm_compile(g, NULL, &p), PM_ERR_USAGE);
-    assert_non_null(strstr(pm_error_text(), "matmul"));
-    assert_null(p);
-    pm_graph_destroy(g);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_graphs),
@@ -626,9 +435,6 @@ int main(void) {
         cmocka_unit_test(test_deaths),
         cmocka_unit_test(test_blocks_and_submissions),
         cmocka_unit_test(test_binding_too_large),
-        cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_dumps),
-        cmocka_unit_test(test_broken_graph),
     };
     return run_all_tests(tests);
 }
