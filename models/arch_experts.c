@@ -40,9 +40,9 @@ const pm_causal_family pm_mixtral = {
     .stack = {LLAMA_STACK, TWO_NORMS, .self = {QKV, OUT},
               .experts = {.router = {"block_sparse_moe.gate.weight", NULL},
                           .each = "block_sparse_moe.experts.",
-                          .gate = "w1.weight",
-                          .up = "w3.weight",
-                          .down = "w2.weight"}},
+                          .gate = {"w1.weight", NULL},
+                          .up = {"w3.weight", NULL},
+                          .down = {"w2.weight", NULL}}},
     .adjust = adjust_mixtral,
 };
 
@@ -94,9 +94,9 @@ const pm_causal_family pm_qwen3_moe = {
     .stack = {LLAMA_STACK, TWO_NORMS, .self = {QKV, OUT, QK_NORMS}, GATED,
               .experts = {.router = {"mlp.gate.weight", NULL},
                           .each = "mlp.experts.",
-                          .gate = "gate_proj.weight",
-                          .up = "up_proj.weight",
-                          .down = "down_proj.weight"}},
+                          .gate = {"gate_proj.weight", NULL},
+                          .up = {"up_proj.weight", NULL},
+                          .down = {"down_proj.weight", NULL}}},
     .adjust = adjust_qwen,
 };
 
@@ -131,6 +131,10 @@ const pm_causal_family pm_gpt_oss = {
     LLAMA_FILE,
     .stack = {LLAMA_STACK, TWO_NORMS, .self = {QKV, OUT, .sinks = "self_attn.sinks"},
               .experts = {.router = {"mlp.router.weight", "mlp.router.bias"},
+                          .each = "mlp.experts.",
+                          .gate = {"gate_proj.weight", "gate_proj.bias"},
+                          .up = {"up_proj.weight", "up_proj.bias"},
+                          .down = {"down_proj.weight", "down_proj.bias"},
                           .gate_up = {"mlp.experts.gate_up_proj", "mlp.experts.gate_up_proj_bias"},
                           .all_down = {"mlp.experts.down_proj", "mlp.experts.down_proj_bias"}}},
     .adjust = adjust_gpt_oss,

@@ -20,22 +20,25 @@ static const char *name_of(pm_build *b, const pm_stack *st, int64_t layer, int64
     return copy;
 }
 
-/* Tensors that each expert has, n_parts [rows,K] of each, as [E, n_parts*rows, K]. */
+/* Tensors that each expert has, n_parts [rows,K] or [rows] of each, as [E, n_parts*rows, K] or [E, n_parts*rows]. K 0:
+ * the latter. */
 static pm_tensor *stacked(pm_build *b, const pm_stack *st, int64_t layer, const char *const *parts,
                           int n_parts, const int64_t rows_k[2]) {
     const pm_experts *e = &st->experts;
     const int64_t dims[3] = {e->n, n_parts * rows_k[0], rows_k[1]};
+    const int32_t rank = rows_k[1] ? 2 : 1;
     char name[512];
     snprintf(name, sizeof name, "%s%" PRId64 ".%s*.%s", st->prefix, layer, e->each, parts[0]);
-    pm_source source = {.kind = PM_SOURCE_STACKED, .rank = 2, .dims = {rows_k[0], rows_k[1]}};
-    if (!b->record) return pm_build_weight_from(b, name, 3, dims, &source); /* names are asked for once */
+    pm_source source = {.kind = PM_SOURCE_STACKED, .rank = rank, .dims = {rows_k[0], rows_k[1]}};
+    if (!b->record)
+        return pm_build_weight_from(b, name, rank + 1, dims, &source); /* names are asked for once */
     source.n = (size_t)(e->n * n_parts);
     const char **names = pm_arena_alloc(&b->arena, source.n * sizeof *names);
     if (!names) return pm_build_fail(b, PM_ERR_MEMORY), NULL;
     for (size_t i = 0; i < source.n; i++)
         names[i] = name_of(b, st, layer, (int64_t)i / n_parts, parts[i % (size_t)n_parts]);
     source.names = names;
-    return b->status == PM_OK ? pm_build_weight_from(b, name, 3, dims, &source) : NULL;
+    return b->status == PM_OK ? pm_build_weight_from(b, name, rank + 1, dims, &source) : NULL;
 }
 
 /* One tensor of all experts, kept as [E,K,N], or packed as NAME_blocks and NAME_scales with K innermost: [E,N,K]. */
@@ -71,30 +74,22 @@ static pm_tensor *pick(pm_graph *g, pm_tensor *p, pm_tensor *ids) {
     return pm_reshape(g, p, 3, (int64_t[]){batch, t, pm_tensor_dim(ids, 2)});
 }
 
-/* x . w[ids]^T + bias[ids]; names NULL: no bias. */
-static pm_tensor *product(pm_build *b, pm_tensor *x, pm_tensor *w, pm_tensor *ids, const char *bias) {
+/* x . w[ids]^T + bias[ids]; bias NULL: none. */
+static pm_tensor *product(pm_build *b, pm_tensor *x, pm_tensor *w, pm_tensor *ids, pm_tensor *bias) {
     if (!w) return NULL;
     pm_tensor *y = pm_grouped_matmul(b->g, x, w, ids);
-    if (!bias) return y;
-    int64_t dims[2] = {pm_tensor_dim(w, 0), pm_tensor_dim(w, 1)};
-    return pm_add(b->g, y, pm_gather(b->g, pm_build_weight(b, bias, 2, dims), ids));
+    return bias ? pm_add(b->g, y, pm_gather(b->g, bias, ids)) : y;
 }
 
-/* act(gate) * up of [B,T,J,2F], where gate and up are halves. */
-static pm_tensor *gate_halves(pm_build *b, const pm_stack *st, pm_tensor *both) {
-    int64_t f = st->experts.ffn;
-    pm_tensor *gate = pm_slice(b->g, both, -1, 0, f), *up = pm_slice(b->g, both, -1, f, f);
-    return pm_mul(b->g, pm_block_activation(b, gate, st->act), up);
+/* [E,N], or NULL where the experts have none. */
+static pm_tensor *bias_of(pm_build *b, const char *name, pm_tensor *w) {
+    const int64_t dims[2] = {pm_tensor_dim(w, 0), pm_tensor_dim(w, 1)};
+    return name && w ? pm_build_weight(b, name, 2, dims) : NULL;
 }
 
-/* Where they take turns; with limits. */
-static pm_tensor *gate_turns(pm_build *b, const pm_stack *st, pm_tensor *both) {
+/* act(gate) * up, with limits where the model has them. */
+static pm_tensor *gated(pm_build *b, const pm_stack *st, pm_tensor *gate, pm_tensor *up) {
     pm_graph *g = b->g;
-    int64_t dims[5] = {pm_tensor_dim(both, 0), pm_tensor_dim(both, 1), st->experts.chosen, st->experts.ffn,
-                       2};
-    both = pm_reshape(g, both, 5, dims);
-    pm_tensor *gate = pm_reshape(g, pm_slice(g, both, 4, 0, 1), 4, dims),
-              *up = pm_reshape(g, pm_slice(g, both, 4, 1, 1), 4, dims);
     if (st->experts.limit != 0) {
         pm_tensor *most = pm_const_f32(g, st->experts.limit), *least = pm_const_f32(g, -st->experts.limit);
         gate = pm_min(g, gate, most);
@@ -103,20 +98,58 @@ static pm_tensor *gate_turns(pm_build *b, const pm_stack *st, pm_tensor *both) {
     return pm_mul(g, pm_block_activation(b, gate, st->act), up);
 }
 
-static pm_tensor *chosen_ones(pm_build *b, const pm_stack *st, int64_t layer, pm_tensor *x, pm_tensor *ids) {
+/* Of [B,T,J,2F], where gate and up are halves. */
+static pm_tensor *gate_halves(pm_build *b, const pm_stack *st, pm_tensor *both) {
+    int64_t f = st->experts.ffn;
+    return gated(b, st, pm_slice(b->g, both, -1, 0, f), pm_slice(b->g, both, -1, f, f));
+}
+
+/* Where they take turns. */
+static pm_tensor *gate_turns(pm_build *b, const pm_stack *st, pm_tensor *both) {
+    pm_graph *g = b->g;
+    int64_t dims[5] = {pm_tensor_dim(both, 0), pm_tensor_dim(both, 1), st->experts.chosen, st->experts.ffn,
+                       2};
+    both = pm_reshape(g, both, 5, dims);
+    pm_tensor *gate = pm_reshape(g, pm_slice(g, both, 4, 0, 1), 4, dims),
+              *up = pm_reshape(g, pm_slice(g, both, 4, 1, 1), 4, dims);
+    return gated(b, st, gate, up);
+}
+
+/* From tensors that each expert has. */
+static pm_tensor *one_by_one(pm_build *b, const pm_stack *st, int64_t layer, pm_tensor *x, pm_tensor *ids) {
     const pm_experts *e = &st->experts;
-    int64_t c = st->width, f = e->ffn;
-    if (e->each) {
-        const char *const in[] = {e->gate, e->up};
-        x = product(b, x, stacked(b, st, layer, in, 2, (int64_t[]){f, c}), ids, NULL);
-        return product(b, gate_halves(b, st, x), stacked(b, st, layer, &e->down, 1, (int64_t[]){c, f}), ids,
-                       NULL);
-    }
+    const char *const in[] = {e->gate.weight, e->up.weight}, *const in_bias[] = {e->gate.bias, e->up.bias};
+    const int64_t c = st->width, f = e->ffn;
+    pm_tensor *bias = e->gate.bias ? stacked(b, st, layer, in_bias, 2, (int64_t[]){f, 0}) : NULL;
+    x = product(b, x, stacked(b, st, layer, in, 2, (int64_t[]){f, c}), ids, bias);
+    if (!x) return NULL;
+    bias = e->down.bias ? stacked(b, st, layer, &e->down.bias, 1, (int64_t[]){c, 0}) : NULL;
+    return product(b, gate_halves(b, st, x), stacked(b, st, layer, &e->down.weight, 1, (int64_t[]){c, f}),
+                   ids, bias);
+}
+
+/* From tensors that hold those of all. */
+static pm_tensor *all_in_one(pm_build *b, const pm_stack *st, int64_t layer, pm_tensor *x, pm_tensor *ids) {
+    const pm_experts *e = &st->experts;
+    const int64_t c = st->width, f = e->ffn;
     pm_layer_name text[2][2];
     pm_pair in = pm_layer_names(st, layer, &e->gate_up, text[0]),
             out = pm_layer_names(st, layer, &e->all_down, text[1]);
-    x = product(b, x, whole(b, in.weight, (int64_t[]){e->n, 2 * f, c}), ids, in.bias);
-    return product(b, gate_turns(b, st, x), whole(b, out.weight, (int64_t[]){e->n, c, f}), ids, out.bias);
+    pm_tensor *w = whole(b, in.weight, (int64_t[]){e->n, 2 * f, c});
+    x = product(b, x, w, ids, bias_of(b, in.bias, w));
+    w = whole(b, out.weight, (int64_t[]){e->n, c, f});
+    return product(b, gate_turns(b, st, x), w, ids, bias_of(b, out.bias, w));
+}
+
+/* A family may have both forms (gpt-oss, of which GGUF files have each expert's); the file says which. */
+static pm_tensor *chosen_ones(pm_build *b, const pm_stack *st, int64_t layer, pm_tensor *x, pm_tensor *ids) {
+    const pm_experts *e = &st->experts;
+    bool each = e->each;
+    if (each && e->gate_up.weight) {
+        const char *first = name_of(b, st, layer, 0, e->gate.weight);
+        each = first && pm_checkpoint_has(&b->model->checkpoint, first);
+    }
+    return each ? one_by_one(b, st, layer, x, ids) : all_in_one(b, st, layer, x, ids);
 }
 
 pm_tensor *pm_experts_layer(pm_build *b, const pm_stack *st, int64_t layer, pm_tensor *x) {

@@ -147,6 +147,14 @@ static pm_status rope(const pm_gguf *g, const row *r, json_t **out) {
     return s;
 }
 
+/* gpt-oss does not round the borders of YaRN's ramp. */
+static pm_status exact_rope(const pm_gguf *g, const row *r, json_t **out) {
+    PM_TRY(rope(g, r, out));
+    return json_object_set_new(*out, "truncate", json_false()) == 0
+               ? PM_OK
+               : pm_raise(PM_ERR_MEMORY, "out of memory");
+}
+
 /* Gemma 3: layers with a window turn by a base of their own, without scaling. */
 static pm_status two_ropes(const pm_gguf *g, const row *r, json_t **out) {
     json_t *full = NULL, *theta = NULL, *local = json_pack("{s:s}", "rope_type", "default");
@@ -266,6 +274,37 @@ static const row qwen3_rows[] = {MODEL("qwen3", "Qwen3ForCausalLM"),
                                  ROPE,
                                  {"attention_bias", has_tensor, "blk.0.attn_q.bias", 1},
                                  END};
+#define EXPERTS(n)                                                                                           \
+    {n, take_int, ".expert_count", REQUIRED}, {                                                              \
+        "num_experts_per_tok", take_int, ".expert_used_count", REQUIRED                                      \
+    }
+static const row mixtral_rows[] = {MODEL("mixtral", "MixtralForCausalLM"),
+                                   SILU,
+                                   HEAD_DIM,
+                                   ROPE,
+                                   EXPERTS("num_local_experts"),
+                                   {"attention_bias", has_tensor, "blk.0.attn_q.bias", 1},
+                                   END};
+static const row qwen3moe_rows[] = {
+    MODEL("qwen3_moe", "Qwen3MoeForCausalLM"),
+    SILU,
+    {"head_dim", take_int, ".attention.key_length", 128},
+    ROPE,
+    EXPERTS("num_experts"),
+    {"moe_intermediate_size", take_int, ".expert_feed_forward_length", REQUIRED},
+    {"norm_topk_prob", flag, NULL, 1},
+    {"attention_bias", has_tensor, "blk.0.attn_q.bias", 1},
+    END};
+static const row gpt_oss_rows[] = {MODEL("gpt_oss", "GptOssForCausalLM"),
+                                   SILU,
+                                   {"head_dim", take_int, ".attention.key_length", 64},
+                                   {"rope_parameters", exact_rope, NULL, 150000},
+                                   EXPERTS("num_local_experts"),
+                                   {"intermediate_size", take_int, ".expert_feed_forward_length", REQUIRED},
+                                   {"attention_bias", has_tensor, "blk.0.attn_q.bias", 1},
+                                   {"sliding_window", window, ".attention.sliding_window", ABSENT},
+                                   {"layer_types", layer_types, NULL, 2},
+                                   END};
 static const row gemma_rows[] = {MODEL("gemma", "GemmaForCausalLM"),
                                  {"hidden_act", text, TANH_GELU},
                                  {"head_dim", take_int, ".attention.key_length", 256},
@@ -341,6 +380,7 @@ static const row t5_rows[] = {
     {"feed_forward_proj", t5_activation, NULL, 0},
     END};
 
+/* Rows of a later table come over those before. */
 static const struct {
     const char *architecture;
     const row *tables[3];
@@ -348,6 +388,8 @@ static const struct {
     {"llama", {token_rows, causal_rows, llama_rows}},
     {"qwen2", {token_rows, causal_rows, qwen2_rows}},
     {"qwen3", {token_rows, causal_rows, qwen3_rows}},
+    {"qwen3moe", {token_rows, causal_rows, qwen3moe_rows}},
+    {"gpt-oss", {token_rows, causal_rows, gpt_oss_rows}},
     {"gemma", {token_rows, causal_rows, gemma_rows}},
     {"gemma2", {token_rows, causal_rows, gemma2_rows}},
     {"gemma3", {token_rows, causal_rows, gemma3_rows}},
@@ -366,7 +408,7 @@ static pm_status check_kind(const pm_gguf *g) {
         const char *key, *why;
         int64_t most;
     } limits[] = {
-        {".expert_count", "experts are not read from GGUF files", 0},
+        {".expert_shared_count", "experts that serve all tokens are not read", 0},
         {"split.count", "only whole files are read: merge the parts with llama-gguf-split --merge", 1},
         {".altup.num_inputs", "Gemma 3n is not read", 0}};
     for (size_t i = 0; i < PM_COUNT(limits); i++) {
@@ -377,6 +419,30 @@ static pm_status check_kind(const pm_gguf *g) {
             return pm_raise(PM_ERR_FILE, "%s: %s is %" PRId64 ": %s", pm_gguf_label(g), key, v,
                             limits[i].why);
     }
+    return PM_OK;
+}
+
+/* Mixtral's files call themselves llama. */
+static bool is_mixtral(const pm_gguf *g, const char *architecture) {
+    int64_t n = 0;
+    return strcmp(architecture, "llama") == 0 && pm_gguf_int(g, "llama.expert_count", &n) && n > 0;
+}
+
+/* Other families have no experts, and their shares come from a softmax. */
+static pm_status check_experts(const pm_gguf *g, const char *architecture) {
+    enum { SOFTMAX = 1, SOFTMAX_OF_CHOSEN = 3 };
+    char key[PM_GGUF_KEY_CHARS];
+    bool known = strcmp(architecture, "qwen3moe") == 0 || strcmp(architecture, "gpt-oss") == 0 ||
+                 strcmp(architecture, "llama") == 0;
+    int64_t v = 0;
+    pm_gguf_key(g, ".expert_count", key);
+    if (!known && pm_gguf_int(g, key, &v) && v > 0)
+        return pm_raise(PM_ERR_FILE, "%s: %s is %" PRId64 ": only llama, qwen3moe and gpt-oss have experts",
+                        pm_gguf_label(g), key, v);
+    pm_gguf_key(g, ".expert_gating_func", key);
+    if (pm_gguf_int(g, key, &v) && v != 0 && v != SOFTMAX && v != SOFTMAX_OF_CHOSEN)
+        return pm_raise(PM_ERR_FILE, "%s: %s is %" PRId64 ", expected %d or %d, which are softmax",
+                        pm_gguf_label(g), key, v, SOFTMAX, SOFTMAX_OF_CHOSEN);
     return PM_OK;
 }
 
@@ -398,12 +464,14 @@ pm_status pm_gguf_config(const pm_gguf *g, void **out_root) {
     *out_root = NULL;
     PM_TRY(pm_gguf_family_of(g, &family));
     PM_TRY(check_kind(g));
+    PM_TRY(check_experts(g, family->architecture));
     json_t *root = json_object();
     pm_status s = root ? PM_OK : pm_raise(PM_ERR_MEMORY, "out of memory");
     for (size_t i = 0; i < PM_COUNT(families); i++) {
         if (strcmp(families[i].architecture, family->architecture) != 0) continue;
         for (size_t k = 0; s == PM_OK && k < PM_COUNT(families[i].tables); k++)
             s = fill(g, families[i].tables[k], root);
+        if (s == PM_OK && is_mixtral(g, family->architecture)) s = fill(g, mixtral_rows, root);
     }
     if (s == PM_OK)
         *out_root = root;

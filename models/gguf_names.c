@@ -34,6 +34,24 @@ static const pm_gguf_name qwen3_rows[] = {
     {"blk.%.attn_q_norm", "model.layers.%.self_attn.q_norm", PM_FIX_NONE},
     {"blk.%.attn_k_norm", "model.layers.%.self_attn.k_norm", PM_FIX_NONE},
     END};
+/* Experts. Their norms are those of the other decoders, but for gpt-oss. */
+#define EXPERTS(router, each, first, second, third)                                                          \
+    {"blk.%.ffn_gate_inp", "model.layers.%." router, PM_FIX_NONE},                                           \
+        {"blk.%.ffn_gate_exps", "model.layers.%." each "*." first, PM_FIX_NONE},                             \
+        {"blk.%.ffn_up_exps", "model.layers.%." each "*." second, PM_FIX_NONE}, {                            \
+        "blk.%.ffn_down_exps", "model.layers.%." each "*." third, PM_FIX_NONE                                \
+    }
+#define MLP_EXPERTS(router) EXPERTS(router, "mlp.experts.", "gate_proj", "up_proj", "down_proj")
+static const pm_gguf_name mixtral_rows[] = {
+    EXPERTS("block_sparse_moe.gate", "block_sparse_moe.experts.", "w1", "w3", "w2"), END};
+static const pm_gguf_name qwen3moe_rows[] = {MLP_EXPERTS("mlp.gate"), END};
+static const pm_gguf_name gpt_oss_rows[] = {
+    {"output_norm", "model.norm", PM_FIX_NONE},
+    {"blk.%.attn_norm", "model.layers.%.input_layernorm", PM_FIX_NONE},
+    {"blk.%.post_attention_norm", "model.layers.%.post_attention_layernorm", PM_FIX_NONE},
+    {"blk.%.attn_sinks.weight", "model.layers.%.self_attn.sinks", PM_FIX_NONE},
+    MLP_EXPERTS("mlp.router"),
+    END};
 static const pm_gguf_name phi3_rows[] = {{"blk.%.attn_qkv", "model.layers.%.self_attn.qkv_proj", PM_FIX_NONE},
                                          {"blk.%.ffn_up", "model.layers.%.mlp.gate_up_proj", PM_FIX_NONE},
                                          END};
@@ -136,9 +154,11 @@ static const pm_gguf_name t5_gated_rows[] = {
         __VA_ARGS__, NULL                                                                                    \
     }
 static const pm_gguf_family families[] = {
-    {"llama", TABLES(model_rows, up_rows, norm_rows, paired_rows)},
+    {"llama", TABLES(model_rows, up_rows, norm_rows, paired_rows, mixtral_rows)},
     {"qwen2", TABLES(model_rows, up_rows, norm_rows, halves_rows)},
     {"qwen3", TABLES(model_rows, up_rows, norm_rows, halves_rows, qwen3_rows)},
+    {"qwen3moe", TABLES(model_rows, norm_rows, halves_rows, qwen3_rows, qwen3moe_rows)},
+    {"gpt-oss", TABLES(model_rows, halves_rows, gpt_oss_rows)},
     {"gemma", TABLES(model_rows, up_rows, halves_rows, gemma_rows, gemma1_rows)},
     {"gemma2", TABLES(model_rows, up_rows, halves_rows, gemma_rows, gemma2_rows)},
     {"gemma3", TABLES(model_rows, up_rows, halves_rows, gemma_rows, gemma2_rows, gemma3_rows)},
@@ -219,7 +239,7 @@ bool pm_gguf_rename(const pm_gguf_family *f, const char *name, char out[PM_GGUF_
             const char *suffix = match(row->gguf, name, &digits);
             bool weight = suffix && strcmp(suffix, ".weight") == 0,
                  bias = suffix && strcmp(suffix, ".bias") == 0;
-            if (!weight && !bias) continue;
+            if (!weight && !bias && !(suffix && !*suffix)) continue;
             write_name(row, digits, suffix, out);
             *out_fix = bias && row->fix == PM_FIX_TRANSPOSE ? PM_FIX_NONE : row->fix;
             return true;

@@ -6,7 +6,8 @@
 #include "models/fix.h"
 #include "models/gguf.h"
 
-/* `%` stands for a layer's number; ".weight" and ".bias" follow both names. */
+/* `%` stands for a layer's number; ".weight" and ".bias" follow both names, unless the first has one itself. `*` is the
+ * number of an expert: the file has those of all in one tensor, the model one for each. */
 typedef struct pm_gguf_name {
     const char *gguf, *hf;
     pm_fix_kind fix;
@@ -25,7 +26,7 @@ enum { PM_GGUF_KEY_CHARS = 128 };
 void pm_gguf_key(const pm_gguf *g, const char *from, char out[PM_GGUF_KEY_CHARS]);
 
 enum { PM_GGUF_NAME_CHARS = 160 };
-/* The Hugging Face name of a tensor and what is to be done to it; false: the family has no such tensor. */
+/* The Hugging Face name of a tensor, with its `*`, and what is to be done to it; false: the family has no such tensor. */
 bool pm_gguf_rename(const pm_gguf_family *f, const char *name, char out[PM_GGUF_NAME_CHARS],
                     pm_fix_kind *out_fix);
 

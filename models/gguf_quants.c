@@ -3,6 +3,7 @@
  * every bit. Layouts: https://github.com/ggml-org/ggml (ggml-common.h), dequantisation: its ggml-quants.c. */
 #include "models/gguf_quants.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "models/convert.h"
@@ -50,6 +51,16 @@ static int signed_byte(unsigned char c) {
 static void q8_0(const unsigned char *b, float *out) {
     float d = half_at(b);
     for (int i = 0; i < 32; i++) out[i] = (float)signed_byte(b[2 + i]) * d;
+}
+
+/* e, q[16]: 2^(e - 127) times a value of sign, two bits of exponent and one of mantissa (OCP Microscaling Formats 1.0) */
+static void mxfp4(const unsigned char *b, float *out) {
+    static const float values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+    for (int i = 0; i < 32; i++) {
+        int q = nibble(b + 1, i);
+        float v = ldexpf(values[q & 7], b[0] - 127);
+        out[i] = q & 8 ? -v : v;
+    }
 }
 
 /* ---- super-blocks of 256: parts of 16 or 32 elements have small scales of their own ---- */
@@ -133,7 +144,7 @@ static const pm_block_type rows[] = {
     {"Q5_0", 6, 32, 22, BLOCK(3), q5_0},    {"Q5_1", 7, 32, 24, BLOCK(4), q5_1},
     {"Q2_K", 10, 256, 84, BLOCK(5), q2_k},  {"Q3_K", 11, 256, 110, BLOCK(6), q3_k},
     {"Q4_K", 12, 256, 144, BLOCK(7), q4_k}, {"Q5_K", 13, 256, 176, BLOCK(8), q5_k},
-    {"Q6_K", 14, 256, 210, BLOCK(9), q6_k},
+    {"Q6_K", 14, 256, 210, BLOCK(9), q6_k}, {"MXFP4", 39, 32, 17, BLOCK(10), mxfp4},
 };
 
 const pm_block_type *pm_block_of_gguf(uint64_t gguf) {

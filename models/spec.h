@@ -54,7 +54,7 @@ typedef struct pm_experts {
     pm_pair router;
     bool weights_of_all; /* softmax over all experts; else over the chosen ones */
     const char *each;    /* "experts.": its tensors are each, number, ".", name; NULL: one has those of all */
-    const char *gate, *up, *down; /* of each: [F,C], [F,C], [C,F] */
+    pm_pair gate, up, down; /* of each: [F,C], [F,C], [C,F] */
     pm_pair gate_up,
         all_down; /* of all: [E,C,2F], a column of the gate and one of up by turns, and [E,F,C] */
     float limit;  /* act(min(gate, limit)) * (clamp(up) + 1), as gpt-oss has it; 0: act(gate) * up */

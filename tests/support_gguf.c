@@ -127,6 +127,40 @@ static const change llama_changes[] = {
     {"input_layernorm", "attn_norm", ""},
     {"post_attention_layernorm", "ffn_norm", ""},
 };
+/* ... and first what experts' tensors are called. */
+#define DECODER_CHANGES(norm)                                                                                \
+    {"model.layers.", "blk.", ""}, {"model.embed_tokens", "token_embd", ""},                                 \
+        {"model.norm", "output_norm", ""}, {"lm_head", "output", ""}, {"self_attn.v_proj", "attn_v", ""},    \
+        {"self_attn.o_proj", "attn_output", ""}, {"input_layernorm", "attn_norm", ""}, {                     \
+        "post_attention_layernorm", norm, ""                                                                 \
+    }
+static const change mixtral_changes[] = {
+    {"block_sparse_moe.experts.w1", "ffn_gate_exps", ""},
+    {"block_sparse_moe.experts.w3", "ffn_up_exps", ""},
+    {"block_sparse_moe.experts.w2", "ffn_down_exps", ""},
+    {"block_sparse_moe.gate", "ffn_gate_inp", ""},
+    {"self_attn.q_proj", "attn_q", "p4"},
+    {"self_attn.k_proj", "attn_k", "p2"},
+    DECODER_CHANGES("ffn_norm"),
+};
+#define EXPERTS_CHANGES                                                                                      \
+    {"mlp.experts.gate_proj", "ffn_gate_exps", ""}, {"mlp.experts.up_proj", "ffn_up_exps", ""},              \
+        {"mlp.experts.down_proj", "ffn_down_exps", ""}, {"self_attn.q_proj", "attn_q", ""}, {                \
+        "self_attn.k_proj", "attn_k", ""                                                                     \
+    }
+static const change qwen3moe_changes[] = {
+    EXPERTS_CHANGES,
+    {"mlp.gate", "ffn_gate_inp", ""},
+    {"self_attn.q_norm", "attn_q_norm", ""},
+    {"self_attn.k_norm", "attn_k_norm", ""},
+    DECODER_CHANGES("ffn_norm"),
+};
+static const change gpt_oss_changes[] = {
+    EXPERTS_CHANGES,
+    {"mlp.router", "ffn_gate_inp", ""},
+    {"self_attn.sinks", "attn_sinks.weight", ""},
+    DECODER_CHANGES("post_attention_norm"),
+};
 static const change gpt2_changes[] = {
     {"transformer.h.", "blk.", ""},
     {"transformer.wte", "token_embd", ""},
@@ -174,8 +208,8 @@ static void add_tensor(test_gguf *f, const pm_array *a, const change *changes, s
     const char *what = "";
     uint64_t n = pm_array_elems(a), rows = (uint64_t)a->dims[0], row = n / rows;
     float *in = calloc(n, sizeof *in), *out = calloc(n, sizeof *out);
-    int64_t dims[2] = {a->dims[0], a->rank > 1 ? a->dims[1] : 0};
-    assert_true(in && out && a->rank <= 2);
+    int64_t dims[3] = {a->dims[0], a->rank > 1 ? a->dims[1] : 0, a->rank > 2 ? a->dims[2] : 0};
+    assert_true(in && out && a->rank <= 3);
     assert_ok(pm_convert_f32(a, in));
     snprintf(name, sizeof name, "%s", a->name);
     for (size_t i = 0; i < n_changes; i++) {
@@ -209,6 +243,45 @@ static void add_llama_keys(test_gguf *f) {
     test_gguf_u32(f, "tokenizer.ggml.bos_token_id", 1);
     test_gguf_u32(f, "tokenizer.ggml.eos_token_id", 2);
     test_gguf_u32(f, "tokenizer.ggml.padding_token_id", UINT32_MAX);
+}
+
+/* Of a decoder of 2 layers, 4 and 2 heads of 8, with experts of 48. */
+static void add_expert_keys(test_gguf *f, const char *architecture, uint32_t n_experts, float theta) {
+    const struct {
+        const char *key;
+        uint32_t value;
+    } keys[] = {
+        {"embedding_length", 32},        {"block_count", 2},
+        {"attention.head_count", 4},     {"attention.head_count_kv", 2},
+        {"attention.key_length", 8},     {"attention.value_length", 8},
+        {"feed_forward_length", 48},     {"expert_feed_forward_length", 48},
+        {"expert_count", n_experts},     {"expert_used_count", 2},
+        {"context_length", 64},          {"rope.dimension_count", 8},
+        {"attention.sliding_window", 8}, /* of gpt-oss */
+    };
+    char key[96];
+    test_gguf_text(f, "general.architecture", architecture);
+    for (size_t i = 0; i < PM_COUNT(keys); i++) {
+        snprintf(key, sizeof key, "%s.%s", architecture, keys[i].key);
+        test_gguf_u32(f, key, keys[i].value);
+    }
+    snprintf(key, sizeof key, "%s.rope.freq_base", architecture);
+    test_gguf_f32(f, key, theta);
+}
+static void add_mixtral(test_gguf *f) {
+    add_expert_keys(f, "llama", 4, 1e6f);
+    test_gguf_f32(f, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+}
+static void add_qwen3moe(test_gguf *f) {
+    add_expert_keys(f, "qwen3moe", 6, 1e4f);
+    test_gguf_f32(f, "qwen3moe.attention.layer_norm_rms_epsilon", 1e-6f);
+}
+static void add_gpt_oss(test_gguf *f) {
+    add_expert_keys(f, "gpt-oss", 4, 150000);
+    test_gguf_f32(f, "gpt-oss.attention.layer_norm_rms_epsilon", 1e-5f);
+    test_gguf_text(f, "gpt-oss.rope.scaling.type", "yarn");
+    test_gguf_f32(f, "gpt-oss.rope.scaling.factor", 32);
+    test_gguf_u32(f, "gpt-oss.rope.scaling.original_context_length", 4096);
 }
 
 static void add_gpt2_keys(test_gguf *f) {
@@ -266,12 +339,16 @@ static const struct {
     void (*add_keys)(test_gguf *f);
     const change *changes;
     size_t n_changes;
+    int64_t n_experts;
 } conversions[] = {
-    {"llama", "llama", NULL, add_llama_keys, llama_changes, PM_COUNT(llama_changes)},
-    {"gpt2", "gpt2", NULL, add_gpt2_keys, gpt2_changes, PM_COUNT(gpt2_changes)},
-    {"t5", "t5", NULL, add_t5, t5_changes, PM_COUNT(t5_changes)},
-    {"t5-v1.1", "t5-v1.1", NULL, add_t5_gated, t5_changes, PM_COUNT(t5_changes)},
-    {"t5encoder", "t5-v1.1", "decoder", add_t5_encoder, t5_changes, PM_COUNT(t5_changes)},
+    {"llama", "llama", NULL, add_llama_keys, llama_changes, PM_COUNT(llama_changes), 0},
+    {"mixtral", "mixtral", NULL, add_mixtral, mixtral_changes, PM_COUNT(mixtral_changes), 4},
+    {"qwen3-moe", "qwen3-moe", NULL, add_qwen3moe, qwen3moe_changes, PM_COUNT(qwen3moe_changes), 6},
+    {"gpt-oss", "gpt-oss", NULL, add_gpt_oss, gpt_oss_changes, PM_COUNT(gpt_oss_changes), 4},
+    {"gpt2", "gpt2", NULL, add_gpt2_keys, gpt2_changes, PM_COUNT(gpt2_changes), 0},
+    {"t5", "t5", NULL, add_t5, t5_changes, PM_COUNT(t5_changes), 0},
+    {"t5-v1.1", "t5-v1.1", NULL, add_t5_gated, t5_changes, PM_COUNT(t5_changes), 0},
+    {"t5encoder", "t5-v1.1", "decoder", add_t5_encoder, t5_changes, PM_COUNT(t5_changes), 0},
 };
 
 test_path test_gguf_of(const char *name) {
@@ -282,6 +359,11 @@ test_path test_gguf_of(const char *name) {
     pm_tensors *set;
     test_path weights = test_reference(conversions[row].of, "model.safetensors"), folder = test_folder();
     assert_ok(pm_tensors_read(weights.s, &set));
+    if (conversions[row].n_experts) {
+        pm_tensors *joined = test_join_experts(set, conversions[row].n_experts);
+        pm_tensors_free(set);
+        set = joined;
+    }
     conversions[row].add_keys(&f);
     for (size_t i = 0; i < pm_tensors_count(set); i++) {
         const pm_array *a = pm_tensors_at(set, i);

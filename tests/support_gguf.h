@@ -28,8 +28,12 @@ void test_gguf_tensor(test_gguf *f, const char *name, unsigned type, int rank, c
 unsigned char *test_gguf_bytes(test_gguf *f, size_t *out_n);
 void test_gguf_write(test_gguf *f, const char *path);
 
-/* tests/data/reference/NAME (llama, gpt2, t5, t5-v1.1) as a GGUF file of F32 in a fresh folder; t5encoder: v1.1's
- * encoder alone. */
+/* Experts as the converter keeps them, one tensor for all: from tensors of each, and from gpt-oss's, which lie turned and
+ * have gate and up by turns. */
+pm_tensors *test_join_experts(const pm_tensors *set, int64_t n_experts);
+
+/* tests/data/reference/NAME (llama, mixtral, qwen3-moe, gpt-oss, gpt2, t5, t5-v1.1) as a GGUF file of F32 in a fresh folder;
+ * t5encoder: v1.1's encoder alone. */
 test_path test_gguf_of(const char *name);
 
 #endif

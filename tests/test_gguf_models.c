@@ -40,7 +40,7 @@ static void run(const char *path, float *out, size_t n) {
 }
 
 static void test_same_as_folder(void **state) {
-    static const char *const names[] = {"llama", "gpt2", "t5", "t5-v1.1"};
+    static const char *const names[] = {"llama", "mixtral", "qwen3-moe", "gpt-oss", "gpt2", "t5", "t5-v1.1"};
     float x[7 * 61], y[7 * 61];
     (void)state;
     for (size_t i = 0; i < PM_COUNT(names); i++) {
@@ -112,8 +112,16 @@ static void array_of_heads(test_gguf *f) {
     test_gguf_array(f, "llama.attention.head_count", 4, 1, "\4\0\0\0", 4);
 }
 static void experts(test_gguf *f) {
+    add_head(f, "qwen3");
+    test_gguf_u32(f, "qwen3.expert_count", 8);
+}
+static void shared_experts(test_gguf *f) {
     add_head(f, "llama");
-    test_gguf_u32(f, "llama.expert_count", 8);
+    test_gguf_u32(f, "llama.expert_shared_count", 1);
+}
+static void sigmoid(test_gguf *f) {
+    add_head(f, "llama");
+    test_gguf_u32(f, "llama.expert_gating_func", 2);
 }
 static void part(test_gguf *f) {
     add_head(f, "llama");
@@ -135,6 +143,26 @@ static void sizes(test_gguf *f) {
     test_gguf_f32(f, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     test_gguf_u32(f, "llama.attention.key_length", 8);
 }
+/* blk.0.ffn_gate_exps.weight of a file that says 4 experts, 2 of them for a token. */
+static void add_experts(test_gguf *f, unsigned type, int rank, const int64_t *dims, size_t bytes) {
+    sizes(f);
+    test_gguf_u32(f, "llama.expert_count", 4);
+    test_gguf_u32(f, "llama.expert_used_count", 2);
+    test_gguf_tensor(f, "blk.0.ffn_gate_exps.weight", type, rank, dims, NULL, bytes);
+}
+static void uncounted_experts(test_gguf *f) {
+    sizes(f);
+    test_gguf_tensor(f, "blk.0.ffn_gate_exps.weight", 0, 2, dims_2_32, NULL, 256);
+}
+static void few_experts(test_gguf *f) {
+    add_experts(f, 0, 3, (int64_t[]){3, 48, 32}, 3 * 48 * 128);
+}
+static void flat_experts(test_gguf *f) {
+    add_experts(f, 0, 1, (int64_t[]){4}, 16);
+}
+static void empty_experts(test_gguf *f) {
+    add_experts(f, 0, 3, (int64_t[]){4, 0, 32}, 0);
+}
 static void dynamic_rope(test_gguf *f) {
     sizes(f);
     test_gguf_text(f, "llama.rope.scaling.type", "spiral");
@@ -153,7 +181,7 @@ static void partial_rope(test_gguf *f) {
 }
 static void unknown_type(test_gguf *f) {
     sizes(f);
-    test_gguf_tensor(f, "blk.0.attn_norm.weight", 39, 1, dims_32, NULL, 32);
+    test_gguf_tensor(f, "blk.0.attn_norm.weight", 16, 1, dims_32, NULL, 32);
 }
 static void odd_rows(test_gguf *f) {
     sizes(f);
@@ -170,14 +198,20 @@ static void test_bad_models(void **state) {
         {other_architecture, {"general.architecture is mamba", "expected one of", "gemma3"}},
         {no_width, {"llama.embedding_length is missing"}},
         {array_of_heads, {"llama.attention.head_count is no single integer"}},
-        {experts, {"llama.expert_count is 8", "not read"}},
+        {experts, {"qwen3.expert_count is 8", "qwen3moe"}},
+        {shared_experts, {"llama.expert_shared_count is 1", "not read"}},
+        {sigmoid, {"llama.expert_gating_func is 2", "softmax"}},
+        {uncounted_experts, {"llama.expert_count is 0", "ffn_gate_exps"}},
+        {few_experts, {"ffn_gate_exps.weight has 3 dims and 3 experts", "4"}},
+        {flat_experts, {"ffn_gate_exps.weight has 1 dims"}},
+        {empty_experts, {"ffn_gate_exps.weight has no elements"}},
         {part, {"split.count is 3", "merge"}},
         {no_table, {"token_embd.weight is missing"}},
         {dynamic_rope, {"llama.rope.scaling.type is spiral", "linear"}},
         {long_rope, {"rope_factors_long.weight"}},
         {wrong_factors, {"rope_freqs.weight", "element 0 is 0"}},
         {partial_rope, {"rope.dimension_count is 4", "8"}},
-        {unknown_type, {"model.layers.0.input_layernorm.weight", "type 39", "Q6_K"}},
+        {unknown_type, {"model.layers.0.input_layernorm.weight", "type 16", "Q6_K"}},
         {odd_rows, {"model.layers.0.self_attn.q_proj.weight", "7 rows", "3 heads"}},
     };
     test_path folder = test_folder(), path = test_join(&folder, "m.gguf");
