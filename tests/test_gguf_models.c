@@ -11,18 +11,13 @@ static const int64_t dims_32[] = {32}, dims_2_32[] = {2, 32};
 /* An output for a few ids, n elements in all. */
 static void run_for(const char *path, const char *want, float *out, size_t n) {
     char name[64];
-    pm_model *m;
-    pm_session *s;
     pm_tensors *in, *result;
-    pm_device *d = test_open_device("cpu");
     const int32_t ids[] = {1, 5, 17, 3, 60, 2, 9};
-    assert_non_null(d);
-    assert_ok(pm_model_open(path, &m));
-    assert_ok(pm_session_open(m, d, &s));
+    test_session o = test_open(path, "cpu");
     assert_ok(pm_tensors_create(&in));
     assert_ok(pm_tensors_add_ids(in, "in.input_ids", ids, PM_COUNT(ids)));
     assert_ok(pm_tensors_add_ids(in, "in.decoder_input_ids", ids, PM_COUNT(ids))); /* of encoder-decoders */
-    assert_ok(pm_session_run(s, in, want, &result));
+    assert_ok(pm_session_run(o.s, in, want, &result));
     snprintf(name, sizeof name, "out.%s", want);
     const pm_array *a = pm_tensors_get(result, name);
     assert_non_null(a);
@@ -30,9 +25,7 @@ static void run_for(const char *path, const char *want, float *out, size_t n) {
     assert_ok(pm_convert_f32(a, out));
     pm_tensors_free(result);
     pm_tensors_free(in);
-    pm_session_close(s);
-    pm_model_close(m);
-    pm_device_close(d);
+    test_close(&o);
 }
 
 static void run(const char *path, float *out, size_t n) {

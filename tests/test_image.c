@@ -244,26 +244,22 @@ static void test_forms(void **state) {
 
 static void test_see(void **state) {
     (void)state;
-    pm_device *d = test_open_device("cpu");
-    pm_model *m;
-    pm_session *s;
     pm_image images[3];
     pm_model_info info;
     float together[3 * 5], alone[5];
     test_path folder = model_with_rules("vit", "preprocessor_config.json", NULL, "{\"size\":32}");
-    assert_ok(pm_model_open(folder.s, &m));
-    assert_ok(pm_session_open(m, d, &s));
-    pm_model_get_info(m, &info);
+    test_session o = test_open(folder.s, "cpu");
+    pm_model_get_info(o.m, &info);
     assert_int_equal(info.n_labels, 5);
-    assert_string_equal(pm_model_label(m, 4), "LABEL_4");
-    assert_null(pm_model_label(m, 5));
+    assert_string_equal(pm_model_label(o.m, 4), "LABEL_4");
+    assert_null(pm_model_label(o.m, 5));
     assert_ok(pm_image_open(path_of("rgb.png"), &images[0]));
     assert_ok(pm_image_open(path_of("gray16.png"), &images[1])); /* a gray picture becomes three channels */
     assert_ok(pm_image_open(path_of("palette.png"), &images[2]));
-    assert_ok(pm_session_see(s, images, 3, together));
+    assert_ok(pm_session_see(o.s, images, 3, together));
     for (int i = 0; i < 3; i++) {
         double sum = 0;
-        assert_ok(pm_session_see(s, &images[i], 1, alone));
+        assert_ok(pm_session_see(o.s, &images[i], 1, alone));
         for (int k = 0; k < 5; k++) {
             sum += (double)alone[k];
             assert_true(fabsf(alone[k] - together[i * 5 + k]) < 1e-6f);
@@ -271,11 +267,9 @@ static void test_see(void **state) {
         assert_true(fabs(sum - 1) < 1e-6);
         assert_true(memcmp(alone, together + (i + 1) % 3 * 5, sizeof alone) != 0);
     }
-    assert_int_equal(pm_session_see(s, images, 0, alone), PM_ERR_USAGE);
+    assert_int_equal(pm_session_see(o.s, images, 0, alone), PM_ERR_USAGE);
     for (int i = 0; i < 3; i++) pm_image_free(&images[i]);
-    pm_session_close(s);
-    pm_model_close(m);
-    pm_device_close(d);
+    test_close(&o);
 }
 
 static void test_match(void **state) {
@@ -283,28 +277,22 @@ static void test_match(void **state) {
     static const char rules[] = "{\"size\":32,\"do_normalize\":false}";
     static const int32_t first[] = {1, 5, 9, 60}, second[] = {1, 7, 60};
     const pm_match_text texts[] = {{NULL, first, 4}, {NULL, second, 3}, {"a cat", NULL, 0}};
-    pm_device *d = test_open_device("cpu");
-    pm_model *m;
-    pm_session *s;
     pm_image image;
     float scores[2], cosines[2], alone, by_itself;
     test_path folder = model_with_rules("clip", "preprocessor_config.json", NULL, rules);
-    assert_ok(pm_model_open(folder.s, &m));
-    assert_ok(pm_session_open(m, d, &s));
+    test_session o = test_open(folder.s, "cpu");
     assert_ok(pm_image_open(path_of("rgb.png"), &image));
-    assert_ok(pm_session_match(s, &image, 1, texts, 2, scores, cosines));
+    assert_ok(pm_session_match(o.s, &image, 1, texts, 2, scores, cosines));
     assert_true(fabsf(scores[0] + scores[1] - 1) < 1e-6f);
     assert_true((scores[0] > scores[1]) == (cosines[0] > cosines[1]) && fabsf(cosines[0]) <= 1);
-    assert_ok(pm_session_match(s, &image, 1, texts + 1, 1, &alone,
+    assert_ok(pm_session_match(o.s, &image, 1, texts + 1, 1, &alone,
                                &by_itself)); /* without the longer text's padding */
     assert_true(alone == 1 && fabsf(by_itself - cosines[1]) < 1e-5f);
-    assert_int_equal(pm_session_match(s, &image, 1, texts + 2, 1, scores, cosines),
+    assert_int_equal(pm_session_match(o.s, &image, 1, texts + 2, 1, scores, cosines),
                      PM_ERR_USAGE); /* no tokenizer */
-    assert_int_equal(pm_session_see(s, &image, 1, scores), PM_ERR_USAGE);
+    assert_int_equal(pm_session_see(o.s, &image, 1, scores), PM_ERR_USAGE);
     pm_image_free(&image);
-    pm_session_close(s);
-    pm_model_close(m);
-    pm_device_close(d);
+    test_close(&o);
 }
 
 /* ---- idx files ---- */

@@ -45,21 +45,15 @@ static void test_ids(void **state) {
 static void test_axes(void **state) {
     (void)state;
     test_path folder = make_folder(graphemes, phonemes);
-    pm_device *d = test_open_device("cpu");
-    pm_model *m;
-    pm_session *s;
     pm_attention a;
     static const char *const keys[] = {"<bos>", "c", "a", "\xC3\x9F", "<eos>"};
-    assert_ok(pm_model_open(folder.s, &m));
-    assert_ok(pm_session_open(m, d, &s));
-    assert_ok(pm_session_attend(s, "ca\xC3\x9F", "encoder", &a));
+    test_session o = test_open(folder.s, "cpu");
+    assert_ok(pm_session_attend(o.s, "ca\xC3\x9F", "encoder", &a));
     assert_int_equal(a.n_keys, PM_COUNT(keys));
     assert_int_equal(a.n_queries, PM_COUNT(keys));
     for (size_t i = 0; i < PM_COUNT(keys); i++) assert_string_equal(a.key_labels[i], keys[i]);
     pm_attention_free(&a);
-    pm_session_close(s);
-    pm_model_close(m);
-    pm_device_close(d);
+    test_close(&o);
 }
 
 static void test_wrong(void **state) {

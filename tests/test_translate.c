@@ -43,22 +43,18 @@ static void check_case(pm_session *s, const pm_model *m, const json_t *c) {
 
 static void check_model(pm_device *d, const json_t *cases, const char *name, bool beams) {
     char path[TEST_PATH];
-    pm_model *m;
-    pm_session *s;
     json_t *c;
     size_t i, n = 0;
     snprintf(path, sizeof path, PM_SOURCE_DIR "/tests/data/translate/%s", name);
-    assert_ok(pm_model_open(path, &m));
-    assert_ok(pm_session_open(m, d, &s));
+    test_session o = test_open_on(d, path);
     json_array_foreach(cases, i, c) {
         if (strcmp(json_string_value(json_object_get(c, "model")), name) != 0) continue;
         if (!beams && json_integer_value(json_object_get(c, "beams")) > 1) continue;
-        check_case(s, m, c);
+        check_case(o.s, o.m, c);
         n++;
     }
     assert_true(n >= 6);
-    pm_session_close(s);
-    pm_model_close(m);
+    test_close(&o);
 }
 
 static void check_device(const char *spec, bool beams) {
@@ -88,18 +84,12 @@ static void test_vulkan(void **state) {
 /* A language that the model does not have is named. */
 static void test_no_language(void **state) {
     (void)state;
-    pm_device *d = test_open_device("cpu");
-    pm_model *m;
-    pm_session *s;
     char *output;
-    pm_generate_options o = {.to = "tlh"};
-    assert_ok(pm_model_open(PM_SOURCE_DIR "/tests/data/translate/m2m100", &m));
-    assert_ok(pm_session_open(m, d, &s));
-    assert_int_equal(pm_translate(s, "bread", &o, &output), PM_ERR_USAGE);
+    pm_generate_options options = {.to = "tlh"};
+    test_session o = test_open(PM_SOURCE_DIR "/tests/data/translate/m2m100", "cpu");
+    assert_int_equal(pm_translate(o.s, "bread", &options, &output), PM_ERR_USAGE);
     assert_non_null(strstr(pm_error_text(), "tlh"));
-    pm_session_close(s);
-    pm_model_close(m);
-    pm_device_close(d);
+    test_close(&o);
 }
 
 int main(void) {
