@@ -1,10 +1,17 @@
 /* libvulkan, loaded at the first use and never before; the names of VkResult. Owns volk's global function
  * pointers, and is the only file that writes them: all under one lock, since executors may be opened in
  * several threads. */
-#define VOLK_IMPLEMENTATION
-#include "runtime/vulkan/vk.h"
-
+#include <dlfcn.h>
 #include <pthread.h>
+
+/* Volk hides its pointers from programs that link the shared library, but not its functions: a program with a volk of its own
+ * would have ours load its pointers. */
+#pragma GCC visibility push(hidden)
+#define VOLK_IMPLEMENTATION
+#include <volk.h>
+#pragma GCC visibility pop
+
+#include "runtime/vulkan/vk.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
