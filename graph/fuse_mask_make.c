@@ -47,7 +47,7 @@ static bool make_position(pm_fuse *f, const pm_mask_form *m, pm_attrs *attrs, pm
     if (m->has_relative) {
         attrs->mask |= PM_MASK_RELATIVE | PM_MASK_BIAS;
         attrs->origin = m->relative.row.origin + origin;
-        if (!fits_i32(attrs->origin)) return false;
+        if (attrs->origin < -PM_MAX_ORIGIN || attrs->origin > PM_MAX_ORIGIN) return false;
     }
     if (!symbol && origin == 0) return true;
     attrs->mask |= PM_MASK_POSITION;

@@ -89,9 +89,9 @@ static pm_status want_relative(const pm_mask_rule *r, const pm_tensor *bias) {
     if (bias->rank != 2 || (bias->dims[0] != 1 && bias->dims[0] != heads) ||
         (bias->dims[1] != 1 && bias->strides[1] != 1))
         return bad_operand(r, r->position + 3, "bias", "[H,N] or [1,N] with stride 1 over N");
-    if (a->origin < INT32_MIN || a->origin > INT32_MAX)
-        return pm_raise(PM_ERR_USAGE, "%s: origin is %" PRId64 ", a number of 32 bits was expected",
-                        pm_op_get(r->t->op)->name, a->origin);
+    if (a->origin < -PM_MAX_ORIGIN || a->origin > PM_MAX_ORIGIN)
+        return pm_raise(PM_ERR_USAGE, "%s: origin is %" PRId64 ", %d to %d was expected",
+                        pm_op_get(r->t->op)->name, a->origin, -PM_MAX_ORIGIN, PM_MAX_ORIGIN);
     return PM_OK;
 }
 

@@ -15,6 +15,8 @@
 
 /* Most inputs of one operation. */
 #define PM_MAX_IN 8
+#define PM_MAX_ORIGIN                                                                                        \
+    (1 << 30) /* of either sign: no distance to a position of 32 bits, taken modulo 2^32, is another */
 
 typedef enum pm_op {
 #define PM_OP(id, ...) PM_OP_##id,
@@ -40,7 +42,8 @@ typedef struct pm_attrs {
     int64_t dims[PM_MAX_DIMS]; /* reshape, expand: target */
     int64_t start, length;     /* slice; length also: rel_shift's keys, top_k's k */
     int64_t window; /* softmax, attention: keys allowed behind the query, with itself; 0 is no window */
-    int64_t origin; /* softmax, attention: column of a relative bias that stands for distance 0 */
+    int64_t
+        origin; /* softmax, attention: column of a relative bias that stands for distance 0; PM_MAX_ORIGIN */
     int32_t axes[PM_MAX_DIMS]; /* permute */
     int32_t rank;              /* reshape, expand, permute: entries used above */
     int32_t axis;              /* slice, concat, sum, mean, reduce_max; never negative once built */
