@@ -57,7 +57,8 @@ static pm_status read_both_ways(pm_model *m, const pm_config *c) {
                         "generates");
     int64_t *reach = pm_arena_alloc(&m->arena, (size_t)st->n_layers * sizeof *reach);
     if (!reach) return PM_ERR_MEMORY;
-    for (int64_t i = 0; i < st->n_layers; i++) reach[i] = st->has_window[i] ? st->window / 2 : 0;
+    for (int64_t i = 0; i < st->n_layers; i++)
+        reach[i] = st->has_window[i] && st->window ? st->window / 2 : PM_REACH_ALL;
     st->reach = reach;
     st->causal = false;
     return PM_OK;

@@ -19,7 +19,7 @@ typedef struct settings {
 #define BIAS(key, member, fallback)                                                                          \
     { key, PM_CONFIG_BOOL, offsetof(settings, member), fallback, 0, 1 }
 static const pm_config_field own_fields[] = {
-    {"local_attention", PM_CONFIG_INT, offsetof(settings, local), 128, 2, 1 << 20},
+    {"local_attention", PM_CONFIG_INT, offsetof(settings, local), 128, 1, 1 << 20},
     {"global_attn_every_n_layers", PM_CONFIG_INT, offsetof(settings, every), 3, 1, 512},
     {"global_rope_theta", PM_CONFIG_REAL, offsetof(settings, global_theta), 160000, 1e-3, 1e12},
     {"local_rope_theta", PM_CONFIG_REAL, offsetof(settings, local_theta), 10000, 1e-3, 1e12},
@@ -54,7 +54,7 @@ static pm_status read_reach(pm_model *m, const pm_config *c, const settings *s) 
     if (pm_config_has(c, NULL, "layer_types"))
         PM_TRY(pm_config_choose_each(c, &(pm_config_choice){"layer_types", NULL, types, PM_COUNT(types)},
                                      kinds, n));
-    for (size_t i = 0; i < n; i++) reach[i] = kinds[i] ? s->local / 2 : 0;
+    for (size_t i = 0; i < n; i++) reach[i] = kinds[i] ? s->local / 2 : PM_REACH_ALL;
     st->reach = reach;
     st->window_rope = true;
     return PM_OK;

@@ -24,7 +24,7 @@ static pm_tensor *make_band(pm_graph *g, const pm_mask *mask, pm_tensor *keys, p
         if (!mask->window || mask->window >= s) return behind;
         return pm_and(g, behind, pm_gt(g, keys, shifted(g, queries, -mask->window)));
     }
-    if (!mask->reach || mask->reach >= s - 1) return NULL;
+    if (!mask->near || mask->reach >= s - 1) return NULL;
     return pm_and(g, pm_le(g, keys, shifted(g, queries, mask->reach)),
                   pm_ge(g, keys, shifted(g, queries, -mask->reach)));
 }

@@ -55,12 +55,13 @@ typedef struct pm_mask {
     pm_tensor *keys;     /* I32 [B,S], 0: absent; or NULL */
     pm_tensor *length;   /* rank-0 I32: keys at or past it are absent; or NULL */
     int64_t window;      /* causal: keys from position - window + 1 on; 0: all */
-    int64_t reach;       /* not causal: keys at most so far from the query on either side; 0: all */
-    pm_tensor *globals;  /* BOOL [B,S] or [1,S]: keys that are seen from any distance; or NULL */
-    pm_tensor *rows;     /* BOOL [B,T] or [1,T]: queries that see any key; or NULL: all */
-    float scale;         /* of the scores before they are masked */
-    float softcap;       /* then cap * tanh(score / cap); 0: none */
-    pm_tensor *bias;     /* then added: [H,T,S] or [H,1,S]; or NULL */
+    bool near;           /* not causal: keys at most `reach` from the query on either side */
+    int64_t reach;
+    pm_tensor *globals; /* BOOL [B,S] or [1,S]: keys that are seen from any distance; or NULL */
+    pm_tensor *rows;    /* BOOL [B,T] or [1,T]: queries that see any key; or NULL: all */
+    float scale;        /* of the scores before they are masked */
+    float softcap;      /* then cap * tanh(score / cap); 0: none */
+    pm_tensor *bias;    /* then added: [H,T,S] or [H,1,S]; or NULL */
     pm_tensor *by_place,
         *places;      /* q'[B,H,T,D], r[1,H,N,D]: q'.r[distance of the key] is added to q.k (Dai et al. 2019),
                                    * distances from N-1 on counting as N-1; or NULL */

@@ -60,6 +60,8 @@ typedef struct pm_experts {
     float limit;  /* act(min(gate, limit)) * (clamp(up) + 1), as gpt-oss has it; 0: act(gate) * up */
 } pm_experts;
 
+#define PM_REACH_ALL (-1) /* 0 is a reach, too: a query that sees itself alone */
+
 /* A stack of equal layers. */
 typedef struct pm_stack {
     const char *prefix;          /* "model.layers.": a tensor is prefix, number, ".", name */
@@ -81,7 +83,8 @@ typedef struct pm_stack {
     pm_relative relative;
     int64_t window;         /* keys that a query sees in layers with a window; 0: none has one */
     const bool *has_window; /* by layer; NULL: all */
-    const int64_t *reach; /* not causal, by layer: keys seen on either side of the query, 0: all; NULL: all */
+    const int64_t
+        *reach; /* not causal, by layer: keys seen on either side of the query, or PM_REACH_ALL; NULL: all */
     bool window_rope;     /* layers with a window turn by spec.rope[1] */
     float score_scale;    /* 0: 1 / sqrt(D) */
     float softcap;        /* cap * tanh(score / cap), before the mask; 0: none */

@@ -124,7 +124,7 @@ static float score_scale(const layer_place *at) {
 
 static bool has_window(const layer_place *at) {
     const pm_stack *st = at->st;
-    if (!st->causal) return st->reach && st->reach[at->i];
+    if (!st->causal) return st->reach && st->reach[at->i] != PM_REACH_ALL;
     return st->window && (!st->has_window || st->has_window[at->i]);
 }
 
@@ -178,7 +178,8 @@ static pm_tensor *self_attention(pm_build *b, const layer_place *at, pm_tensor *
                     .keys = context->keys,
                     .length = context->length,
                     .window = st->causal && has_window(at) ? st->window : 0,
-                    .reach = !st->causal && st->reach ? st->reach[at->i] : 0,
+                    .near = !st->causal && has_window(at),
+                    .reach = st->reach ? st->reach[at->i] : 0,
                     .scale = score_scale(at),
                     .softcap = st->softcap,
                     .map = st->self_out,

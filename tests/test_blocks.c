@@ -68,6 +68,7 @@ static void counts_take_little_memory(void **state) {
 
 /* ---- reach ---- */
 
+/* reach -1: all keys */
 static void attend(const float *q, const float *k, const float *v, const int64_t tds[3], int64_t reach,
                    float *y) {
     int64_t t = tds[0], d = tds[1], s = tds[2];
@@ -75,7 +76,7 @@ static void attend(const float *q, const float *k, const float *v, const int64_t
         double sum = 0, row[16] = {0};
         for (int64_t j = 0; j < s; j++) {
             double z = 0;
-            if (reach && llabs(i - j) > reach) continue;
+            if (reach >= 0 && llabs(i - j) > reach) continue;
             for (int64_t e = 0; e < d; e++) z += (double)q[i * d + e] * (double)k[j * d + e];
             sum += z = exp(0.25 * z);
             for (int64_t e = 0; e < d; e++) row[e] += z * (double)v[j * d + e];
@@ -98,7 +99,8 @@ static void reach_one(const char *spec, int64_t t, int64_t reach) {
     pm_build b = {.g = g};
     for (int i = 0; i < 3; i++) in[i] = pm_input(g, names[i], PM_F32, 4, dims);
     pm_output(g, "y",
-              pm_block_attention(&b, in[0], in[1], in[2], &(pm_mask){.reach = reach, .scale = 0.25f}));
+              pm_block_attention(&b, in[0], in[1], in[2],
+                                 &(pm_mask){.near = reach >= 0, .reach = reach, .scale = 0.25f}));
     run(spec, g, &c, &device);
     for (int i = 0; i < 3; i++) {
         assert_non_null(x[i] = calloc(n, sizeof **x));
@@ -120,7 +122,8 @@ static void reach_one(const char *spec, int64_t t, int64_t reach) {
 }
 
 static void reaches(void **state) {
-    static const int64_t pairs[][2] = {{1, 1}, {9, 0}, {9, 3}, {9, 8}, {9, 20}, {40, 1}, {70, 16}, {130, 33}};
+    static const int64_t pairs[][2] = {{1, 1}, {1, 0},  {9, -1}, {9, 0},   {40, 0},  {9, 3},
+                                       {9, 8}, {9, 20}, {40, 1}, {70, 16}, {130, 33}};
     (void)state;
     for (size_t i = 0; i < PM_COUNT(pairs); i++) {
         reach_one("reference", pairs[i][0], pairs[i][1]);
@@ -136,7 +139,7 @@ static void reach_fuses(void **state) {
     assert_ok(pm_graph_create("reach", &g));
     pm_build b = {.g = g};
     pm_tensor *q = pm_input(g, "q", PM_F32, 4, dims), *k = pm_input(g, "k", PM_F32, 4, dims);
-    pm_output(g, "y", pm_block_attention(&b, q, k, k, &(pm_mask){.reach = 7, .scale = 0.25f}));
+    pm_output(g, "y", pm_block_attention(&b, q, k, k, &(pm_mask){.near = true, .reach = 7, .scale = 0.25f}));
     assert_ok(pm_compile(g, &(pm_compile_options){0}, &p));
     assert_int_equal(p->n_dispatches, 1);
     assert_int_equal(p->dispatches[0].kernel, PM_KERNEL_ATTENTION);

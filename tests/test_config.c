@@ -108,7 +108,7 @@ static const bad_key bad_keys[] = {
      "architectures",
      "[\"RobertaForMultipleChoice\"]",
      {"RobertaForMultipleChoice", "RobertaModel"}},
-    {"modernbert", "local_attention", "1", {"local_attention is 1"}},
+    {"modernbert", "local_attention", "0", {"local_attention is 0"}},
     {"modernbert", "layer_types", "[\"full_attention\",\"chunked\"]", {"layer_types", "chunked"}},
     {"modernbert", "classifier_pooling", "\"last\"", {"classifier_pooling", "last", "mean"}},
     {"modernbert", "norm_bias", "true", {"norm.bias", "missing"}},
