@@ -505,6 +505,64 @@ static void costs(void **state) {
     pm_graph_destroy(g);
 }
 
+enum { UNKNOWN = 1 << 20 }; /* a position that is a parameter; beside it, 0 is no position */
+
+/* Attention of 2 heads of 4 with all that the mask names. */
+static uint64_t cost_of_attention(uint32_t mask, int64_t t, int64_t s, int64_t window, int position) {
+    pm_graph *g;
+    assert_ok(pm_graph_create("costs", &g));
+    pm_tensor *q = pm_input(g, "q", PM_F32, 4, (int64_t[]){1, 2, t, 4}),
+              *k = pm_input(g, "k", PM_F32, 4, (int64_t[]){1, 1, s, 4});
+    pm_tensor *in[PM_ATTN_PLACES + 1] = {q, k, k};
+    if (position) in[PM_ATTN_POSITION] = position == UNKNOWN ? pm_param(g, "at") : pm_const_i32(g, position);
+    if (mask & PM_MASK_KEYS)
+        in[PM_ATTN_KEY_MASK] = pm_input(g, "keys", PM_I32, 2, (int64_t[]){1, s + (s + 31) / 32});
+    const pm_attrs attrs = {.mask = mask | (position ? PM_MASK_POSITION : 0), .window = window};
+    pm_tensor *y = pm_add_op(g, PM_OP_ATTENTION, PM_ATTN_PLACES + 1, in, &attrs);
+    if (!y) fail_msg("%s", pm_error_text());
+    uint64_t cost = pm_op_get(y->op)->cost(y);
+    pm_graph_destroy(g);
+    return cost;
+}
+
+/* Pairs that the band lets through, counted one by one. */
+static uint64_t count_pairs(uint32_t mask, int64_t t, int64_t s, int64_t window, int position) {
+    uint64_t n = 0;
+    for (int64_t i = position; i < position + t; i++)
+        for (int64_t j = 0; j < s; j++)
+            n += (!(mask & PM_MASK_CAUSAL) || j <= i) && (!(mask & PM_MASK_WINDOW) || j > i - window);
+    return n;
+}
+
+static void costs_of_masks(void **state) {
+    (void)state;
+    static const int64_t sizes[] = {1, 2, 9, 40}, windows[] = {1, 7, 39, 100};
+    static const int positions[] = {0, 3, -5, 38, 60, -60};
+    const uint32_t causal = PM_MASK_CAUSAL, window = PM_MASK_WINDOW, both = causal | window;
+    const uint64_t each = 2 * 2 * 4; /* products, heads, head size */
+    for (size_t i = 0; i < PM_COUNT(sizes); i++)
+        for (size_t j = 0; j < PM_COUNT(sizes); j++)
+            for (size_t w = 0; w < PM_COUNT(windows); w++)
+                for (size_t at = 0; at < PM_COUNT(positions); at++) {
+                    int64_t t = sizes[i], s = sizes[j], wide = windows[w];
+                    int p = positions[at];
+                    assert_int_equal(cost_of_attention(causal, t, s, 0, p),
+                                     each * count_pairs(causal, t, s, 0, p));
+                    assert_int_equal(cost_of_attention(window, t, s, wide, p),
+                                     each * count_pairs(window, t, s, wide, p));
+                    assert_int_equal(cost_of_attention(both, t, s, wide, p),
+                                     each * count_pairs(both, t, s, wide, p));
+                }
+    assert_int_equal(cost_of_attention(causal, 3, 50, 0, UNKNOWN), each * 3 * 50);
+    assert_int_equal(cost_of_attention(both, 3, 50, 7, UNKNOWN), each * 3 * 7);
+    assert_int_equal(cost_of_attention(both, 3, 50, 70, UNKNOWN), each * 3 * 50);
+    /* Longformer's band of 8 on both sides, and a block of global keys: not all 1000. */
+    uint64_t band = each * count_pairs(both, 1000, 1000, 17, 8);
+    assert_int_equal(cost_of_attention(both | PM_MASK_GLOBAL | PM_MASK_KEYS, 1000, 1000, 17, 8),
+                     band + each * 1000 * 32);
+    assert_int_equal(cost_of_attention(both | PM_MASK_GLOBAL | PM_MASK_KEYS, 20, 20, 17, 8), each * 20 * 20);
+}
+
 /* ---- memory ---- */
 
 static pm_status build_everything(void *user) {
@@ -551,6 +609,7 @@ int main(void) {
         cmocka_unit_test(layouts),
         cmocka_unit_test(scalars),
         cmocka_unit_test(costs),
+        cmocka_unit_test(costs_of_masks),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
