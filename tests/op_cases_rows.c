@@ -142,7 +142,7 @@ static const test_op_case cases[] = {
     RED("sum 65", , SUM, 1, 3, 65),
     RED("sum of one", , SUM, 1, 7, 1),
     RED("sum large", , SUM, 1, 23, 10007),
-    RED("sum of more rows than groups along x", , SUM, 1, 65539, 3),
+    RED("sum of many rows", , SUM, 1, 1027, 3),
     RED("sum axis 0", , SUM, 0, 33, 17),
     RED("sum axis 1 of 3", , SUM, 1, 3, 17, 5),
     RED("sum axis 2 of 5", , SUM, 2, 2, 3, 17, 4, 5),

@@ -301,6 +301,13 @@ static void describe(test_op_result *out) {
              out->want, out->bound, out->worst);
 }
 
+pm_status test_compile_op_case(pm_executor *ex, const test_op_case *c) {
+    op_run run = {.c = c, .ex = ex};
+    pm_status s = build_case(&run);
+    pm_compiled_free(&run.compiled);
+    return s;
+}
+
 pm_status test_run_op_case(pm_executor *ex, const test_op_case *c, test_op_result *out) {
     op_run run = {.c = c, .ex = ex, .out = out};
     pm_status s;
