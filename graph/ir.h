@@ -189,6 +189,7 @@ pm_status pm_pass_dce(const pm_graph *g, pm_graph **out) PM_MUST_USE;  /* dce.c 
 pm_status pm_pass_fuse(const pm_graph *g, pm_graph **out) PM_MUST_USE; /* fuse.c and fuse_*.c */
 pm_status pm_pass_layout(const pm_graph *g,
                          pm_graph **out) PM_MUST_USE; /* layout.c: copies that strides serve */
+pm_status pm_pass_schedule(const pm_graph *g, pm_graph **out) PM_MUST_USE; /* schedule.c: few bytes live */
 pm_status pm_optimize(const pm_graph *g, pm_graph **out) PM_MUST_USE; /* passes.c: all, in order, verified */
 pm_status pm_simplify(const pm_graph *g,
                       pm_graph **out) PM_MUST_USE; /* passes.c: fold, cse, dce: primitives stay */

@@ -46,4 +46,10 @@ typedef struct pm_graph_plan {
 pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) PM_MUST_USE;
 void pm_graph_plan_free(pm_graph_plan *p);
 
+/* The lower bound of the graph's plan, without the plan: the largest sum of live bytes at any step. */
+pm_status pm_plan_peak(const pm_graph *g, uint64_t alignment, uint64_t *out_bytes) PM_MUST_USE;
+
+/* The graph in an order whose peak is less by at least `worth` bytes (and one part in 64), or as it is. */
+pm_status pm_schedule(const pm_graph *g, uint64_t worth, pm_graph **out) PM_MUST_USE;
+
 #endif

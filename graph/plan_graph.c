@@ -98,9 +98,7 @@ static pm_status check_sizes(const pm_graph *g, const pm_plan_limits *limits) {
     return PM_OK;
 }
 
-pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) {
-    *out = (pm_graph_plan){0};
-    PM_TRY(check_sizes(g, limits));
+static pm_status find_intervals(const pm_graph *g, pm_graph_plan *out) {
     uses u = {.last = pm_calloc(g->n_items, sizeof *u.last), .kept = pm_calloc(g->n_items, sizeof *u.kept)};
     out->interval_of = pm_calloc(g->n_items, sizeof *out->interval_of);
     out->intervals = pm_calloc(g->n_items, sizeof *out->intervals);
@@ -108,11 +106,37 @@ pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_grap
     if (s == PM_OK) {
         find_uses(g, &u);
         make_intervals(g, &u, out);
-        s = pm_plan_intervals(out->intervals, out->n_intervals, limits, &out->result);
     }
     pm_free(u.last);
     pm_free(u.kept);
+    return s;
+}
+
+pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) {
+    *out = (pm_graph_plan){0};
+    PM_TRY(check_sizes(g, limits));
+    pm_status s = find_intervals(g, out);
+    if (s == PM_OK) s = pm_plan_intervals(out->intervals, out->n_intervals, limits, &out->result);
     if (s != PM_OK) pm_graph_plan_free(out);
+    return s;
+}
+
+pm_status pm_plan_peak(const pm_graph *g, uint64_t alignment, uint64_t *out_bytes) {
+    pm_graph_plan p = {0};
+    uint64_t *change = pm_calloc(g->n_items + 1, sizeof *change), live = 0;
+    pm_status s = change ? find_intervals(g, &p) : PM_ERR_MEMORY;
+    *out_bytes = 0;
+    for (size_t i = 0; s == PM_OK && i < p.n_intervals; i++) {
+        const pm_interval *v = &p.intervals[i];
+        change[v->first] += pm_align_up(v->bytes, alignment);
+        change[v->last + 1] -= pm_align_up(v->bytes, alignment); /* wraps, and back in the running sum */
+    }
+    for (size_t i = 0; s == PM_OK && i < g->n_items; i++) {
+        live += change[i];
+        if (live > *out_bytes) *out_bytes = live;
+    }
+    pm_free(change);
+    pm_graph_plan_free(&p);
     return s;
 }
 

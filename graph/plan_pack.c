@@ -11,6 +11,7 @@
 #define BUDGET                                                                                               \
     12000000u /* in looks at placed intervals, 2 to 3 ns each; the first order is always finished */
 #define NOWHERE UINT64_MAX
+enum { MAX_FAILS = 5000 }; /* moves in a row that made nothing better */
 
 typedef pm_pack_item item;
 
@@ -246,7 +247,7 @@ static size_t place_of_top(const packer *p) {
 static pm_status improve(packer *p) {
     uint64_t random = p->n;
     p->in_time = false;
-    for (uint32_t fails = 0; fails < 200 && !done(p); fails++) {
+    for (uint32_t fails = 0; fails < MAX_FAILS && !done(p); fails++) {
         uint64_t before = p->best_bytes, bytes;
         memcpy(p->order, p->best_order, p->n * sizeof *p->order);
         size_t from = place_of_top(p);
