@@ -10,7 +10,8 @@ int cmd_dump(int argc, char **argv) {
     bool json = false;
     const cli_flag flags[] = {
         {"--stage", CLI_STRING, &stage, "S", "built, fused, planned or program", 0, 0},
-        {"--format", CLI_STRING, &format, "F", "text, json, dot, svg or html", 0, 0},
+        {"--format", CLI_STRING, &format, "F",
+         "text, json, dot, svg, html, or csv (planned: the intervals, as solvers read them)", 0, 0},
         {"--output|-o", CLI_STRING, &path, "FILE", "where to write; - is stdout", 0, 0},
         {"--which", CLI_STRING, &which, "W", "forward, encode, prefill or decode", 0, 0},
         {"--want", CLI_STRING, &want, "LIST",

@@ -37,7 +37,8 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
  * and groups. PM_ERR_DEVICE when none fits. Reads kernel, params and spec[8..] of d. */
 pm_status pm_select(const pm_caps *caps, pm_dispatch *d) PM_MUST_USE;
 
-/* Dumps of plan and program (dump_program.c). JSON of the plan has arena_bytes, lower_bound_bytes, ratio, intervals; of the
+/* Dumps of plan and program (dump_plan.c, dump_program.c). JSON of the plan has arena_bytes, lower_bound_bytes, ratio, intervals
+ * (csv: the problem alone, id,lower,upper,size with aligned sizes); of the
  * program n_dispatches, n_barriers, n_submits, fallback_ops and the dispatches. */
 pm_status pm_plan_print(const pm_graph *g, const pm_graph_plan *p, const char *format,
                         char **out_text) PM_MUST_USE;

@@ -1,4 +1,4 @@
-/* The memory plan for people and programs: text lines or JSON. Only reads. */
+/* The memory plan for people and programs: text lines, JSON, or the problem as CSV. Only reads. */
 #include "graph/compile.h"
 
 #include <inttypes.h>
@@ -71,8 +71,8 @@ static void print_json(pm_text *out, const pm_graph *g, const pm_graph_plan *p, 
     pm_text_add_json(out, g->name);
     pm_text_add(out,
                 ", \"arena_bytes\": %" PRIu64 ", \"lower_bound_bytes\": %" PRIu64
-                ", \"ratio\": %.6f, \"n_in_place\": %u,\n",
-                r->arena_bytes, r->lower_bound_bytes, ratio_of(r), p->n_in_place);
+                ", \"ratio\": %.6f, \"n_in_place\": %u, \"alignment\": %" PRIu64 ",\n",
+                r->arena_bytes, r->lower_bound_bytes, ratio_of(r), p->n_in_place, p->alignment);
     pm_text_add(out, " \"blocks\": [");
     for (uint32_t b = 0; b < r->n_blocks; b++)
         pm_text_add(out, "%s%" PRIu64, b ? ", " : "", r->block_bytes[b]);
@@ -90,16 +90,29 @@ static void print_json(pm_text *out, const pm_graph *g, const pm_graph_plan *p, 
     pm_text_add(out, "\n ]}\n");
 }
 
+/* The problem without our answer, as MiniMalloc (Moffitt 2023) and other solvers read it: `upper` is the step behind the
+ * last one, sizes are aligned ones. */
+static void print_csv(pm_text *out, const pm_graph_plan *p) {
+    pm_text_add(out, "id,lower,upper,size\n");
+    for (size_t i = 0; i < p->n_intervals; i++)
+        pm_text_add(out, "%zu,%" PRIu32 ",%" PRIu32 ",%" PRIu64 "\n", i, p->intervals[i].first,
+                    p->intervals[i].last + 1, pm_align_up(p->intervals[i].bytes, p->alignment));
+}
+
 pm_status pm_plan_print(const pm_graph *g, const pm_graph_plan *p, const char *format, char **out_text) {
-    bool json = strcmp(format, "json") == 0;
+    bool json = strcmp(format, "json") == 0, csv = strcmp(format, "csv") == 0;
     pm_text text = {0};
     members m = {0};
     *out_text = NULL;
-    if (!json && strcmp(format, "text") != 0)
-        return pm_raise(PM_ERR_USAGE, "dump: format \"%s\" of a plan, text or json was expected", format);
+    if (!json && !csv && strcmp(format, "text") != 0)
+        return pm_raise(PM_ERR_USAGE, "dump: format \"%s\" of a plan, text, json or csv was expected",
+                        format);
     pm_status s = find_members(g, p, &m);
     if (s == PM_OK) {
-        (json ? print_json : print_text)(&text, g, p, &m);
+        if (csv)
+            print_csv(&text, p);
+        else
+            (json ? print_json : print_text)(&text, g, p, &m);
         s = pm_text_status(&text);
     }
     pm_free(m.heads);

@@ -41,6 +41,7 @@ typedef struct pm_graph_plan {
     pm_interval *intervals;
     size_t n_intervals;
     uint32_t n_in_place; /* tensors that took their input's room */
+    uint64_t alignment;
     pm_plan_result result;
 } pm_graph_plan;
 pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) PM_MUST_USE;

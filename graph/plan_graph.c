@@ -113,7 +113,7 @@ static pm_status find_intervals(const pm_graph *g, pm_graph_plan *out) {
 }
 
 pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) {
-    *out = (pm_graph_plan){0};
+    *out = (pm_graph_plan){.alignment = limits->alignment};
     PM_TRY(check_sizes(g, limits));
     pm_status s = find_intervals(g, out);
     if (s == PM_OK) s = pm_plan_intervals(out->intervals, out->n_intervals, limits, &out->result);

@@ -5,7 +5,7 @@
 
 typedef enum dump_stage { STAGE_BUILT, STAGE_FUSED, STAGE_PLANNED, STAGE_PROGRAM } dump_stage;
 static const char *const stages[] = {"built", "fused", "planned", "program"};
-static const char *const formats[] = {"text", "json", "dot", "svg", "html"};
+static const char *const formats[] = {"text", "json", "dot", "svg", "html", "csv"};
 static const char *const graphs[] = {"forward", "prefill", "decode", "encode"};
 
 static pm_status find(const char *what, const char *text, const char *const *texts, size_t n) {
@@ -121,6 +121,10 @@ pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options, char 
     *out_text = NULL;
     PM_TRY(find("stage", options->stage ? options->stage : "", stages, PM_COUNT(stages)));
     PM_TRY(find("format", format, formats, PM_COUNT(formats)));
+    if (!strcmp(format, "csv") && strcmp(options->stage, "planned") != 0)
+        return pm_raise(PM_ERR_USAGE,
+                        "dump: format is \"csv\", stage \"%s\" has no such form, \"planned\" has",
+                        options->stage);
     PM_TRY(choose_graph(m, options, &o));
     PM_TRY(pm_model_build(m, &o, &g));
     dump_stage stage = STAGE_BUILT;

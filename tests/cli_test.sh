@@ -42,6 +42,8 @@ for stage in built fused planned program; do
     expect "dump $stage"    0 . -- "$pumice" dump numbers-en-zh --stage $stage
     expect "dump $stage, JSON" 0 '^.*[{]' -- "$pumice" dump numbers-en-zh --stage $stage --format json
 done
+expect "dump planned, CSV"  0 '^id,lower,upper,size$' -- "$pumice" dump numbers-en-zh --stage planned --format csv
+expect "dump fused, CSV"    2 'no such form'         -- "$pumice" dump numbers-en-zh --stage fused --format csv
 expect "dump planned"       0 '"ratio"' -- "$pumice" dump numbers-en-zh --stage planned --format json
 expect "dump program"       0 '"n_barriers"' -- "$pumice" dump numbers-en-zh --stage program --format json
 expect "dump dot"           0 'digraph' -- "$pumice" dump numbers-en-zh --stage fused --format dot
