@@ -1,9 +1,10 @@
 /* How good and how fast the memory planner is: random and transformer-like interval sets, beside the two
- * usual greedy planners. Ratio: arena bytes over the lower bound. */
+ * usual greedy planners, or the problems in files. Ratio: arena bytes over the lower bound. */
 #include "graph/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ALIGNMENT 256u
 
@@ -98,14 +99,11 @@ static uint64_t greedy(const pm_interval *v, size_t n, int (*order)(const void *
 
 /* ---- the table ---- */
 
-static int measure(const char *name, void (*make)(pm_interval *v, size_t n), size_t n) {
-    const pm_plan_limits limits = {.alignment = ALIGNMENT};
-    pm_interval *v = malloc(n * sizeof *v);
+static const pm_plan_limits limits = {.alignment = ALIGNMENT};
+
+static int measure(const char *name, const pm_interval *v, size_t n) {
     pm_plan_result r;
     uint64_t best_ns = UINT64_MAX;
-    if (!v) return PM_ERR_MEMORY;
-    random_state = n;
-    make(v, n);
     for (int round = 0; round < 3; round++) {
         uint64_t start = pm_now_ns();
         pm_status s = pm_plan_intervals(v, n, &limits, &r);
@@ -114,24 +112,57 @@ static int measure(const char *name, void (*make)(pm_interval *v, size_t n), siz
         if (ns < best_ns) best_ns = ns;
         if (round < 2) pm_plan_result_free(&r);
     }
-    double bound = (double)r.lower_bound_bytes;
-    printf("%-12s %6zu %9.2f ms %8.4f %14.4f %14.4f\n", name, n, (double)best_ns / 1e6,
+    double bound = r.lower_bound_bytes ? (double)r.lower_bound_bytes : 1;
+    printf("%-12s %6zu %9.3f ms %8.4f %14.4f %14.4f\n", name, n, (double)best_ns / 1e6,
            (double)r.arena_bytes / bound, (double)greedy(v, n, by_size) / bound,
            (double)greedy(v, n, by_first) / bound);
     pm_plan_result_free(&r);
-    free(v);
     return 0;
 }
 
-int main(void) {
+static int measure_made(const char *name, void (*make)(pm_interval *v, size_t n), size_t n) {
+    pm_interval *v = malloc(n * sizeof *v);
+    if (!v) return PM_ERR_MEMORY;
+    random_state = n;
+    make(v, n);
+    int code = measure(name, v, n);
+    free(v);
+    return code;
+}
+
+/* A problem as `pumice dump --stage planned --format csv` writes it: id,lower,upper,size. */
+static int measure_file(const char *path) {
+    FILE *f = fopen(path, "r");
+    pm_interval *v = NULL;
+    size_t n = 0, capacity = 0;
+    unsigned long long id, lower, upper, bytes;
+    if (!f) return fprintf(stderr, "bench_plan: %s: cannot be read\n", path), PM_ERR_FILE;
+    int code = fscanf(f, "id,lower,upper,size") == 0 ? 0 : PM_ERR_FILE, got = 0;
+    while (!code && (got = fscanf(f, "%llu,%llu,%llu,%llu", &id, &lower, &upper, &bytes)) == 4) {
+        if (lower >= upper || upper > UINT32_MAX) code = PM_ERR_FILE;
+        if (!code && pm_grow((void **)&v, &capacity, n + 1, sizeof *v) != PM_OK) code = PM_ERR_MEMORY;
+        if (!code)
+            v[n++] = (pm_interval){.bytes = bytes, .first = (uint32_t)lower, .last = (uint32_t)upper - 1};
+    }
+    fclose(f);
+    if (!code && got != EOF) code = PM_ERR_FILE;
+    if (code == PM_ERR_FILE)
+        fprintf(stderr, "bench_plan: %s: line %zu: expected id,lower,upper,size\n", path, n + 2);
+    if (!code) code = measure(strrchr(path, '/') ? strrchr(path, '/') + 1 : path, v, n);
+    pm_free(v);
+    return code;
+}
+
+int main(int argc, char **argv) {
     static const size_t sizes[] = {100, 1000, 10000};
     int code = 0;
     printf("%-12s %6s %12s %8s %14s %14s\n", "intervals", "n", "time", "ratio", "greedy by size",
            "greedy by first");
-    for (size_t i = 0; i < PM_COUNT(sizes); i++) {
-        if (!code) code = measure("transformer", make_transformer, sizes[i]);
-        if (!code) code = measure("short", make_short, sizes[i]);
-        if (!code) code = measure("random", make_random, sizes[i]);
+    for (int i = 1; i < argc && !code; i++) code = measure_file(argv[i]);
+    for (size_t i = 0; i < PM_COUNT(sizes) && argc == 1; i++) {
+        if (!code) code = measure_made("transformer", make_transformer, sizes[i]);
+        if (!code) code = measure_made("short", make_short, sizes[i]);
+        if (!code) code = measure_made("random", make_random, sizes[i]);
     }
     return code;
 }

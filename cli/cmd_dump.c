@@ -7,7 +7,7 @@ int cmd_dump(int argc, char **argv) {
     const char *stage = "fused", *format = "text", *path = "-", *which = "forward", *want = "final",
                *device = NULL;
     int64_t batch = 0, length = 0, target = 0;
-    bool json = false;
+    bool json = false, no_fuse = false;
     const cli_flag flags[] = {
         {"--stage", CLI_STRING, &stage, "S", "built, fused, planned or program", 0, 0},
         {"--format", CLI_STRING, &format, "F",
@@ -21,6 +21,7 @@ int cmd_dump(int argc, char **argv) {
         {"--target-length", CLI_INT, &target, "T", "decoder tokens of an encoder-decoder", 1, 1e7},
         {"--device", CLI_STRING, &device, "D", "select and plan for this device; default: the baseline", 0,
          0},
+        {"--no-fuse", CLI_BOOL, &no_fuse, NULL, "keep primitive operations, to compare with", 0, 0},
         {"--json", CLI_BOOL, &json, NULL, "the same as --format json", 0, 0},
     };
     const cli_usage usage = {"dump MODEL --stage built|fused|planned|program",
@@ -49,6 +50,7 @@ int cmd_dump(int argc, char **argv) {
                              .length = length,
                              .target_length = target,
                              .want = want,
+                             .no_fuse = no_fuse,
                              .device = d};
         s = pm_model_dump(model, &o, &text);
     }

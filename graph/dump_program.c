@@ -25,8 +25,11 @@ static void print_io(pm_text *out, const char *what, const pm_io *io) {
 }
 
 static void print_head(pm_text *out, const pm_program *p) {
-    pm_text_add(out, "program \"%s\": %u dispatches, %u barriers, %u submissions, %u fallback operations\n",
-                p->name, p->n_dispatches, p->n_barriers, p->n_submits, p->n_fallback);
+    pm_text_add(out,
+                "program \"%s\": %u dispatches, %u barriers, %u submissions, %u fallback operations, "
+                "%u copies of %" PRIu64 " bytes\n",
+                p->name, p->n_dispatches, p->n_barriers, p->n_submits, p->n_fallback, p->n_copies,
+                p->copied_bytes);
     pm_text_add(out, "arena %" PRIu64 " bytes, lower bound %" PRIu64 ", largest tensor %" PRIu64 "\n",
                 p->arena_bytes, p->lower_bound_bytes, p->largest_tensor_bytes);
     for (uint32_t b = 0; b < p->n_blocks; b++)
@@ -123,8 +126,10 @@ static void dispatch_json(pm_text *out, const pm_dispatch *d) {
 static void print_json(pm_text *out, const pm_program *p) {
     pm_text_add(out, "{\"program\": ");
     pm_text_add_json(out, p->name);
-    pm_text_add(out, ", \"n_dispatches\": %u, \"n_barriers\": %u, \"n_submits\": %u, \"fallback_ops\": %u,\n",
-                p->n_dispatches, p->n_barriers, p->n_submits, p->n_fallback);
+    pm_text_add(out,
+                ", \"n_dispatches\": %u, \"n_barriers\": %u, \"n_submits\": %u, \"fallback_ops\": %u, "
+                "\"n_copies\": %u, \"copied_bytes\": %" PRIu64 ",\n",
+                p->n_dispatches, p->n_barriers, p->n_submits, p->n_fallback, p->n_copies, p->copied_bytes);
     pm_text_add(out,
                 " \"arena_bytes\": %" PRIu64 ", \"lower_bound_bytes\": %" PRIu64
                 ", \"largest_tensor_bytes\": %" PRIu64 ",\n",

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "graph/hazards.h"
+#include "shaders/elementwise.params.h"
 
 /* Where the storage of a tensor begins. */
 typedef struct home {
@@ -269,6 +270,13 @@ static void cut_submission(pm_lowering *l, pm_dispatch *d) {
     if (!pm_add_u64(l->submit_cost, d->cost, &l->submit_cost)) l->submit_cost = UINT64_MAX;
 }
 
+static void count_copy(pm_program *p, const pm_dispatch *d) {
+    bool copies = d->kernel == PM_KERNEL_CACHE_WRITE ||
+                  (d->kernel == PM_KERNEL_UNARY && d->spec[PM_SPEC_FN] == PM_FN_COPY);
+    p->n_copies += copies;
+    p->copied_bytes += copies ? 4 * d->cost : 0;
+}
+
 static pm_status add_dispatch(pm_lowering *l, const pm_tensor *t, uint32_t part, uint32_t n_parts) {
     const pm_op_info *info = pm_op_get(t->op);
     pm_program *p = l->p;
@@ -279,6 +287,7 @@ static pm_status add_dispatch(pm_lowering *l, const pm_tensor *t, uint32_t part,
     PM_TRY(pm_select(l->caps, &d));
     PM_TRY(pm_hazards_add(&l->hazards, &d, &d.barrier));
     p->n_barriers += d.barrier;
+    count_copy(p, &d);
     cut_submission(l, &d);
     void *dispatches = p->dispatches;
     pm_status s = pm_grow(&dispatches, &l->dispatches_capacity, p->n_dispatches + 1u, sizeof d);

@@ -64,6 +64,7 @@ pm_status pm_lower_cache_write(pm_lowering *l, const pm_tensor *t, uint32_t part
     pm_lower_dims(x, 4, p.dims);
     pm_lower_strides(x, 4, p.x_stride);
     pm_lower_strides(t, 4, p.state_stride);
+    out->cost = (uint64_t)pm_elems(x); /* of the state no more is touched */
     pm_lower_params(out, PM_KERNEL_CACHE_WRITE, &p);
     return PM_OK;
 }

@@ -114,7 +114,9 @@ typedef struct pm_program {
     /* figures for people */
     uint64_t arena_bytes, lower_bound_bytes, largest_tensor_bytes;
     uint32_t n_barriers, n_submits,
-        n_fallback; /* fallback: dispatches that no variant of the device could run */
+        n_fallback;        /* fallback: dispatches that no variant of the device could run */
+    uint32_t n_copies;     /* dispatches that only move data: copies, parts of concats, cache writes */
+    uint64_t copied_bytes; /* and what they write */
     pm_arena arena;
 } pm_program;
 

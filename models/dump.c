@@ -105,7 +105,8 @@ static pm_status print_any(const dumped *d, const char *format, char **out_text)
 
 static pm_status print_compiled(const pm_graph *g, const pm_dump_options *o, dump_stage stage,
                                 const char *format, char **out_text) {
-    pm_compile_options co = {.caps = o->device ? pm_executor_caps(o->device->executor) : NULL};
+    pm_compile_options co = {.caps = o->device ? pm_executor_caps(o->device->executor) : NULL,
+                             .no_fuse = o->no_fuse};
     pm_compiled c = {0};
     pm_status s = pm_compile_stages(g, &co, &c);
     const dumped d = {stage, c.fused, &c.plan, c.program};

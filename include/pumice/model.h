@@ -141,12 +141,13 @@ pm_status pm_translate(pm_session *s, const char *text, const pm_generate_option
 
 /* ---- looking inside ---- */
 typedef struct pm_dump_options {
-    const char *stage;                    /* "built", "fused", "planned", "program" */
-    const char *format;                   /* "text", "json", "dot", "svg", "html"; "csv" of planned; NULL: text */
-    const char *which;                    /* "forward" (default), "decode", "prefill", "encode" */
+    const char *stage;  /* "built", "fused", "planned", "program" */
+    const char *format; /* "text", "json", "dot", "svg", "html"; "csv" of planned; NULL: text */
+    const char *which;  /* "forward" (default), "decode", "prefill", "encode" */
     int64_t batch, length, target_length; /* 0: 1, 16, 16 (clamped to the model's limit) */
     const char *want;                     /* outputs, as in pm_session_run; NULL: "final" */
     pm_device *device;                    /* selection and limits; NULL: the baseline */
+    bool no_fuse;                         /* primitive operations stay, to compare with */
 } pm_dump_options;
 pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options,
                         char **out_text) PM_MUST_USE; /* pm_release */
