@@ -71,8 +71,14 @@ static void test_dumps(void **state) {
     assert_non_null(strstr(text, "matmul_f32_f32_vec"));
     pm_text_release(text);
 
+    assert_ok(pm_plan_print(c.fused, &c.plan, "csv", &text));
+    size_t n_lines = 0;
+    for (const char *at = text; *at; at++) n_lines += *at == '\n';
+    assert_int_equal(n_lines, 1 + c.plan.n_intervals);
+    assert_memory_equal(text, "id,lower,upper,size\n0,0,", 24);
+    pm_text_release(text);
     assert_int_equal(pm_plan_print(c.fused, &c.plan, "dot", &text), PM_ERR_USAGE);
-    assert_string_equal(pm_error_text(), "dump: format \"dot\" of a plan, text or json was expected");
+    assert_string_equal(pm_error_text(), "dump: format \"dot\" of a plan, text, json or csv was expected");
     assert_int_equal(pm_program_print(c.program, "svg", &text), PM_ERR_USAGE);
     assert_null(text);
     pm_compiled_free(&c);
