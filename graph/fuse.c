@@ -21,6 +21,7 @@ static const struct {
     {1, PM_OP_SOFTMAX, pm_fuse_softmax},    {1, PM_OP_SLICE, pm_fuse_sink},
     {1, PM_OP_SUB, pm_fuse_log_softmax},    {2, PM_OP_CONCAT, pm_fuse_rotary_part},
     {2, PM_OP_MATMUL, pm_fuse_attention},   {2, PM_OP_MUL, pm_fuse_glu},
+    {2, PM_OP_MUL, pm_fuse_norm_gamma},     {2, PM_OP_ADD, pm_fuse_norm_gamma_beta},
     {3, PM_OP_MUL, pm_fuse_matmul},         {3, PM_OP_DIV, pm_fuse_matmul},
     {3, PM_OP_ADD, pm_fuse_matmul},         {3, PM_OP_RELU, pm_fuse_matmul},
     {3, PM_OP_GELU, pm_fuse_matmul},        {3, PM_OP_GELU_TANH, pm_fuse_matmul},

@@ -17,22 +17,24 @@ typedef struct pm_fuse {
 typedef pm_tensor *(*pm_fuse_fn)(pm_fuse *f, const pm_tensor *root);
 
 /* The patterns, tried in the order of the table in fuse.c. */
-pm_tensor *pm_fuse_norm(pm_fuse *f, const pm_tensor *root);          /* fuse_norm.c */
-pm_tensor *pm_fuse_norm_beta(pm_fuse *f, const pm_tensor *root);     /* fuse_norm.c */
-pm_tensor *pm_fuse_gelu(pm_fuse *f, const pm_tensor *root);          /* fuse_act.c */
-pm_tensor *pm_fuse_gelu_tanh(pm_fuse *f, const pm_tensor *root);     /* fuse_act.c */
-pm_tensor *pm_fuse_quick_gelu(pm_fuse *f, const pm_tensor *root);    /* fuse_act.c */
-pm_tensor *pm_fuse_silu(pm_fuse *f, const pm_tensor *root);          /* fuse_act.c */
-pm_tensor *pm_fuse_glu(pm_fuse *f, const pm_tensor *root);           /* fuse_act.c */
-pm_tensor *pm_fuse_rotary(pm_fuse *f, const pm_tensor *root);        /* fuse_rotary.c */
-pm_tensor *pm_fuse_rotary_part(pm_fuse *f, const pm_tensor *root);   /* fuse_rotary.c */
-pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root);       /* fuse_softmax.c */
-pm_tensor *pm_fuse_sink(pm_fuse *f, const pm_tensor *root);          /* fuse_softmax.c */
-pm_tensor *pm_fuse_log_softmax(pm_fuse *f, const pm_tensor *root);   /* fuse_log_softmax.c */
-pm_tensor *pm_fuse_attention(pm_fuse *f, const pm_tensor *root);     /* fuse_attention.c */
-pm_tensor *pm_fuse_matmul(pm_fuse *f, const pm_tensor *root);        /* fuse_matmul.c */
-pm_tensor *pm_fuse_matmul_viewed(pm_fuse *f, const pm_tensor *root); /* fuse_matmul.c */
-pm_tensor *pm_fuse_grouped(pm_fuse *f, const pm_tensor *root);       /* fuse_grouped.c */
+pm_tensor *pm_fuse_norm(pm_fuse *f, const pm_tensor *root);            /* fuse_norm.c */
+pm_tensor *pm_fuse_norm_beta(pm_fuse *f, const pm_tensor *root);       /* fuse_norm.c */
+pm_tensor *pm_fuse_norm_gamma(pm_fuse *f, const pm_tensor *root);      /* fuse_norm.c */
+pm_tensor *pm_fuse_norm_gamma_beta(pm_fuse *f, const pm_tensor *root); /* fuse_norm.c */
+pm_tensor *pm_fuse_gelu(pm_fuse *f, const pm_tensor *root);            /* fuse_act.c */
+pm_tensor *pm_fuse_gelu_tanh(pm_fuse *f, const pm_tensor *root);       /* fuse_act.c */
+pm_tensor *pm_fuse_quick_gelu(pm_fuse *f, const pm_tensor *root);      /* fuse_act.c */
+pm_tensor *pm_fuse_silu(pm_fuse *f, const pm_tensor *root);            /* fuse_act.c */
+pm_tensor *pm_fuse_glu(pm_fuse *f, const pm_tensor *root);             /* fuse_act.c */
+pm_tensor *pm_fuse_rotary(pm_fuse *f, const pm_tensor *root);          /* fuse_rotary.c */
+pm_tensor *pm_fuse_rotary_part(pm_fuse *f, const pm_tensor *root);     /* fuse_rotary.c */
+pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root);         /* fuse_softmax.c */
+pm_tensor *pm_fuse_sink(pm_fuse *f, const pm_tensor *root);            /* fuse_softmax.c */
+pm_tensor *pm_fuse_log_softmax(pm_fuse *f, const pm_tensor *root);     /* fuse_log_softmax.c */
+pm_tensor *pm_fuse_attention(pm_fuse *f, const pm_tensor *root);       /* fuse_attention.c */
+pm_tensor *pm_fuse_matmul(pm_fuse *f, const pm_tensor *root);          /* fuse_matmul.c */
+pm_tensor *pm_fuse_matmul_viewed(pm_fuse *f, const pm_tensor *root);   /* fuse_matmul.c */
+pm_tensor *pm_fuse_grouped(pm_fuse *f, const pm_tensor *root);         /* fuse_grouped.c */
 
 /* PM_ACT_* of an activation's operation; PM_ACT_NONE for all others. */
 int32_t pm_fuse_act_of(pm_op op); /* fuse_act.c */

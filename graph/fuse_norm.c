@@ -1,7 +1,7 @@
 /* Patterns: layer norm and RMS norm.
  *   layer_norm: d = x - mean(x); d * rsqrt(mean(d*d) + eps) [* gamma] [+ beta]
  *   rms_norm:   x * rsqrt(mean(x*x) + eps) [* gamma]
- * with / sqrt(...) in place of * rsqrt(...), and the factors in any order. */
+ * with / sqrt(...) in place of * rsqrt(...), and the factors in any order; and norms of one x, of which CSE left one. */
 #include "graph/fuse.h"
 
 typedef struct norm {
@@ -79,6 +79,39 @@ pm_tensor *pm_fuse_norm_beta(pm_fuse *f, const pm_tensor *root) {
         if (beta)
             return pm_fuse_op(f, root, n.op, 3, (const pm_tensor *[]){n.x, n.gamma, beta},
                               &(pm_attrs){.eps = n.eps});
+    }
+    return NULL;
+}
+
+/* ---- two norms of one x ---- */
+
+/* The norm without gamma and beta that t multiplies by a row. */
+static const pm_tensor *bare_norm(const pm_tensor *t, const pm_tensor **out_gamma) {
+    for (int i = 0; i < 2 && t->op == PM_OP_MUL; i++) {
+        const pm_tensor *n = t->in[i];
+        if ((n->op != PM_OP_LAYER_NORM && n->op != PM_OP_RMS_NORM) || (n->n_in > 1 && n->in[1]) ||
+            (n->n_in > 2 && n->in[2]))
+            continue;
+        *out_gamma = pm_fuse_row(t->in[1 - i], n->dims[n->rank - 1]);
+        if (*out_gamma) return n;
+    }
+    return NULL;
+}
+
+/* What CSE made one of several norms has several users, so the patterns above left it without gamma. Each user becomes
+ * the norm whole: one pass over x in place of two over its result. */
+pm_tensor *pm_fuse_norm_gamma(pm_fuse *f, const pm_tensor *root) {
+    const pm_tensor *gamma, *n = bare_norm(root, &gamma);
+    return n ? pm_fuse_op(f, root, n->op, 2, (const pm_tensor *[]){n->in[0], gamma}, &n->attrs) : NULL;
+}
+
+pm_tensor *pm_fuse_norm_gamma_beta(pm_fuse *f, const pm_tensor *root) {
+    for (int i = 0; i < 2; i++) {
+        const pm_tensor *gamma, *n = bare_norm(root->in[i], &gamma);
+        if (!n || n->op != PM_OP_LAYER_NORM || !pm_fuse_single(f, root->in[i])) continue;
+        const pm_tensor *beta = pm_fuse_row(root->in[1 - i], n->dims[n->rank - 1]);
+        if (beta)
+            return pm_fuse_op(f, root, n->op, 3, (const pm_tensor *[]){n->in[0], gamma, beta}, &n->attrs);
     }
     return NULL;
 }
