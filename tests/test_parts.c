@@ -2,6 +2,7 @@
  * whole gives, on every executor. What cannot be cut is refused in a sentence. */
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "graph/compile.h"
 #include "runtime/executor.h"
@@ -149,20 +150,86 @@ static void check_experts(const char *device) {
     pm_executor_close(ex);
 }
 
+/* ---- what experts cost ---- */
+
+enum { WIDE = 256, TOKENS = 4, RUNS = 9 };
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    (void)timespec_get(&t, TIME_UTC);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* The shortest of some runs of TOKENS tokens that choose k of n experts. */
+static uint64_t time_experts(pm_executor *ex, int64_t n, int64_t k) {
+    size_t words = (size_t)(n * WIDE * WIDE);
+    float *w = calloc(words, sizeof *w);
+    int32_t chosen[TOKENS * 16];
+    float x[TOKENS * WIDE];
+    uint64_t least = UINT64_MAX;
+    test_rng r = {(uint64_t)n};
+    pm_graph *g;
+    pm_program *p;
+    pm_loaded *l;
+    assert_non_null(w);
+    for (size_t i = 0; i < words; i++) w[i] = 0.5f;
+    for (int64_t i = 0; i < TOKENS * k; i++) chosen[i] = (int32_t)test_below(&r, (uint32_t)n);
+    for (size_t i = 0; i < PM_COUNT(x); i++) x[i] = test_uniform(&r, -1, 1);
+    assert_ok(pm_executor_put(ex, "w", w, words * sizeof *w));
+    free(w);
+    assert_ok(pm_graph_create("experts", &g));
+    pm_tensor *e = pm_input(g, "ids", PM_I32, 2, (int64_t[]){TOKENS, k});
+    pm_tensor *rows = pm_input(g, "x", PM_F32, 2, (int64_t[]){TOKENS, WIDE});
+    pm_output(g, "y",
+              pm_grouped_matmul(g, rows, pm_weight(g, "w", PM_F32, 3, (int64_t[]){n, WIDE, WIDE}), e));
+    assert_ok(pm_compile(g, &(pm_compile_options){.caps = pm_executor_caps(ex)}, &p));
+    assert_ok(pm_executor_load(ex, p, &l));
+    assert_ok(pm_loaded_write(l, 0, chosen, (size_t)(TOKENS * k) * sizeof *chosen));
+    assert_ok(pm_loaded_write(l, 1, x, sizeof x));
+    for (int i = 0; i < RUNS; i++) {
+        uint64_t start = now_ns();
+        assert_ok(pm_loaded_run(l));
+        uint64_t took = now_ns() - start;
+        if (took < least) least = took;
+    }
+    pm_loaded_unload(l);
+    pm_executor_drop(ex, "w");
+    pm_program_destroy(p);
+    pm_graph_destroy(g);
+    return least;
+}
+
+/* Sixteen times as many experts would take sixteen times as long if all were computed; so do sixteen times as many
+ * chosen ones, less what a run costs by itself. */
+static void check_time(const char *device) {
+    pm_executor *ex;
+    if (pm_executor_open(device, NULL, &ex) != PM_OK) skip_because("%s", pm_error_text());
+    uint64_t few = time_experts(ex, 16, 2), many = time_experts(ex, 256, 2);
+    uint64_t one = time_experts(ex, 64, 1), chosen = time_experts(ex, 64, 16);
+    print_message("%s: 2 of 16 experts %.3f ms, of 256 %.3f ms; of 64 one %.3f ms, 16 %.3f ms\n", device,
+                  (double)few / 1e6, (double)many / 1e6, (double)one / 1e6, (double)chosen / 1e6);
+    assert_true(many < 6 * few);
+    assert_true(chosen > 2 * one);
+    pm_executor_close(ex);
+}
+
 static void test_reference(void **state) {
     (void)state;
     check_device("reference");
     check_experts("reference");
+    check_time("reference");
 }
 static void test_cpu(void **state) {
     (void)state;
     check_device("cpu");
     check_experts("cpu");
+    check_time("cpu");
 }
 static void test_vulkan(void **state) {
     (void)state;
     check_device(test_device());
     check_experts(test_device());
+    check_time(test_device());
 }
 
 /* A product that is more work than one submission may hold. */
