@@ -116,18 +116,20 @@ pm_status pm_model_language(const pm_model *m, const char *code, int32_t *out_id
                     m->files.path, code);
 }
 
-/* A language goes where the tokenizer puts one by itself, else to the front. */
-static pm_status put_language(const pm_model *m, const pm_encoding *e, int32_t id, int32_t *ids, size_t *n) {
+pm_status pm_model_put_language(const pm_model *m, int32_t id, pm_encoding *e) {
     const char *token;
     size_t bytes;
     if (id < 0) return PM_OK;
     for (size_t i = 0; i < e->n; i++) {
-        token = pm_tokenizer_token(m->tokenizer[0], ids[i], &bytes);
-        if (e->tokens[i].sequence < 0 && token && is_language(token, bytes)) return ids[i] = id, PM_OK;
+        token = pm_tokenizer_token(m->tokenizer[0], e->tokens[i].id, &bytes);
+        if (e->tokens[i].sequence < 0 && token && is_language(token, bytes))
+            return e->tokens[i].id = id, PM_OK;
     }
-    memmove(ids + 1, ids, *n * sizeof *ids);
-    ids[0] = id;
-    ++*n;
+    pm_token *tokens = pm_realloc_array(e->tokens, e->n + 1, sizeof *tokens);
+    if (!tokens) return PM_ERR_MEMORY;
+    memmove(tokens + 1, tokens, e->n++ * sizeof *tokens);
+    tokens[0] = (pm_token){.id = id, .sequence = -1};
+    e->tokens = tokens;
     return PM_OK;
 }
 
@@ -159,8 +161,8 @@ pm_status pm_model_encode_source(const pm_model *m, const char *text, pm_generat
         o->has_forced_bos = true;
     }
     PM_TRY(pm_tokenizer_encode(m->tokenizer[0], text, strlen(text), &special, &e));
-    pm_status s = take_ids(&e, out_ids, out_n);
-    if (s == PM_OK) s = put_language(m, &e, from, *out_ids, out_n);
+    pm_status s = pm_model_put_language(m, from, &e);
+    if (s == PM_OK) s = take_ids(&e, out_ids, out_n);
     pm_encoding_free(&e);
     return s;
 }

@@ -52,6 +52,7 @@ static pm_status encode_all(const pm_model *m, const pm_text_input *texts, size_
         pm_encode_options o = {.add_special = true, .pair = texts[i].pair};
         if (o.pair) o.pair_bytes = strlen(o.pair);
         PM_TRY(pm_tokenizer_encode(m->tokenizer[0], texts[i].text, strlen(texts[i].text), &o, &e[i]));
+        PM_TRY(pm_model_put_language(m, m->source_language, &e[i]));
         if (e[i].n == 0) return pm_raise(PM_ERR_USAGE, "text %zu: has no tokens", i + 1);
         PM_TRY(fit(m, options, i + 1, &e[i]));
     }

@@ -152,6 +152,19 @@ static void test_sentencepiece(void **state) {
     check_ids(folder.s, "abc", true, "[259,265,2]");
 }
 
+/* Pieces that vocab.json lacks are unknown one by one, characters that no piece covers as a run, which vocab.json may know. */
+static void test_pieces_without_ids(void **state) {
+    (void)state;
+    for (unsigned type = 1; type <= 2; type++) {
+        test_path folder = test_folder();
+        write_spm(&folder, type);
+        put(&folder, "vocab.json", "{\"<unk>\":0,\"<s>\":1,\"</s>\":2,\"\xE2\x96\x81\":3,\"a\":4,\"b\":5}");
+        check_ids(folder.s, "acc", true, "[3,4,0,0,2]");
+        check_ids(folder.s, "aXcYZcb", true, "[3,4,0,0,0,0,5,2]");
+        check_ids(folder.s, "XYZ a", true, "[3,0,3,4,2]");
+    }
+}
+
 static void test_gguf_vocabulary(void **state) {
     static const char *const tokens[] = {"<unk>",
                                          "<s>",
@@ -367,11 +380,11 @@ static void test_allocations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vocab_txt),     cmocka_unit_test(test_vocab_and_merges),
-        cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_gguf_vocabulary),
-        cmocka_unit_test(test_gguf_bert),     cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_deep_and_cut),  cmocka_unit_test(test_hostile_pattern),
-        cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_vocab_txt),       cmocka_unit_test(test_vocab_and_merges),
+        cmocka_unit_test(test_sentencepiece),   cmocka_unit_test(test_pieces_without_ids),
+        cmocka_unit_test(test_gguf_vocabulary), cmocka_unit_test(test_gguf_bert),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_deep_and_cut),
+        cmocka_unit_test(test_hostile_pattern), cmocka_unit_test(test_allocations),
     };
     return run_all_tests(tests);
 }

@@ -88,7 +88,8 @@ typedef struct word {
     const pm_tok_vocab *v;
     pm_tok_scratch *x;
     pm_tok_view in;
-    size_t n; /* symbols */
+    size_t n;         /* symbols */
+    bool was_unknown; /* the last id that came out stands for characters without a token */
 } word;
 
 static pm_status add_symbol(word *w, int32_t id, size_t begin, size_t n) {
@@ -199,19 +200,21 @@ static pm_status join(word *w) {
 }
 
 /* A piece without a token: its bytes, or unknown. */
-static pm_status put_unknown(const word *w, const pm_tok_symbol *s, pm_tok_ids *out) {
+static pm_status put_unknown(word *w, const pm_tok_symbol *s, pm_tok_ids *out) {
     const char *text = w->in.s + s->begin;
     size_t end = (size_t)s->begin + s->n;
     if (pm_tok_has_bytes(w->m, text, s->n)) {
         for (size_t i = 0; i < s->n; i++)
             PM_TRY(pm_tok_ids_add(out, w->m->byte_id[(unsigned char)text[i]], s->begin, end));
+        w->was_unknown = false;
         return PM_OK;
     }
     if (w->m->unk < 0) return PM_OK;
-    if (out->n && out->v[out->n - 1].id == w->m->unk && out->v[out->n - 1].end == s->begin) {
+    if (w->was_unknown) {
         out->v[out->n - 1].end = (uint32_t)end;
         return PM_OK;
     }
+    w->was_unknown = true;
     return pm_tok_ids_add(out, w->m->unk, s->begin, end);
 }
 
@@ -222,8 +225,12 @@ static pm_status encode_word(word *w, pm_tok_ids *out) {
     PM_TRY(join(w));
     for (int32_t i = w->n ? 0 : NONE; i >= 0; i = w->x->symbol[i].after) {
         const pm_tok_symbol *s = &w->x->symbol[i];
-        PM_TRY(s->id < 0 ? put_unknown(w, s, out)
-                         : pm_tok_ids_add(out, s->id, s->begin, (size_t)s->begin + s->n));
+        if (s->id < 0) {
+            PM_TRY(put_unknown(w, s, out));
+            continue;
+        }
+        PM_TRY(pm_tok_ids_add(out, s->id, s->begin, (size_t)s->begin + s->n));
+        w->was_unknown = false;
     }
     return PM_OK;
 }

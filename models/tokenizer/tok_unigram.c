@@ -1,5 +1,6 @@
 /* Unigram (Kudo 2018, section 3.2): the segmentation with the highest sum of scores, by Viterbi from the left. A character that no
- * token covers costs more than any token; such characters next to each other are one unknown. */
+ * token covers costs more than any token; such characters next to each other are one unknown. A token that the model itself
+ * calls unknown (a piece that vocab.json lacks) is one by itself. */
 #include "models/tokenizer/tok_data.h"
 
 typedef struct pm_tok_step { /* the best way to get to a byte */
@@ -34,18 +35,25 @@ static void walk(const pm_tok_model *m, const pm_tok_vocab *v, pm_tok_view in, p
     }
 }
 
+/* A character that no token covers, or the token that stands for it. */
+static bool is_unknown(const pm_tok_model *m, const pm_tok_vocab *v, int32_t entry) {
+    return entry < 0 || (v->entry[entry].id == m->unk && pm_tok_vocab_by_id(v, m->unk) == &v->entry[entry]);
+}
+
 /* The path, from its end; unknowns that touch are one. */
 static pm_status trace(const pm_tok_model *m, const pm_tok_vocab *v, pm_tok_scratch *x, size_t n) {
     pm_tok_ids *r = &x->reversed;
+    bool was = false;
     r->n = 0;
     for (size_t end = n; end > 0;) {
         const pm_tok_step *s = &x->step[end];
         size_t from = (size_t)s->from;
-        int32_t id = s->entry < 0 ? m->unk : v->entry[s->entry].id;
-        if (id == m->unk && r->n && r->v[r->n - 1].id == m->unk)
+        bool unknown = is_unknown(m, v, s->entry);
+        if (unknown && was)
             r->v[r->n - 1].begin = (uint32_t)from;
         else
-            PM_TRY(pm_tok_ids_add(r, id, from, end));
+            PM_TRY(pm_tok_ids_add(r, s->entry < 0 ? m->unk : v->entry[s->entry].id, from, end));
+        was = unknown;
         end = from;
     }
     return PM_OK;
