@@ -15,14 +15,31 @@ const char *pm_version(void) {
     return PM_VERSION;
 }
 
+/* Bytes of the character at s, a whole one of UTF-8 that is no control; else 0. */
+static size_t character(const unsigned char *s) {
+    static const uint32_t least[] = {0, 0, 0xa0, 0x800,
+                                     0x10000}; /* by bytes; U+0080 to U+009F are controls */
+    size_t n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+    if (n < 2) return n && s[0] >= ' ' && s[0] != 0x7f;
+    uint32_t c = s[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if (s[i] >> 6 != 2) return 0;
+        c = c << 6 | (s[i] & 0x3fu);
+    }
+    return c >= least[n] && c <= 0x10ffff && c >> 11 != 0x1b ? n : 0;
+}
+
 pm_status pm_raise(pm_status status, const char *fmt, ...) {
     char text[sizeof error_text]; /* an argument may be the old error text */
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    for (char *c = text; *c; c++)
-        if (*c == '\n' || *c == '\r') *c = ' '; /* one line, whatever a file put in a name */
+    for (char *c = text; *c;) { /* one line that any terminal shows, whatever a file put in a name */
+        size_t n = character((const unsigned char *)c);
+        if (n == 0) *c = *c == '\n' || *c == '\r' || *c == '\t' ? ' ' : '?';
+        c += n ? n : 1;
+    }
     memcpy(error_text, text, sizeof text);
     return status;
 }

@@ -16,7 +16,7 @@ static pm_status bad(const char *label, const char *why) {
     for (const char *c = why; why && *c; c++)
         if (*c < ' ' || *c > '~') why = NULL;
     return pm_raise(PM_ERR_FILE, "%s: %s, expected a whole PNG, JPEG, BMP, GIF, PGM or PPM picture", label,
-                    why ? why : "cannot be decoded");
+                    why && *why ? why : "cannot be decoded");
 }
 
 static pm_status undecoded(const char *label, const pm_picture_source *from, const char *why) {

@@ -1,5 +1,7 @@
 /* Sound files as samples of one channel (pumice/audio.h), by libsndfile. */
 #include <sndfile.h>
+#include <stdio.h>
+#include <string.h>
 #include <math.h>
 
 #include "graph/base.h"
@@ -57,11 +59,20 @@ static pm_status read_all(reader *r) {
     return r->n ? PM_OK : pm_raise(PM_ERR_FILE, "%s: holds no samples", r->path);
 }
 
+/* Of a file that is there libsndfile says that it is not when no decoder takes it. */
+static const char *why_not(const char *path) {
+    const char *why = sf_strerror(NULL);
+    FILE *f = strstr(why, "does not exist") ? fopen(path, "rb") : NULL;
+    if (!f) return why;
+    fclose(f);
+    return "no format that is read begins like it";
+}
+
 pm_status pm_sound_open(const char *path, int32_t rate, pm_sound *out) {
     reader r = {.path = path};
     *out = (pm_sound){0};
     r.file = sf_open(path, SFM_READ, &r.info);
-    if (!r.file) return pm_raise(PM_ERR_FILE, "%s: is not a sound file: %s", path, sf_strerror(NULL));
+    if (!r.file) return pm_raise(PM_ERR_FILE, "%s: is not a sound file: %s", path, why_not(path));
     pm_status s = read_all(&r);
     sf_close(r.file);
     pm_free(r.block);

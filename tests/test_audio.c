@@ -280,6 +280,8 @@ static void bad_files_are_refused(void **state) {
     want_error(path.s, "is not a sound file");
     test_write_file(path.s, "", 0);
     want_error(path.s, "is not a sound file");
+    test_write_file(path.s, "\xff\xf3\x88\xc4 and no frame of MP3 behind it", 34);
+    want_error(path.s, "no format that is read begins like it");
     write_sound(path.s, SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1, 0);
     want_error(path.s, "holds no samples");
     write_sound(path.s, SF_FORMAT_WAV | SF_FORMAT_PCM_16, 999, 1, 50);

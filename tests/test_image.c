@@ -100,6 +100,10 @@ static void test_unreadable_reason(void **state) {
     memcpy(data + 37, "\x01\xFFHQ", 4); /* the name of the chunk behind the header */
     expect_refused("rgb.png", data, bytes, "rgb.png: cannot be decoded, expected a whole");
     free(data);
+    data = test_read_file(path_of("palette.png"), &bytes);
+    data[96] ^= 1; /* the decoder has an empty text for it */
+    expect_refused("palette.png", data, bytes, "palette.png: cannot be decoded, expected a whole");
+    free(data);
 }
 
 static void test_bad_files(void **state) {

@@ -307,6 +307,20 @@ static void test_refusals(void **state) {
     }
 }
 
+/* What a file holds comes into errors as text that a terminal may show: no controls, no broken UTF-8. */
+static void test_bytes_in_errors(void **state) {
+    test_path folder = test_folder();
+    (void)state;
+    put(&folder, "vocab.json", "{\"a\":0}");
+    put(&folder, "merges.txt",
+        "a\x1b[31m\xff\xc2\x9b\xed\xa0\x80\xc0\xaf\tb\xc3\xa9\xf0\x9f\x8d\x8e"
+        "c\n");
+    expect_refusal(&folder, "merges.txt",
+                   (const char *const[]){"\"a?[31m?????\x3f\x3f\x3f b\xc3\xa9\xf0\x9f\x8d\x8e"
+                                         "c\"",
+                                         NULL});
+}
+
 static void test_deep_and_cut(void **state) {
     test_path folder = test_folder();
     pm_text deep = {0};
@@ -383,8 +397,9 @@ int main(void) {
         cmocka_unit_test(test_vocab_txt),       cmocka_unit_test(test_vocab_and_merges),
         cmocka_unit_test(test_sentencepiece),   cmocka_unit_test(test_pieces_without_ids),
         cmocka_unit_test(test_gguf_vocabulary), cmocka_unit_test(test_gguf_bert),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_deep_and_cut),
-        cmocka_unit_test(test_hostile_pattern), cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_bytes_in_errors),
+        cmocka_unit_test(test_deep_and_cut),    cmocka_unit_test(test_hostile_pattern),
+        cmocka_unit_test(test_allocations),
     };
     return run_all_tests(tests);
 }
