@@ -35,18 +35,18 @@ typedef struct way {
 } way;
 
 static const way matmul_ways[] = {
-    {"tiled 64x64", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 16}, {64, 64, 16}, 4},
-    {"tiled 64x64, a row of invocations", PM_VARIANT_MATMUL_F32_F32_TILED, {256, 1}, {64, 64, 16}, 4},
-    {"tiled 32x32, idle invocations", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 16}, {32, 32, 16}, 4},
-    {"tiled 16x64", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 4}, {16, 64, 8}, 4},
+    {"tiled 64x64", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 16}, {64, 64, 16}, 3},
+    {"tiled 64x64, a row of invocations", PM_VARIANT_MATMUL_F32_F32_TILED, {256, 1}, {64, 64, 16}, 3},
+    {"tiled 32x32, idle invocations", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 16}, {32, 32, 16}, 3},
+    {"tiled 16x64", PM_VARIANT_MATMUL_F32_F32_TILED, {16, 4}, {16, 64, 8}, 3},
     {"tiled8 64x64", PM_VARIANT_MATMUL_F32_F32_TILED8, {8, 8}, {64, 64, 16}, 2},
-    {"tiled8 64x128", PM_VARIANT_MATMUL_F32_F32_TILED8, {16, 8}, {64, 128, 16}, 2},
+    {"tiled8 64x128", PM_VARIANT_MATMUL_F32_F32_TILED8, {16, 8}, {64, 128, 16}, 1},
     {"vec 4", PM_VARIANT_MATMUL_F32_F32_VEC, {64, 1}, {4, 0, 0}, 8},
     {"vec 8", PM_VARIANT_MATMUL_F32_F32_VEC, {64, 1}, {8, 0, 0}, 8},
     {"vec columns", PM_VARIANT_MATMUL_F32_F32_VEC, {64, 1}, {4, 1, 0}, 8},
 };
 static const way attention_ways[] = {
-    {"tiled", PM_VARIANT_ATTENTION_F32_F32_TILED, {64, 1}, {32, 0, 0}, 4},
+    {"tiled", PM_VARIANT_ATTENTION_F32_F32_TILED, {64, 1}, {32, 0, 0}, 3},
 };
 static const way grouped_ways[] = {
     {"tiled", PM_VARIANT_GROUPED_F32_F32_TILED, {128, 1}, {32, 64, 16}, 4},
@@ -274,6 +274,7 @@ static void test_every_variant(void **state) {
                       can ? "no case reached it" : "this device has no subgroups of eight");
         n_never += can;
     }
+    print_message("%zu pipelines were made\n", n_made);
     assert_int_equal(n_never, 0);
 }
 
