@@ -333,7 +333,8 @@ static void check_large_on(const char *device) {
     for (size_t i = 0; i < PM_COUNT(names) * PM_COUNT(types); i++) {
         test_path folder = test_copy_model(names[i / 2]);
         store_large(&folder, types[i % 2]);
-        pm_tensors *expected = run("reference", &folder, ""), *set = run(device, &folder, "");
+        pm_tensors *set = run(device, &folder, ""); /* skips the test where there is no such device */
+        pm_tensors *expected = run("reference", &folder, "");
         check_large(set, expected);
         pm_tensors_free(set);
         set = run(device, &folder, "decoder_hidden_states,final");
