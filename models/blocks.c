@@ -37,6 +37,19 @@ pm_tensor *pm_block_linear_rows(pm_build *b, pm_tensor *x, const pm_pair *names,
     return bias ? pm_add(g, y, bias) : y;
 }
 
+pm_tensor *pm_block_linear_joint(pm_build *b, pm_tensor *x, const pm_pair *pairs, const int64_t *rows,
+                                 int n) {
+    const char *weights[PM_MAX_JOINT], *biases[PM_MAX_JOINT];
+    bool any_bias = false;
+    for (int i = 0; i < n; i++) {
+        weights[i] = pairs[i].weight;
+        biases[i] = pairs[i].bias;
+        any_bias |= biases[i] != NULL;
+    }
+    pm_tensor *y = pm_matmul(b->g, x, pm_build_weight_rows(b, weights, rows, n, pm_tensor_dim(x, -1)));
+    return any_bias ? pm_add(b->g, y, pm_build_weight_rows(b, biases, rows, n, 0)) : y;
+}
+
 /* ---- norms ---- */
 
 /* Layer normalization (Ba, Kiros, Hinton 2016). */

@@ -12,6 +12,9 @@ typedef struct pm_linear_shape {
     bool conv1d;
 } pm_linear_shape;
 pm_tensor *pm_block_linear(pm_build *b, pm_tensor *x, const pm_pair *names, const pm_linear_shape *shape);
+/* n layers of one x as one product: layer i has rows[i] rows, the result [..,sum of rows]. */
+enum { PM_MAX_JOINT = 3 };
+pm_tensor *pm_block_linear_joint(pm_build *b, pm_tensor *x, const pm_pair *pairs, const int64_t *rows, int n);
 /* Rows start .. start+count-1 of a layer [shape->n, shape->k]. */
 pm_tensor *pm_block_linear_rows(pm_build *b, pm_tensor *x, const pm_pair *names, const pm_linear_shape *shape,
                                 int64_t start, int64_t count);

@@ -66,11 +66,20 @@ static pm_status want_arrays(pm_model *m, const pm_source *source, pm_need *need
     for (size_t i = 0; i < source->n; i++) {
         int64_t dims[PM_MAX_DIMS + 1];
         bool packed = source->kind == PM_SOURCE_MXFP4;
+        arrays[i] = NULL;
+        if (!source->names[i]) continue;
         memcpy(dims, source->dims, sizeof source->dims);
+        if (source->rows) dims[0] = source->rows[i];
         dims[source->rank] = 16; /* bytes of a block */
         PM_TRY(packed ? pm_checkpoint_want_bytes(&m->checkpoint, source->names[i], source->rank + (i == 0),
                                                  dims, &arrays[i])
                       : pm_checkpoint_want(&m->checkpoint, source->names[i], source->rank, dims, &arrays[i]));
+    }
+    if (source->rows) {
+        int64_t *rows = pm_arena_alloc(&m->arena, source->n * sizeof *rows);
+        if (!rows) return PM_ERR_MEMORY;
+        memcpy(rows, source->rows, source->n * sizeof *rows);
+        need->rows = rows;
     }
     need->kind = source->kind;
     need->arrays = arrays;
@@ -109,6 +118,34 @@ pm_tensor *pm_build_weight_plus(pm_build *b, const char *name, int rank, const i
     pm_source source = {.names = &name, .n = 1, .rank = rank};
     for (int i = 0; i < rank; i++) source.dims[i] = need.dims[i] = dims[i];
     return build_weight(b, &need, &source);
+}
+
+/* "layers.0.attn.q_proj.weight+k_proj.weight": the first name, then what the others do not share with it. */
+static void join_names(pm_text *out, const char *const *names, int n) {
+    const char *first = NULL;
+    for (int i = 0; i < n; i++) {
+        size_t shared = 0;
+        if (!names[i]) continue;
+        for (size_t k = 0; first && first[k] && first[k] == names[i][k]; k++)
+            if (first[k] == '.') shared = k + 1;
+        pm_text_add(out, "%s%s", first ? "+" : "", names[i] + shared);
+        if (!first) first = names[i];
+    }
+}
+
+pm_tensor *pm_build_weight_rows(pm_build *b, const char *const *names, const int64_t *rows, int n,
+                                int64_t columns) {
+    pm_text name = {0};
+    pm_source source = {.names = names, .rows = rows, .n = (size_t)n, .rank = columns ? 2 : 1};
+    int64_t dims[2] = {0, columns};
+    join_names(&name, names, n);
+    for (int i = 0; i < n; i++) dims[0] += rows[i];
+    source.dims[1] = columns;
+    pm_status s = pm_text_status(&name);
+    pm_build_fail(b, s);
+    pm_tensor *t = s == PM_OK ? pm_build_weight_from(b, name.data, source.rank, dims, &source) : NULL;
+    pm_text_free(&name);
+    return t;
 }
 
 pm_tensor *pm_build_table(pm_build *b, const pm_table *table) {

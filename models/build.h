@@ -75,13 +75,18 @@ pm_tensor *pm_build_weight_plus(pm_build *b, const char *name, int rank, const i
 /* Where a weight comes from that is no single tensor of the checkpoint. */
 typedef struct pm_source {
     pm_source_kind kind;
-    const char *const *names; /* of the arrays; MXFP4: blocks, then scales */
+    const char *const *names; /* of the arrays, NULL: zeros; MXFP4: blocks, then scales */
+    const int64_t *rows;      /* dims[0] of each array, where they differ; else NULL */
     size_t n;
     int rank; /* of each array; MXFP4: of the scales, of which blocks have one dim more */
     int64_t dims[PM_MAX_DIMS];
 } pm_source;
 pm_tensor *pm_build_weight_from(pm_build *b, const char *name, int rank, const int64_t *dims,
                                 const pm_source *source);
+/* Matrices of `columns` columns one on top of the other, rows[i] rows of each; columns 0: vectors, one behind the other. A
+ * name may be NULL: zeros. */
+pm_tensor *pm_build_weight_rows(pm_build *b, const char *const *names, const int64_t *rows, int n,
+                                int64_t columns);
 /* A weight [rows, columns] that table->fill computes. table->name is without the rows. */
 pm_tensor *pm_build_table(pm_build *b, const pm_table *table);
 pm_tensor *pm_build_state(pm_build *b, const char *prefix, const char *name, int64_t layer,

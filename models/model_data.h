@@ -12,7 +12,7 @@ typedef struct pm_arch pm_arch;
 
 /* How a weight comes out of the checkpoint's arrays. */
 typedef enum pm_source_kind {
-    PM_SOURCE_STACKED, /* one array behind the other; mostly there is one */
+    PM_SOURCE_STACKED, /* one array behind the other (an absent one is zeros); mostly there is one */
     PM_SOURCE_SWAPPED, /* one, whose two last dims change places */
     PM_SOURCE_MXFP4 /* blocks [..,K/32,16] of two 4-bit floats a byte, and the exponents [..,K/32] of their scales */
 } pm_source_kind;
@@ -24,7 +24,8 @@ typedef struct pm_need {
     int64_t dims[PM_MAX_DIMS];
     float plus; /* added to each element */
     pm_source_kind kind;
-    const pm_array **arrays;
+    const pm_array **arrays; /* NULL among them: absent */
+    const int64_t *rows;     /* dims[0] of each, where they differ; else NULL */
     size_t n_arrays;
 } pm_need;
 

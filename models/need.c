@@ -2,6 +2,7 @@
 #include "models/need.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "models/convert.h"
 
@@ -12,9 +13,14 @@ uint64_t pm_need_elems(const pm_need *need) {
 }
 
 static pm_status read_stacked(const pm_checkpoint *c, const pm_need *need, float *out) {
-    for (size_t i = 0; i < need->n_arrays; i++) {
-        PM_TRY(pm_checkpoint_read(c, need->arrays[i], out));
-        out += pm_array_elems(need->arrays[i]);
+    uint64_t n = 0;
+    for (size_t i = 0; i < need->n_arrays; i++, out += n) {
+        n = need->arrays[i] ? pm_array_elems(need->arrays[i])
+                            : (uint64_t)need->rows[i] * pm_need_elems(need) / (uint64_t)need->dims[0];
+        if (need->arrays[i])
+            PM_TRY(pm_checkpoint_read(c, need->arrays[i], out));
+        else
+            memset(out, 0, (size_t)n * sizeof *out);
     }
     return PM_OK;
 }

@@ -80,6 +80,23 @@ static pm_tensor *joint_rows(pm_build *b, const layer_place *at, pm_tensor *x, c
     return pm_block_linear_rows(b, x, &full, &(pm_linear_shape){st->width, n, st->conv1d}, start, count);
 }
 
+/* Separate matrices of one x are one product, too. GPT-2's lie turned and are joint in its files. */
+static pm_tensor *joint_parts(pm_build *b, const layer_place *at, pm_tensor *x,
+                              const pm_attention_names *names, const int range[2]) {
+    const pm_stack *st = at->st;
+    const pm_pair *separate[] = {&names->q, &names->k, &names->v};
+    pm_layer_name text[PM_MAX_JOINT][2];
+    pm_pair full[PM_MAX_JOINT];
+    int64_t rows[PM_MAX_JOINT];
+    int n = 0;
+    if (range[0] == range[1] || st->conv1d) return NULL;
+    for (int part = range[0]; part <= range[1]; part++, n++) {
+        full[n] = full_names(at, separate[part], text[n]);
+        rows[n] = part_heads(st, part) * st->head_dim;
+    }
+    return pm_block_linear_joint(b, x, full, rows, n);
+}
+
 /* Part `part` of a joint result [B,T,G*(R+2)*D], whose rows lie by group: [B,heads,T,D]. */
 static pm_tensor *group_part(pm_build *b, const pm_stack *st, pm_tensor *joint, int part) {
     int64_t batch = pm_tensor_dim(joint, 0), t = pm_tensor_dim(joint, 1), d = st->head_dim;
@@ -98,12 +115,13 @@ static void project(pm_build *b, const layer_place *at, pm_tensor *x, const pm_a
     const pm_pair *norms[] = {&names->q_norm, &names->k_norm, &(pm_pair){NULL, NULL}};
     bool by_group = names->qkv.weight && st->qkv_order == PM_QKV_GROUPS;
     const int all[2] = {PART_Q, PART_V};
-    pm_tensor *joint = names->qkv.weight ? joint_rows(b, at, x, &names->qkv, by_group ? all : range) : NULL;
+    pm_tensor *joint = names->qkv.weight ? joint_rows(b, at, x, &names->qkv, by_group ? all : range)
+                                         : joint_parts(b, at, x, names, range);
     int64_t start = 0;
     for (int part = range[0]; part <= range[1] && b->status == PM_OK; part++) {
         int64_t heads = part_heads(st, part), n = heads * st->head_dim;
         pm_tensor *y = joint;
-        if (!names->qkv.weight)
+        if (!joint)
             y = linear(b, at, x, separate[part], (int64_t[]){st->width, n});
         else if (range[0] != range[1] && !by_group)
             y = pm_slice(b->g, joint, 2, start, n);
