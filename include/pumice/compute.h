@@ -39,6 +39,16 @@ void pm_compute_drop(pm_compute *c,
 /* Multiply-adds (products) or elements moved, summed over the program. */
 uint64_t pm_compute_cost(const pm_compute *c);
 
+/* A graph at a stage of the compiler, for people and programs. */
+typedef struct pm_graph_dump_options {
+    const char *stage;  /* "built", "fused", "planned", "program" */
+    const char *format; /* "text", "json", "dot", "svg", "html"; "csv" of planned; NULL: text */
+    pm_device *device;  /* selection and limits; NULL: the baseline */
+    bool no_fuse;       /* primitive operations stay, to compare with */
+} pm_graph_dump_options;
+pm_status pm_graph_dump(const pm_graph *g, const pm_graph_dump_options *options,
+                        char **out_text) PM_MUST_USE; /* pm_text_release */
+
 #ifdef __cplusplus
 }
 #endif
