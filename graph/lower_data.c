@@ -13,7 +13,6 @@ pm_status pm_lower_gather(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     pm_tensor rows = *t; /* t without its last dim */
     int64_t ids_stride, y_stride, first, n;
     rows.rank--;
-    PM_TRY(pm_lower_want_rows(t));
     if (!pm_has_one_stride(ids, &ids_stride) || !pm_has_one_stride(&rows, &y_stride))
         return pm_raise(PM_ERR_OTHER, "lowering: %%%u (gather): ids or rows do not lie evenly spaced", t->id);
     pm_lower_rows_of_part(l, t, part, &first, &n);
@@ -26,7 +25,8 @@ pm_status pm_lower_gather(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
                           .table_row_stride = (uint32_t)table.strides[0],
                           .table_col_stride = (uint32_t)table.strides[1],
                           .ids_stride = (uint32_t)ids_stride,
-                          .y_row_stride = (uint32_t)y_stride};
+                          .y_row_stride = (uint32_t)y_stride,
+                          .y_col_stride = (uint32_t)t->strides[t->rank - 1]};
     PM_TRY(pm_lower_bind(l, out, &table, false, &p.table_offset));
     PM_TRY(pm_lower_bind(l, out, ids, false, &p.ids_offset));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));

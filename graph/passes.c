@@ -29,8 +29,9 @@ static pm_status run_passes(const pm_graph *g, const pass_fn *passes, size_t n, 
 }
 
 pm_status pm_optimize(const pm_graph *g, pm_graph **out) {
-    static const pass_fn passes[] = {pm_pass_fold,   pm_pass_cse, pm_pass_dce, pm_pass_fuse,
-                                     pm_pass_layout, pm_pass_cse, pm_pass_dce, pm_pass_schedule};
+    static const pass_fn passes[] = {pm_pass_fold, pm_pass_cse,     pm_pass_dce,    pm_pass_fuse,
+                                     pm_pass_cse,  pm_pass_dce,     pm_pass_layout, pm_pass_cse,
+                                     pm_pass_dce,  pm_pass_schedule};
     return run_passes(g, passes, PM_COUNT(passes), out);
 }
 

@@ -42,12 +42,13 @@ bool pm_is_dense_in_some_order(int32_t rank, const int64_t *dims, const int64_t 
 }
 
 /* Orders other than row-major that an operation's kernel can write its result in. */
-typedef enum order_rule { ORDER_FIXED, ORDER_KEEPS_LAST, ORDER_ANY } order_rule;
+typedef enum order_rule { ORDER_FIXED, ORDER_KEEPS_LAST, ORDER_EVEN_ROWS, ORDER_ANY } order_rule;
 
 static order_rule rule_of(pm_op op) {
     static const order_rule rules[PM_N_OPS] = {
         [PM_OP_MATMUL] = ORDER_KEEPS_LAST,    /* over n the stride is 1 */
         [PM_OP_ATTENTION] = ORDER_KEEPS_LAST, /* over D the stride is 1 */
+        [PM_OP_GATHER] = ORDER_EVEN_ROWS,     /* one stride over all ids */
         [PM_OP_SOFTMAX] = ORDER_ANY,
         [PM_OP_LAYER_NORM] = ORDER_ANY,
         [PM_OP_RMS_NORM] = ORDER_ANY,
@@ -61,10 +62,14 @@ static order_rule rule_of(pm_op op) {
 
 bool pm_can_lie(const pm_tensor *t, const int64_t *strides) {
     int32_t last = t->rank - 1;
+    int64_t row_stride;
+    pm_tensor laid = *t;
+    memcpy(laid.strides, strides, (size_t)t->rank * sizeof *strides);
     if (!pm_is_dense_in_some_order(t->rank, t->dims, strides)) return false;
     switch (rule_of(t->op)) {
     case ORDER_ANY: return true;
     case ORDER_KEEPS_LAST: return last < 0 || t->dims[last] == 1 || strides[last] == 1;
+    case ORDER_EVEN_ROWS: return pm_rows_have_one_stride(&laid, 1, &row_stride);
     default: return is_row_major(t->rank, t->dims, strides);
     }
 }

@@ -13,7 +13,7 @@ PM_PARAMS(pm_gather_params) {
     pm_uint n_ids, n_cols, n_rows, first_row, keep_others;
     pm_uint table_offset, table_row_stride, table_col_stride;
     pm_uint ids_offset, ids_stride;
-    pm_uint y_offset, y_row_stride; /* over c it is 1 */
+    pm_uint y_offset, y_row_stride, y_col_stride;
 };
 
 PM_PARAMS(pm_cache_write_params) {

@@ -19,5 +19,5 @@ void main() {
     uint value = 0u;
     if (row >= p.n_rows && p.keep_others != 0u) return;
     if (row < p.n_rows) value = table[p.table_offset + row * p.table_row_stride + c * p.table_col_stride];
-    y[p.y_offset + i * p.y_row_stride + c] = value;
+    y[p.y_offset + i * p.y_row_stride + c * p.y_col_stride] = value;
 }

@@ -34,6 +34,14 @@ static pm_tensor *gather_expanded(pm_graph *g, const test_op_case *c) {
     return pm_gather(g, pm_weight(g, "table", PM_F32, 2, c->size), ids);
 }
 
+/* columns first, as a table by distance wants them */
+static pm_tensor *gather_turned(pm_graph *g, const test_op_case *c) {
+    pm_tensor *y =
+        pm_gather(g, pm_weight(g, "table", PM_F32, 2, c->size), pm_input(g, "ids", PM_I32, 1, c->size + 2));
+    if (y && pm_tensor_set_strides(y, (int64_t[]){1, c->size[2]}) != PM_OK) return NULL;
+    return y;
+}
+
 /* rows of learned positions: iota + position */
 static pm_tensor *gather_positions(pm_graph *g, const test_op_case *c) {
     pm_tensor *ids = pm_add(g, pm_iota(g, c->size[2]), pm_param(g, "position"));
@@ -201,6 +209,8 @@ static const test_op_case cases[] = {
     GATHER("large", , 0, 999, 1000, 129, 1601),
     GATHER("strided", _strided, -1, 13, 13, 7, 17),
     GATHER("expanded", _expanded, 3, 3, 13, 7, 17),
+    GATHER("turned", _turned, -1, 13, 13, 7, 17),
+    GATHER("turned, large", _turned, 0, 99, 100, 33, 1601),
     GATHER("one column", , 0, 12, 13, 1, 65),
     {.name = "gather i32",
      .build = gather_i32,

@@ -24,7 +24,7 @@ void pm_reference_gather(const pm_call *c, uint64_t first, uint64_t last) {
         uint64_t col = i % p->n_cols;
         uint32_t row =
             ids[i / p->n_cols * p->ids_stride] - p->first_row; /* a smaller or negative id: a large row */
-        uint64_t at = p->y_offset + i / p->n_cols * p->y_row_stride + col;
+        uint64_t at = p->y_offset + i / p->n_cols * p->y_row_stride + col * p->y_col_stride;
         if (row >= p->n_rows && p->keep_others) continue;
         ((uint32_t *)c->out)[at] =
             row < p->n_rows ? table[(uint64_t)row * p->table_row_stride + col * p->table_col_stride] : 0;
