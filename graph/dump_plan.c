@@ -51,8 +51,9 @@ static void print_text(pm_text *out, const pm_graph *g, const pm_graph_plan *p, 
     const pm_plan_result *r = &p->result;
     pm_text_add(out,
                 "plan of \"%s\": arena %" PRIu64 " bytes, lower bound %" PRIu64
-                ", ratio %.4f, %zu intervals, %u in place\n",
-                g->name, r->arena_bytes, r->lower_bound_bytes, ratio_of(r), p->n_intervals, p->n_in_place);
+                ", ratio %.4f, %zu intervals, %u in place, %u made inside a concat\n",
+                g->name, r->arena_bytes, r->lower_bound_bytes, ratio_of(r), p->n_intervals, p->n_in_place,
+                p->n_guests);
     for (uint32_t b = 0; b < r->n_blocks; b++)
         pm_text_add(out, "block %u: %" PRIu64 " bytes\n", b, r->block_bytes[b]);
     pm_text_add(out, "%5s %12s %12s %6s %6s  %s\n", "block", "offset", "bytes", "first", "last", "tensors");

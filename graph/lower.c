@@ -78,7 +78,7 @@ static pm_status place_leaves(pm_lowering *l) {
         } else if (l->plan->interval_of[i] >= 0) {
             const pm_place *at = &l->plan->result.places[l->plan->interval_of[i]];
             h->slot = at->block;
-            h->offset = at->offset;
+            h->offset = at->offset + l->plan->offset_of[i];
             if (p->largest_tensor_bytes < h->bytes) p->largest_tensor_bytes = h->bytes;
         }
     }
@@ -334,13 +334,24 @@ static pm_status add_deaths(pm_lowering *l, const by_last *lists, uint32_t step)
     return PM_OK;
 }
 
+/* A part of a concat that was made where it belongs (plan_graph.c). */
+static bool lies_in_place(const pm_lowering *l, const pm_tensor *t, uint32_t part) {
+    if (t->op != PM_OP_CONCAT) return false;
+    const pm_tensor *x = t->in[part], slice = pm_lower_part_of_concat(t, part);
+    const int32_t *interval_of = l->plan->interval_of;
+    return x->base->kind == PM_KIND_TEMP && interval_of[x->base->id] == interval_of[t->id] &&
+           l->homes[x->base->id].offset + 4 * (uint64_t)x->offset ==
+               l->homes[t->id].offset + 4 * (uint64_t)slice.offset;
+}
+
 static pm_status lower_items(pm_lowering *l) {
     by_last lists = {0};
     pm_status s = list_by_last(l, &lists);
     for (uint32_t i = 0; s == PM_OK && i < l->g->n_items; i++) {
         const pm_tensor *t = l->g->items[i];
         uint32_t n_parts = count_parts(l, t);
-        for (uint32_t part = 0; s == PM_OK && part < n_parts; part++) s = add_dispatch(l, t, part, n_parts);
+        for (uint32_t part = 0; s == PM_OK && part < n_parts; part++)
+            if (!lies_in_place(l, t, part)) s = add_dispatch(l, t, part, n_parts);
         if (s == PM_OK) s = add_deaths(l, &lists, i);
     }
     pm_free(lists.heads);

@@ -39,5 +39,7 @@ int64_t pm_lower_rows_at_once(const pm_lowering *l, const pm_tensor *x, int dim,
 uint32_t pm_lower_grouped_parts(const pm_lowering *l, const pm_tensor *t);
 /* n entries of dim from `first`, as a view of x; all of x where it broadcasts over dim. */
 pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n);
+/* Where part `part` of a concat belongs, as a view of the result. */
+pm_tensor pm_lower_part_of_concat(const pm_tensor *concat, uint32_t part);
 
 #endif

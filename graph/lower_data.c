@@ -34,13 +34,17 @@ pm_status pm_lower_gather(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     return PM_OK;
 }
 
+pm_tensor pm_lower_part_of_concat(const pm_tensor *concat, uint32_t part) {
+    int32_t axis = concat->attrs.axis;
+    int64_t first = 0;
+    for (uint32_t i = 0; i < part; i++) first += concat->in[i]->dims[axis];
+    return pm_lower_slice(concat, axis, first, concat->in[part]->dims[axis]);
+}
+
 /* Part i copies input i to its slice of the result. */
 pm_status pm_lower_concat(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
     const pm_tensor *x = t->in[part];
-    int32_t axis = t->attrs.axis;
-    int64_t first = 0;
-    for (uint32_t i = 0; i < part; i++) first += t->in[i]->dims[axis];
-    const pm_tensor slice = pm_lower_slice(t, axis, first, x->dims[axis]);
+    const pm_tensor slice = pm_lower_part_of_concat(t, part);
     pm_unary_params p = {.n = (uint32_t)pm_elems(x)};
     PM_TRY(pm_lower_bind(l, out, x, false, &p.x_offset));
     PM_TRY(pm_lower_bind(l, out, &slice, true, &p.y_offset));

@@ -38,9 +38,12 @@ void pm_plan_result_free(pm_plan_result *r);
  * have interval -1. Tensors merged in place share one interval. */
 typedef struct pm_graph_plan {
     int32_t *interval_of; /* by tensor id */
+    uint64_t *
+        offset_of; /* by tensor id: bytes from the start of the interval; parts of a concat lie in its room */
     pm_interval *intervals;
     size_t n_intervals;
     uint32_t n_in_place; /* tensors that took their input's room */
+    uint32_t n_guests;   /* parts that are made where their concat has them, and are not copied */
     uint64_t alignment;
     pm_plan_result result;
 } pm_graph_plan;

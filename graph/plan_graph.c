@@ -4,15 +4,22 @@
  * Step i is items[i]. A use through a view is a use of its base; a view itself reads nothing. Outputs live to
  * the end, since they are read after the run. Inputs live from the start, since they are written before it,
  * to the end, so that a program can be run again with the same inputs; for the same reason nothing takes an
- * input's room. */
+ * input's room.
+ *
+ * A part of a concat is made where the concat has it, so that nothing is copied: a guest, in the room of its host, which
+ * then lives from its first guest on. Where that costs memory, no concat of the graph has guests. */
 #include "graph/plan.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+enum { SHARE = 64 };
+
 typedef struct uses {
-    uint32_t *last; /* by id of a tensor that owns storage: the last step that reads or makes it */
-    bool *kept;     /* inputs and outputs */
+    uint32_t
+        *last;  /* by id of a tensor that owns storage: the last step that reads or makes it, or its guests */
+    bool *kept; /* inputs and outputs */
+    uint32_t *host; /* id + 1 of the concat that it is a part of; 0: no guest */
 } uses;
 
 static bool owns_arena(const pm_tensor *t) {
@@ -33,6 +40,47 @@ static void find_uses(const pm_graph *g, const uses *u) {
         if (u->kept[i]) u->last[i] = (uint32_t)g->n_items - 1;
 }
 
+/* ---- guests ---- */
+
+/* The tensor whose whole storage part k of a concat shows, element after element; NULL: none does. */
+static const pm_tensor *whole_part(const pm_tensor *concat, int k) {
+    const pm_tensor *x = concat->in[k], *base = x->base;
+    bool whole = pm_is_dense(x) && pm_is_dense(base) && pm_elems(x) == pm_elems(base);
+    return whole && base->kind == PM_KIND_TEMP && owns_arena(base) ? base : NULL;
+}
+
+/* Parts of a concat lie one behind the other where no dim stands before the axis. */
+static bool lies_in_parts(const pm_tensor *t) {
+    if (t->op != PM_OP_CONCAT || !pm_is_dense(t)) return false;
+    for (int32_t k = 0; k < t->attrs.axis; k++)
+        if (t->dims[k] != 1) return false;
+    return true;
+}
+
+/* From the end, so that a host's own last use is known, with those of its guests. */
+static void find_guests(const pm_graph *g, const uses *u, uint64_t *offsets) {
+    for (size_t i = g->n_items; i-- > 0;) {
+        const pm_tensor *t = g->items[i];
+        uint64_t at = offsets[i];
+        if (!lies_in_parts(t)) continue;
+        for (int k = 0; k < t->n_in; at += 4 * (uint64_t)pm_elems(t->in[k++])) {
+            const pm_tensor *part = whole_part(t, k);
+            if (!part || u->kept[part->id] || u->host[part->id]) continue;
+            u->host[part->id] = (uint32_t)i + 1;
+            offsets[part->id] = at;
+        }
+    }
+    for (size_t i = 0; i < g->n_items; i++) /* guests of guests come first */
+        if (u->host[i] && u->last[i] > u->last[u->host[i] - 1]) u->last[u->host[i] - 1] = u->last[i];
+}
+
+static uint32_t outermost_host(const uses *u, uint32_t id) {
+    while (u->host[id]) id = u->host[id] - 1;
+    return id;
+}
+
+/* ---- rooms taken over ---- */
+
 /* Whether element by element x lies as t does. */
 static bool same_layout(const pm_tensor *x, const pm_tensor *t) {
     if (!pm_same_dims(x, t) || x->offset != t->offset) return false;
@@ -50,7 +98,8 @@ static bool may_overwrite(const pm_tensor *t, int k, const uses *u) {
     bool elementwise = pm_op_get(t->op)->flags & PM_OPF_ELEMENTWISE;
     if (!x || !(elementwise || (t->op == PM_OP_MATMUL && k == PM_MATMUL_RESIDUAL))) return false;
     const pm_tensor *base = x->base;
-    if (base->kind != PM_KIND_TEMP || !owns_arena(base) || u->kept[base->id] || u->last[base->id] != t->id)
+    if (base->kind != PM_KIND_TEMP || !owns_arena(base) || u->kept[base->id] || u->host[base->id] ||
+        u->last[base->id] != t->id)
         return false;
     if (!same_layout(x, t) || pm_storage_bytes(base) != pm_storage_bytes(t)) return false;
     for (int i = 0; i < t->n_in; i++)
@@ -65,11 +114,28 @@ static int32_t room_of_input(const pm_tensor *t, const uses *u, const pm_graph_p
     return -1;
 }
 
+/* Of the outermost host, from its first guest on. */
+static int32_t guest_interval(const pm_graph *g, const uses *u, uint32_t host, uint32_t step,
+                              pm_graph_plan *out) {
+    if (out->interval_of[host] < 0) {
+        out->interval_of[host] = (int32_t)out->n_intervals;
+        out->intervals[out->n_intervals++] =
+            (pm_interval){.bytes = pm_storage_bytes(g->items[host]), .first = step, .last = u->last[host]};
+    }
+    return out->interval_of[host];
+}
+
 static void make_intervals(const pm_graph *g, const uses *u, pm_graph_plan *out) {
+    for (uint32_t i = 0; i < g->n_items; i++) out->interval_of[i] = -1;
     for (uint32_t i = 0; i < g->n_items; i++) {
         const pm_tensor *t = g->items[i];
-        out->interval_of[i] = -1;
-        if (!owns_arena(t)) continue;
+        if (!owns_arena(t) || out->interval_of[i] >= 0) continue; /* a host has its first guest's */
+        uint32_t host = outermost_host(u, i);
+        if (host != i) {
+            out->interval_of[i] = guest_interval(g, u, host, i, out);
+            out->n_guests++;
+            continue;
+        }
         int32_t room = t->kind == PM_KIND_INPUT ? -1 : room_of_input(t, u, out);
         if (room >= 0) {
             out->intervals[room].last = u->last[i];
@@ -98,24 +164,70 @@ static pm_status check_sizes(const pm_graph *g, const pm_plan_limits *limits) {
     return PM_OK;
 }
 
-static pm_status find_intervals(const pm_graph *g, pm_graph_plan *out) {
-    uses u = {.last = pm_calloc(g->n_items, sizeof *u.last), .kept = pm_calloc(g->n_items, sizeof *u.kept)};
+static pm_status find_intervals(const pm_graph *g, bool guests, pm_graph_plan *out) {
+    uses u = {.last = pm_calloc(g->n_items, sizeof *u.last),
+              .kept = pm_calloc(g->n_items, sizeof *u.kept),
+              .host = pm_calloc(g->n_items, sizeof *u.host)};
     out->interval_of = pm_calloc(g->n_items, sizeof *out->interval_of);
+    out->offset_of = pm_calloc(g->n_items, sizeof *out->offset_of);
     out->intervals = pm_calloc(g->n_items, sizeof *out->intervals);
-    pm_status s = u.last && u.kept && out->interval_of && out->intervals ? PM_OK : PM_ERR_MEMORY;
-    if (s == PM_OK) {
+    bool made = u.last && u.kept && u.host && out->interval_of && out->offset_of && out->intervals;
+    if (made) {
         find_uses(g, &u);
+        if (guests) find_guests(g, &u, out->offset_of);
         make_intervals(g, &u, out);
     }
     pm_free(u.last);
     pm_free(u.kept);
+    pm_free(u.host);
+    return made ? PM_OK : PM_ERR_MEMORY;
+}
+
+/* The largest sum of live bytes at any step. */
+static pm_status measure_peak(const pm_graph *g, const pm_graph_plan *p, uint64_t alignment,
+                              uint64_t *out_bytes) {
+    uint64_t *change = pm_calloc(g->n_items + 1, sizeof *change), live = 0;
+    *out_bytes = 0;
+    if (!change) return PM_ERR_MEMORY;
+    for (size_t i = 0; i < p->n_intervals; i++) {
+        const pm_interval *v = &p->intervals[i];
+        change[v->first] += pm_align_up(v->bytes, alignment);
+        change[v->last + 1] -= pm_align_up(v->bytes, alignment); /* wraps, and back in the running sum */
+    }
+    for (size_t i = 0; i < g->n_items; i++) {
+        live += change[i];
+        if (live > *out_bytes) *out_bytes = live;
+    }
+    pm_free(change);
+    return PM_OK;
+}
+
+/* The intervals with guests, or without them where that keeps the peak lower by one part in SHARE. */
+static pm_status choose_intervals(const pm_graph *g, uint64_t alignment, pm_graph_plan *out,
+                                  uint64_t *out_peak) {
+    pm_graph_plan other = {0};
+    uint64_t without = 0;
+    pm_status s = find_intervals(g, true, out);
+    if (s == PM_OK) s = measure_peak(g, out, alignment, out_peak);
+    if (s != PM_OK || !out->n_guests) return s;
+    s = find_intervals(g, false, &other);
+    if (s == PM_OK) s = measure_peak(g, &other, alignment, &without);
+    if (s == PM_OK && *out_peak > without && *out_peak - without > without / SHARE) {
+        const pm_graph_plan worse = *out;
+        *out_peak = without;
+        *out = other;
+        out->alignment = worse.alignment;
+        other = worse;
+    }
+    pm_graph_plan_free(&other);
     return s;
 }
 
 pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) {
+    uint64_t peak;
     *out = (pm_graph_plan){.alignment = limits->alignment};
     PM_TRY(check_sizes(g, limits));
-    pm_status s = find_intervals(g, out);
+    pm_status s = choose_intervals(g, limits->alignment, out, &peak);
     if (s == PM_OK) s = pm_plan_intervals(out->intervals, out->n_intervals, limits, &out->result);
     if (s != PM_OK) pm_graph_plan_free(out);
     return s;
@@ -123,25 +235,14 @@ pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_grap
 
 pm_status pm_plan_peak(const pm_graph *g, uint64_t alignment, uint64_t *out_bytes) {
     pm_graph_plan p = {0};
-    uint64_t *change = pm_calloc(g->n_items + 1, sizeof *change), live = 0;
-    pm_status s = change ? find_intervals(g, &p) : PM_ERR_MEMORY;
-    *out_bytes = 0;
-    for (size_t i = 0; s == PM_OK && i < p.n_intervals; i++) {
-        const pm_interval *v = &p.intervals[i];
-        change[v->first] += pm_align_up(v->bytes, alignment);
-        change[v->last + 1] -= pm_align_up(v->bytes, alignment); /* wraps, and back in the running sum */
-    }
-    for (size_t i = 0; s == PM_OK && i < g->n_items; i++) {
-        live += change[i];
-        if (live > *out_bytes) *out_bytes = live;
-    }
-    pm_free(change);
+    pm_status s = choose_intervals(g, alignment, &p, out_bytes);
     pm_graph_plan_free(&p);
     return s;
 }
 
 void pm_graph_plan_free(pm_graph_plan *p) {
     pm_free(p->interval_of);
+    pm_free(p->offset_of);
     pm_free(p->intervals);
     pm_plan_result_free(&p->result);
     *p = (pm_graph_plan){0};

@@ -65,6 +65,16 @@ static pm_tensor *concat(pm_graph *g, const test_op_case *c) {
     return pm_concat(g, n, parts, c->attrs.axis);
 }
 
+/* parts of an odd number of words that are made where they belong: norms, a product, a sum */
+static pm_tensor *concat_made(pm_graph *g, const test_op_case *c) {
+    int64_t rows = c->size[0], n = c->size[1];
+    pm_tensor *x = pm_input(g, "x", PM_F32, 2, c->size);
+    pm_tensor *w = pm_weight(g, "w", PM_F32, 2, (int64_t[]){n, n});
+    pm_tensor *parts[] = {pm_slice(g, pm_tanh(g, x), 0, 0, rows), pm_matmul(g, x, w), pm_softmax(g, x),
+                          pm_reshape(g, pm_sum(g, pm_mul(g, x, x), 0), 2, (int64_t[]){1, n})};
+    return pm_concat(g, 4, parts, 0);
+}
+
 /* the two halves change places, as a rotation's do */
 static pm_tensor *concat_swapped(pm_graph *g, const test_op_case *c) {
     pm_tensor *x = pm_input(g, "x", PM_F32, 3, c->size);
@@ -221,6 +231,8 @@ static const test_op_case cases[] = {
      .size = {13, 5, 7},
      .hints = {{"position", TEST_UNIFORM, 9, 9}}},
 
+    {.name = "concat of results", .build = concat_made, .size = {3, 7}},
+    {.name = "concat of results, larger", .build = concat_made, .size = {65, 33}},
     CONCAT("axis 0", , 0, 3, 5, 0, 0, 0, 3),
     CONCAT("axis 1", , 1, 3, 5, 0, 0, 0, 3),
     CONCAT("rank 1", , 0, 7, 0, 0, 0, 0, 2),
