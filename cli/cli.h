@@ -81,6 +81,7 @@ bool cli_is_blank(const char *text);
 int cmd_attend(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_classify(int argc, char **argv);
+int cmd_compile(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_embed(int argc, char **argv);

@@ -21,6 +21,7 @@ static const struct {
     {"tokenize", cmd_tokenize, "ids of a text, or the text of ids"},
     {"run", cmd_run, "one forward pass on tensors in a safetensors file"},
     {"dump", cmd_dump, "the graph, the memory plan or the program of a model"},
+    {"compile", cmd_compile, "compile a graph in text form, run it, time it, verify it"},
     {"verify", cmd_verify, "compare every operation with the reference executor"},
     {"bench", cmd_bench, "time operations or a model on devices, side by side"},
     {"attend", cmd_attend, "attention weights as a picture or as numbers"},

@@ -23,6 +23,22 @@ pm_status pm_compile_stages(const pm_graph *g, const pm_compile_options *options
                             pm_compiled *out) PM_MUST_USE;
 void pm_compiled_free(pm_compiled *c);
 
+/* What a graph is given by name, for those who may not look into it (leaves.c). */
+typedef enum pm_given_kind { PM_GIVEN_INPUT, PM_GIVEN_WEIGHT, PM_GIVEN_STATE } pm_given_kind;
+typedef struct pm_given_leaf {
+    const char *name; /* in the arena */
+    pm_given_kind kind;
+    pm_dtype dtype;
+    int32_t rank;
+    int64_t dims[PM_MAX_DIMS];
+    uint64_t n_elems;
+    int64_t
+        n_ids; /* I32 that choose rows of a table: its rows, the fewest of several tables; 0: they choose none */
+} pm_given_leaf;
+/* In the graph's order; *out_leaves is in the arena, too. */
+pm_status pm_graph_leaves(const pm_graph *g, pm_arena *arena, pm_given_leaf **out_leaves,
+                          size_t *out_n) PM_MUST_USE;
+
 /* Lowering: plan places are turned to ranges, offsets to parameters, hazards to barriers, cost to submissions. */
 pm_status pm_lower(const pm_graph *g, const pm_graph_plan *plan, const pm_caps *caps,
                    pm_program **out) PM_MUST_USE;

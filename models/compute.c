@@ -6,15 +6,8 @@
 #include <string.h>
 
 #include "graph/compile.h"
+#include "models/compute_data.h"
 #include "models/device_data.h"
-
-struct pm_compute {
-    pm_executor *executor;
-    pm_program *program;
-    pm_loaded *loaded; /* made at the first run, when the store has what the program names */
-    void **inputs;     /* what was given before that, one an input */
-    int32_t *params;
-};
 
 pm_status pm_compute_open(const pm_graph *g, pm_device *d, pm_compute **out_compute) {
     *out_compute = NULL;
@@ -27,7 +20,7 @@ pm_status pm_compute_open(const pm_graph *g, pm_device *d, pm_compute **out_comp
     if (s == PM_OK) {
         c->inputs = pm_calloc(c->program->n_inputs, sizeof *c->inputs);
         c->params = pm_calloc(c->program->n_params, sizeof *c->params);
-        if (!c->inputs || !c->params) s = PM_ERR_MEMORY;
+        s = c->inputs && c->params ? pm_graph_leaves(g, &c->arena, &c->leaves, &c->n_leaves) : PM_ERR_MEMORY;
     }
     if (s == PM_OK)
         *out_compute = c;
@@ -42,11 +35,12 @@ void pm_compute_close(pm_compute *c) {
     for (uint32_t i = 0; c->inputs && i < c->program->n_inputs; i++) pm_free(c->inputs[i]);
     pm_free(c->inputs);
     pm_free(c->params);
+    pm_arena_free(&c->arena);
     pm_program_destroy(c->program);
     pm_free(c);
 }
 
-static const pm_external *find_stored(const pm_compute *c, const char *name) {
+const pm_external *pm_compute_stored(const pm_compute *c, const char *name) {
     for (uint32_t i = 0; i < c->program->n_externals; i++) {
         const pm_external *e = &c->program->externals[i];
         if ((e->kind == PM_EXTERNAL_WEIGHT || e->kind == PM_EXTERNAL_STATE) && strcmp(e->name, name) == 0)
@@ -60,7 +54,7 @@ static pm_status wrong_bytes(const char *what, const char *name, uint64_t bytes,
 }
 
 pm_status pm_compute_put(pm_compute *c, const char *name, const void *data, uint64_t bytes) {
-    const pm_external *e = find_stored(c, name);
+    const pm_external *e = pm_compute_stored(c, name);
     if (!e) return PM_OK; /* the compiler found that nothing depends on it */
     if (bytes != e->bytes) return wrong_bytes("tensor", name, bytes, e->bytes);
     return pm_executor_put(c->executor, name, data, bytes);
@@ -81,13 +75,10 @@ pm_status pm_compute_input(pm_compute *c, const char *name, const void *data, ui
     if (i < 0) return pm_raise(PM_ERR_USAGE, "input %s: the graph does not use it", name);
     if (bytes != c->program->inputs[i].range.bytes)
         return wrong_bytes("input", name, bytes, c->program->inputs[i].range.bytes);
-    if (c->loaded) return pm_loaded_write(c->loaded, (uint32_t)i, data, bytes);
-    void *copy = pm_alloc((size_t)bytes);
-    if (!copy) return PM_ERR_MEMORY;
-    memcpy(copy, data, (size_t)bytes);
-    pm_free(c->inputs[i]);
-    c->inputs[i] = copy;
-    return PM_OK;
+    if (!c->inputs[i]) c->inputs[i] = pm_alloc((size_t)bytes);
+    if (!c->inputs[i]) return PM_ERR_MEMORY;
+    memcpy(c->inputs[i], data, (size_t)bytes);
+    return c->loaded ? pm_loaded_write(c->loaded, (uint32_t)i, data, bytes) : PM_OK;
 }
 
 pm_status pm_compute_param(pm_compute *c, const char *name, int32_t value) {
@@ -110,8 +101,6 @@ static pm_status load(pm_compute *c) {
     for (uint32_t i = 0; i < c->program->n_inputs; i++) {
         if (!c->inputs[i]) continue;
         PM_TRY(pm_loaded_write(c->loaded, i, c->inputs[i], c->program->inputs[i].range.bytes));
-        pm_free(c->inputs[i]);
-        c->inputs[i] = NULL;
     }
     return PM_OK;
 }
@@ -134,10 +123,4 @@ void pm_compute_drop(pm_compute *c, const char *name) {
     pm_loaded_unload(c->loaded); /* it may use the tensor */
     c->loaded = NULL;
     if (pm_executor_has(c->executor, name)) pm_executor_drop(c->executor, name);
-}
-
-uint64_t pm_compute_cost(const pm_compute *c) {
-    uint64_t cost = 0;
-    for (uint32_t i = 0; i < c->program->n_dispatches; i++) cost += c->program->dispatches[i].cost;
-    return cost;
 }

@@ -48,6 +48,30 @@ expect "dump planned"       0 '"ratio"' -- "$pumice" dump numbers-en-zh --stage 
 expect "dump program"       0 '"n_barriers"' -- "$pumice" dump numbers-en-zh --stage program --format json
 expect "dump dot"           0 'digraph' -- "$pumice" dump numbers-en-zh --stage fused --format dot
 expect "dump, no such stage" 2 'cooked' -- "$pumice" dump numbers-en-zh --stage cooked
+# A bare graph: what dump prints, compiled again, is the same program.
+"$pumice" dump numbers-en-zh --stage built -o "$tmp/graph.txt"
+for stage in built fused planned program; do
+    "$pumice" dump numbers-en-zh --stage $stage -o "$tmp/dumped"
+    expect "compile, $stage" 0 - -- "$pumice" compile "$tmp/graph.txt" --stage $stage -o "$tmp/compiled"
+    cmp -s "$tmp/dumped" "$tmp/compiled" || { echo "FAILED compile, $stage: not what dump prints"; failures=$((failures + 1)); }
+done
+expect "compile stdin"      0 '^for cpu: .*dispatches' -- bash -c '"$0" dump numbers-en-zh --stage built | "$0" compile - --device cpu' "$pumice"
+expect "compile, time"      0 'matmul.*%$' -- "$pumice" compile "$tmp/graph.txt" --device cpu --time --runs 3
+expect "compile, all times" 0 'attention encoder.0' -- "$pumice" compile "$tmp/graph.txt" --device cpu --time --runs 1 --all
+expect "compile, verify"    0 'all within bounds' -- "$pumice" compile "$tmp/graph.txt" --device cpu --verify --seed 5
+expect "compile, JSON"      0 '"slowest_ms"' -- "$pumice" compile "$tmp/graph.txt" --device cpu --time --verify --json
+expect "compile, outputs"   0 'tensors from' -- "$pumice" compile "$tmp/graph.txt" --device cpu --outputs "$tmp/o"
+"$pumice" dump "$data/gpt2" --stage built --length 11 -o "$tmp/gpt2.txt"
+expect "compile, inputs"    0 'tensors from' -- "$pumice" compile "$tmp/gpt2.txt" --device cpu --outputs "$tmp/compiled" --inputs "$data/gpt2/model.safetensors" --inputs "$data/gpt2/reference.safetensors"
+expect "compile, missing"   3 'no tensor transformer' -- "$pumice" compile "$tmp/gpt2.txt" --device cpu --time --inputs "$data/gpt2/reference.safetensors"
+expect "compile, missing is random" 0 'median' -- "$pumice" compile "$tmp/gpt2.txt" --device cpu --time --runs 1 --seed 3 --inputs "$data/gpt2/reference.safetensors"
+sed 's/f32\[1,11,32\]/f32[1,11,33]/' "$tmp/gpt2.txt" > "$tmp/bad.txt"
+expect "compile, bad shape" 3 'bad.txt: graph text, line 4: .*\[1,11,33\]' -- "$pumice" compile "$tmp/bad.txt"
+expect "compile, no file"   3 'nowhere' -- "$pumice" compile "$tmp/nowhere"
+expect "compile, empty"     3 'stdin: .*line 1' -- "$pumice" compile -
+expect "compile, bad param" 2 'position=x' -- "$pumice" compile "$tmp/gpt2.txt" --time --param position=x
+expect "compile, no param"  2 'speed' -- "$pumice" compile "$tmp/gpt2.txt" --device cpu --time --param speed=3
+expect "compile, stage and time" 2 'runs nothing' -- "$pumice" compile "$tmp/gpt2.txt" --time --stage fused
 expect "verify"             0 'all within bounds' -- "$pumice" verify numbers-en-zh --device cpu
 for ending in svg html npy json; do
     expect "attend $ending" 0 - -- "$pumice" attend numbers-en-zh "half past three" -o "$tmp/a.$ending" --device cpu
@@ -215,7 +239,7 @@ mkdir "$tmp/root" && ln -s "$here" "$tmp/root/tests"
 while read -r command; do
     example=$("$pumice" $command --help | sed -n 's/^example: pumice //p' | sed 's/--device vulkan/--device cpu/')
     [ $command != bench ] || example="$example --only softmax --runs 1"
-    expect "example of $command" 0 . -- bash -c 'cd "$1" && eval "\"$0\" $2"' "$pumice" "$tmp/root" "$example"
+    expect "example of $command" 0 . -- bash -c 'cd "$1" && pumice() { "$0" "$@"; } && eval "pumice $2"' "$pumice" "$tmp/root" "$example"
 done < "$tmp/commands"
 # Text from a decoder, and its chat template.
 mkdir "$tmp/chat" && cp "$data/llama/model.safetensors" "$data/llama/config.json" "$data/../texts/vocab.txt" "$tmp/chat/"

@@ -279,74 +279,22 @@ static void values_and_orders_stay(void **state) {
 
 /* ---- cse ---- */
 
-static void repeats_are_merged(void **state) {
-    (void)state;
-    check(
-        pm_pass_cse,
-        X "%1 = weight \"w\" f32[3]\n%2 = add(%0, %1) f32[2,3]\n%3 = add(%1, %0) f32[2,3]\n%4 = mul(%2, %3) "
-          "f32[2,3]\noutput \"y\" %4\n",
-        X
-        "%1 = weight \"w\" f32[3]\n%2 = add(%0, %1) f32[2,3]\n%3 = mul(%2, %2) f32[2,3]\noutput \"y\" %3\n");
-    check(pm_pass_cse, /* constants by their bytes, and what follows from them */
-          X "%1 = const f32[2] data[1,0x7fc00000]\n%2 = const f32[2] data[1,0x7fc00000]\n%3 = slice(%1) "
-            "{axis=0, length=1} f32[1]\n"
-            "%4 = slice(%2) {axis=0, length=1} f32[1]\n%5 = mul(%0, %3) f32[2,3]\n%6 = mul(%0, %4) "
-            "f32[2,3]\noutput \"y\" %5\noutput \"z\" %6\n",
-          X "%1 = const f32[2] data[1,0x7fc00000]\n%2 = slice(%1) {axis=0, length=1} f32[1]\n%3 = mul(%0, "
-            "%2) f32[2,3]\n"
-            "output \"y\" %3\noutput \"z\" %3\n");
-    check(pm_pass_cse, "%0 = iota i32[3]\n%1 = iota i32[3]\n%2 = add(%0, %1) i32[3]\noutput \"y\" %2\n",
-          "%0 = iota i32[3]\n%1 = add(%0, %0) i32[3]\noutput \"y\" %1\n");
-    check(pm_pass_cse, /* two reads of one version */
-          CACHE
-          "%3 = cache_write(%0, %1, %2) f32[1,1,4,2]\n%4 = exp(%3) f32[1,1,4,2]\n%5 = exp(%3) f32[1,1,4,2]\n"
-          "%6 = add(%4, %5) f32[1,1,4,2]\noutput \"y\" %6\n",
-          CACHE "%3 = cache_write(%0, %1, %2) f32[1,1,4,2]\n%4 = exp(%3) f32[1,1,4,2]\n%5 = add(%4, %4) "
-                "f32[1,1,4,2]\noutput \"y\" %5\n");
+static void check_cse_case(const test_pass_case *c, void *user) {
+    (void)user, test_pass_case_check(c, pm_pass_cse);
 }
 
-static void what_differs_is_not_merged(void **state) {
-    (void)state;
-    const char *pairs[] = {
-        "%1 = const f32[] data[0]\n%2 = const f32[] data[-0]\n",
-        "%1 = const f32[1] data[0]\n%2 = const i32[1] data[0]\n",
-        "%1 = const f32[1] data[0]\n%2 = const f32[] data[0]\n",
-        "%1 = exp(%0) f32[2,3]\n%2 = log(%0) f32[2,3]\n",
-        "%1 = sum(%0) f32[1,3]\n%2 = sum(%0) {axis=1} f32[2,1]\n",
-        "%1 = rms_norm(%0) {eps=1e-5} f32[2,3]\n%2 = rms_norm(%0) {eps=1e-6} f32[2,3]\n",
-        "%1 = exp(%0) f32[2,3]\n%2 = exp(%0) f32[2,3] strides[1,2]\n",
-        "%1 = weight \"a\" f32[3]\n%2 = weight \"b\" f32[3]\n",
-        "%1 = const f32[] data[2]\n%2 = sub(%0, %1) f32[2,3]\n%3 = sub(%1, %0) f32[2,3]\n",
-    };
-    for (size_t i = 0; i < PM_COUNT(pairs); i++) {
-        char text[512];
-        snprintf(text, sizeof text, "%s%s", X, pairs[i]);
-        check(pm_pass_cse, text, NULL);
-    }
-    check(pm_pass_cse,
-          CACHE "%3 = cache_write(%0, %1, %2) f32[1,1,4,2]\n%4 = cache_write(%3, %1, %2) f32[1,1,4,2]\n",
-          NULL);
+static void repeats_are_merged(void **state) {
+    (void)state, test_each_pass_case("cse.txt", check_cse_case, NULL);
 }
 
 /* ---- dce ---- */
 
+static void check_dce_case(const test_pass_case *c, void *user) {
+    (void)user, test_pass_case_check(c, pm_pass_dce);
+}
+
 static void dead_code_goes(void **state) {
-    (void)state;
-    check(pm_pass_dce,
-          X "%1 = input \"unused\" f32[2]\n%2 = param \"unused\" i32[]\n%3 = weight \"unused\" f32[3]\n%4 = "
-            "state \"unused too\" f32[2]\n"
-            "%5 = const f32[] data[2]\n%6 = mul(%0, %5) f32[2,3]\n%7 = exp(%0) f32[2,3] @\"kept\"\n%8 = "
-            "log(%6) f32[2,3]\noutput \"y\" %7\n",
-          X "%1 = input \"unused\" f32[2]\n%2 = param \"unused\" i32[]\n%3 = exp(%0) f32[2,3] "
-            "@\"kept\"\noutput \"y\" %3\n");
-    check(pm_pass_dce, /* a write nobody reads in this run, with all that it needs */
-          CACHE
-          "%3 = exp(%1) f32[1,1,1,2]\n%4 = cache_write(%0, %3, %2) f32[1,1,4,2]\n%5 = exp(%4) f32[1,1,4,2]\n",
-          CACHE "%3 = exp(%1) f32[1,1,1,2]\n%4 = cache_write(%0, %3, %2) f32[1,1,4,2]\n");
-    check(pm_pass_dce, /* absent operands, layouts and views survive the rebuild */
-          X "%1 = weight \"b\" f32[3]\n%2 = layer_norm(%0, _, %1) {eps=1e-5} f32[2,3] strides[1,2] @\"l\"\n"
-            "%3 = permute(%2) {axes=[1,0]} f32[3,2]\noutput \"y\" %3\n",
-          NULL);
+    (void)state, test_each_pass_case("dce.txt", check_dce_case, NULL);
 }
 
 /* ---- all together ---- */
@@ -465,7 +413,6 @@ int main(void) {
         cmocka_unit_test(copies_of_states_stay),
         cmocka_unit_test(values_and_orders_stay),
         cmocka_unit_test(repeats_are_merged),
-        cmocka_unit_test(what_differs_is_not_merged),
         cmocka_unit_test(dead_code_goes),
         cmocka_unit_test(random_graphs_stay_valid),
         cmocka_unit_test(simplify_settles),

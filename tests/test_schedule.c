@@ -1,6 +1,7 @@
 /* The order of operations: fewer bytes live, nothing else changes. */
 #include "graph/plan.h"
 #include "tests/support_memory.h"
+#include "tests/support_pass_cases.h"
 #include "tests/support_random_graph.h"
 
 #include <stdlib.h>
@@ -163,10 +164,19 @@ static void test_out_of_memory(void **state) {
     pm_graph_destroy(g);
 }
 
+static void check_case(const test_pass_case *c, void *user) {
+    (void)user, test_pass_case_check(c, pm_pass_schedule);
+}
+
+static void test_orders(void **state) {
+    (void)state, test_each_pass_case("schedule.txt", check_case, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wide_branches), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_stays),         cmocka_unit_test(test_random_graphs),
-        cmocka_unit_test(test_worth),         cmocka_unit_test(test_out_of_memory)};
+        cmocka_unit_test(test_orders),        cmocka_unit_test(test_wide_branches),
+        cmocka_unit_test(test_states),        cmocka_unit_test(test_stays),
+        cmocka_unit_test(test_random_graphs), cmocka_unit_test(test_worth),
+        cmocka_unit_test(test_out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
