@@ -28,6 +28,7 @@ pm_tensor *pm_fuse_silu(pm_fuse *f, const pm_tensor *root);            /* fuse_a
 pm_tensor *pm_fuse_glu(pm_fuse *f, const pm_tensor *root);             /* fuse_act.c */
 pm_tensor *pm_fuse_rotary(pm_fuse *f, const pm_tensor *root);          /* fuse_rotary.c */
 pm_tensor *pm_fuse_rotary_part(pm_fuse *f, const pm_tensor *root);     /* fuse_rotary.c */
+pm_tensor *pm_fuse_rotary_write(pm_fuse *f, const pm_tensor *root);    /* fuse_rotary.c */
 pm_tensor *pm_fuse_softmax(pm_fuse *f, const pm_tensor *root);         /* fuse_softmax.c */
 pm_tensor *pm_fuse_sink(pm_fuse *f, const pm_tensor *root);            /* fuse_softmax.c */
 pm_tensor *pm_fuse_log_softmax(pm_fuse *f, const pm_tensor *root);     /* fuse_log_softmax.c */

@@ -1,6 +1,7 @@
 /* Pattern: rotary position embedding, x * cos + rotate_half(x) * sin,
  * rotate_half(x) = concat(-x[D/2 .. D], x[0 .. D/2]) along the innermost axis. Where only the first dims of a head are turned,
- * that is found of a slice, and then joined with the rest: concat(rotary(x[0 .. R]), x[R .. D]). */
+ * that is found of a slice, and then joined with the rest: concat(rotary(x[0 .. R]), x[R .. D]). And its way into a cache:
+ * cache_write(state, rotary(x), position). */
 #include "graph/fuse.h"
 
 #define MAX_DEPTH 8
@@ -89,4 +90,12 @@ pm_tensor *pm_fuse_rotary_part(pm_fuse *f, const pm_tensor *root) {
     if (first.start != 0 || !is_columns(rest, first.of, first.n, first.of->dims[root->rank - 1] - first.n))
         return NULL;
     return pm_fuse_op(f, root, PM_OP_ROTARY, 3, in, NULL);
+}
+
+/* Keys are turned on their way into the cache. */
+pm_tensor *pm_fuse_rotary_write(pm_fuse *f, const pm_tensor *root) {
+    const pm_tensor *turned = root->in[1];
+    if (root->n_in != 3 || turned->op != PM_OP_ROTARY || !pm_fuse_single(f, turned)) return NULL;
+    const pm_tensor *in[] = {root->in[0], turned->in[0], root->in[2], turned->in[1], turned->in[2]};
+    return pm_fuse_op(f, root, PM_OP_CACHE_WRITE, 5, in, NULL);
 }

@@ -38,6 +38,43 @@ pm_status pm_infer_concat(pm_tensor *t) {
     return pm_set_result(t, first->dtype, first->rank, dims);
 }
 
+/* cos and sin depend on dims 0 and 2 of x[B,H,T,D] alone: [T,R], [1,T,R], [1,1,T,R] or [B,1,T,R], for the first R of D. */
+static pm_status want_rotary_table(const pm_tensor *t, const pm_tensor *x, int i, int64_t turned,
+                                   const char *what) {
+    const pm_tensor *c = t->in[i];
+    const int64_t dims[4] = {x->dims[0], x->dims[1], x->dims[2], turned};
+    PM_TRY(pm_want_type(t, i, what, PM_TYPE_F32));
+    int32_t last = c->rank - 1;
+    if (c->rank < 2 || !pm_broadcasts_to(c, 4, dims) || c->dims[last] != turned || c->strides[last] != 1 ||
+        (c->rank > 2 && c->dims[c->rank - 3] != 1))
+        return pm_raise(PM_ERR_USAGE,
+                        "%s: %s is %s, [T,%" PRId64 "] or [B,1,T,%" PRId64
+                        "] with stride 1 over its last dim was expected for x %s",
+                        pm_op_get(t->op)->name, what, pm_shape(c).s, turned, turned, pm_shape(x).s);
+    return PM_OK;
+}
+
+/* Inputs first and first + 1 of t turn x. */
+static pm_status want_rotary_tables(const pm_tensor *t, const pm_tensor *x, int first) {
+    const pm_tensor *cosine = t->in[first];
+    int64_t turned = cosine->rank < 1 ? 0 : cosine->dims[cosine->rank - 1];
+    if (turned < 2 || turned % 2 != 0 || turned > x->dims[3])
+        return pm_raise(PM_ERR_USAGE,
+                        "%s: cos %s turns %" PRId64 " dims of a head, an even number up to %" PRId64
+                        " was expected",
+                        pm_op_get(t->op)->name, pm_shape(cosine).s, turned, x->dims[3]);
+    PM_TRY(want_rotary_table(t, x, first, turned, "cos"));
+    return want_rotary_table(t, x, first + 1, turned, "sin");
+}
+
+pm_status pm_infer_rotary(pm_tensor *t) {
+    const pm_tensor *x = t->in[0];
+    PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_F32));
+    if (x->rank != 4) return pm_raise(PM_ERR_USAGE, "rotary: x is %s, [B,H,T,D] was expected", pm_shape(x).s);
+    PM_TRY(want_rotary_tables(t, x, 1));
+    return pm_infer_same(t);
+}
+
 pm_status pm_infer_cache_write(pm_tensor *t) {
     const pm_tensor *state = t->in[0], *x = t->in[1], *position = t->in[2];
     if (state->op != PM_OP_STATE && state->op != PM_OP_CACHE_WRITE)
@@ -55,37 +92,14 @@ pm_status pm_infer_cache_write(pm_tensor *t) {
     if (position->rank != 0)
         return pm_raise(PM_ERR_USAGE, "cache_write: position is %s, rank 0 was expected",
                         pm_shape(position).s);
+    if (t->n_in == 4 || (t->n_in > 3 && (!t->in[3] || !t->in[4])))
+        return pm_raise(PM_ERR_USAGE,
+                        "cache_write: one of cos and sin is missing, both or none was expected");
+    if (t->n_in > 3) {
+        PM_TRY(pm_want_type(t, 1, "x", PM_TYPE_F32));
+        PM_TRY(want_rotary_tables(t, x, 3));
+    }
     return pm_set_result(t, state->dtype, 4, state->dims);
-}
-
-/* cos and sin depend on dims 0 and 2 of x[B,H,T,D] alone: [T,R], [1,T,R], [1,1,T,R] or [B,1,T,R], for the first R of D. */
-static pm_status want_rotary_table(const pm_tensor *t, int i, int64_t turned, const char *what) {
-    const pm_tensor *x = t->in[0], *c = t->in[i];
-    const int64_t dims[4] = {x->dims[0], x->dims[1], x->dims[2], turned};
-    PM_TRY(pm_want_type(t, i, what, PM_TYPE_F32));
-    int32_t last = c->rank - 1;
-    if (c->rank < 2 || !pm_broadcasts_to(c, 4, dims) || c->dims[last] != turned || c->strides[last] != 1 ||
-        (c->rank > 2 && c->dims[c->rank - 3] != 1))
-        return pm_raise(PM_ERR_USAGE,
-                        "rotary: %s is %s, [T,%" PRId64 "] or [B,1,T,%" PRId64
-                        "] with stride 1 over its last dim was expected for x %s",
-                        what, pm_shape(c).s, turned, turned, pm_shape(x).s);
-    return PM_OK;
-}
-
-pm_status pm_infer_rotary(pm_tensor *t) {
-    const pm_tensor *x = t->in[0], *cosine = t->in[1];
-    PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_F32));
-    if (x->rank != 4) return pm_raise(PM_ERR_USAGE, "rotary: x is %s, [B,H,T,D] was expected", pm_shape(x).s);
-    int64_t turned = cosine->rank < 1 ? 0 : cosine->dims[cosine->rank - 1];
-    if (turned < 2 || turned % 2 != 0 || turned > x->dims[3])
-        return pm_raise(PM_ERR_USAGE,
-                        "rotary: cos %s turns %" PRId64 " dims of a head, an even number up to %" PRId64
-                        " was expected",
-                        pm_shape(cosine).s, turned, x->dims[3]);
-    PM_TRY(want_rotary_table(t, 1, turned, "cos"));
-    PM_TRY(want_rotary_table(t, 2, turned, "sin"));
-    return pm_infer_same(t);
 }
 
 /* x[..,T,N] by distance becomes [..,T,S] by key. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "graph/hazards.h"
+#include "shaders/data.params.h"
 #include "shaders/elementwise.params.h"
 
 /* Where the storage of a tensor begins. */
@@ -271,7 +272,7 @@ static void cut_submission(pm_lowering *l, pm_dispatch *d) {
 }
 
 static void count_copy(pm_program *p, const pm_dispatch *d) {
-    bool copies = d->kernel == PM_KERNEL_CACHE_WRITE ||
+    bool copies = (d->kernel == PM_KERNEL_CACHE_WRITE && !d->spec[PM_SPEC_TURNED]) ||
                   (d->kernel == PM_KERNEL_UNARY && d->spec[PM_SPEC_FN] == PM_FN_COPY);
     p->n_copies += copies;
     p->copied_bytes += copies ? 4 * d->cost : 0;

@@ -58,27 +58,36 @@ pm_status pm_lower_concat(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     return PM_OK;
 }
 
-pm_status pm_lower_cache_write(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
-    const pm_tensor *x = t->in[1], *position = t->in[2];
-    pm_cache_write_params p = {.n = (uint32_t)pm_elems(x), .n_slots = (uint32_t)t->dims[2]};
-    (void)part;
-    PM_TRY(pm_lower_bind(l, out, x, false, &p.x_offset));
-    PM_TRY(pm_lower_bind(l, out, position, false, &p.position_offset));
-    PM_TRY(pm_lower_bind(l, out, t, true, &p.state_offset));
-    pm_lower_dims(x, 4, p.dims);
-    pm_lower_strides(x, 4, p.x_stride);
-    pm_lower_strides(t, 4, p.state_stride);
-    out->cost = (uint64_t)pm_elems(x); /* of the state no more is touched */
-    pm_lower_params(out, PM_KERNEL_CACHE_WRITE, &p);
-    return PM_OK;
-}
-
 /* Strides over dims 0 and 2 of x[B,H,T,D]. */
 static void table_strides(const pm_tensor *c, uint32_t *out) {
     uint32_t strides[4];
     pm_lower_strides(c, 4, strides);
     out[0] = strides[0];
     out[1] = strides[2];
+}
+
+pm_status pm_lower_cache_write(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *x = t->in[1], *position = t->in[2], *cosine = t->n_in > 3 ? t->in[3] : NULL,
+                    *sine = t->n_in > 3 ? t->in[4] : NULL;
+    pm_cache_write_params p = {.n = (uint32_t)pm_elems(x), .n_slots = (uint32_t)t->dims[2]};
+    (void)part;
+    PM_TRY(pm_lower_bind(l, out, x, false, &p.x_offset));
+    PM_TRY(pm_lower_bind(l, out, position, false, &p.position_offset));
+    PM_TRY(pm_lower_bind(l, out, cosine, false, &p.cos_offset));
+    PM_TRY(pm_lower_bind(l, out, sine, false, &p.sin_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.state_offset));
+    pm_lower_dims(x, 4, p.dims);
+    pm_lower_strides(x, 4, p.x_stride);
+    pm_lower_strides(t, 4, p.state_stride);
+    if (cosine) {
+        p.turned = (uint32_t)cosine->dims[cosine->rank - 1];
+        table_strides(cosine, p.cos_stride);
+        table_strides(sine, p.sin_stride);
+    }
+    out->spec[PM_SPEC_TURNED] = cosine != NULL;
+    out->cost = (uint64_t)pm_elems(x); /* of the state no more is touched */
+    pm_lower_params(out, PM_KERNEL_CACHE_WRITE, &p);
+    return PM_OK;
 }
 
 pm_status pm_lower_rotary(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {

@@ -1,7 +1,8 @@
 /* gather:      y[i,c] = table[ids[i] - first_row, c] for the n_rows rows from first_row; for other ids nothing is
  *              written when keep_others, else 0; a table larger than a binding is gathered in parts
  *              bindings: table, ids, y
- * cache_write: state[i0,i1,position+i2,i3] = x[i0,i1,i2,i3], rows past n_slots dropped  bindings: x, position, state
+ * cache_write: state[i0,i1,position+i2,i3] = x[i0,i1,i2,i3], rows past n_slots dropped; x turned as rotary does when
+ *              PM_SPEC_TURNED  bindings: x, position, cos, sin, state
  * rotary:      y[...,t,j] = x[...,t,j] cos[t,j] + r[j] sin[t,j], r[j] = j < R/2 ? -x[j+R/2] : x[j-R/2], for the first R of
  *              D = dims[3] (R: turned); the others are copied
  *              bindings: x, cos, sin, y; t = dims[2] */
@@ -22,7 +23,10 @@ PM_PARAMS(pm_cache_write_params) {
     pm_uint x_offset, position_offset, state_offset;
     pm_uint x_stride[4], state_stride[4];
     pm_uint n_slots; /* dim 2 of the state */
+    /* as in pm_rotary_params; of use when PM_SPEC_TURNED */
+    pm_uint cos_offset, sin_offset, cos_stride[2], sin_stride[2], turned;
 };
+#define PM_SPEC_TURNED 8
 
 PM_PARAMS(pm_rotary_params) {
     pm_uint n; /* elements of x */

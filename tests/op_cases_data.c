@@ -119,6 +119,16 @@ static pm_tensor *cache_write_twice(pm_graph *g, const test_op_case *c) {
     return pm_neg(g, pm_cache_write(g, after, pm_abs(g, x), pm_param(g, "later")));
 }
 
+/* with tables, of which the first size[5] dims of a head are turned, from a tensor with others beside it, [B,T,3G,D] */
+static pm_tensor *cache_write_turned(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size, table[2] = {s[2], s[5]};
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){s[0], s[2], 3 * s[1], s[4]});
+    pm_tensor *state = pm_state(g, "state", PM_F32, 4, (int64_t[]){s[0], s[1], s[3], s[4]});
+    pm_tensor *in[] = {state, pm_transpose(g, pm_slice(g, x, 2, s[1], s[1]), 1, 2), pm_param(g, "position"),
+                       pm_weight(g, "cos", PM_F32, 2, table), pm_weight(g, "sin", PM_F32, 2, table)};
+    return pm_add_op(g, PM_OP_CACHE_WRITE, 5, in, NULL);
+}
+
 /* ---- rotary: B H T D; size[4]: rank of the tables; size[5]: dims that are turned, 0: all ---- */
 
 static pm_tensor *table_of(pm_graph *g, const test_op_case *c, const char *name) {
@@ -189,7 +199,9 @@ static pm_tensor *rel_shift_rank2(pm_graph *g, const test_op_case *c) {
     {                                                                                                        \
         .name = "cache_write " text, .build = cache_write##how, .size = {__VA_ARGS__}, .hints = {            \
             {"position", TEST_UNIFORM, at, at},                                                              \
-            {"later", TEST_UNIFORM, 2, 2}                                                                    \
+            {"later", TEST_UNIFORM, 2, 2},                                                                   \
+            {"cos", TEST_UNIFORM, -1, 1},                                                                    \
+            {"sin", TEST_UNIFORM, -1, 1},                                                                    \
         }                                                                                                    \
     }
 #define ROTARY(text, how, ...)                                                                               \
@@ -258,6 +270,12 @@ static const test_op_case cases[] = {
     CACHE("heads", _heads, 3, 2, 3, 5, 17, 8),
     CACHE("twice", _twice, 1, 1, 2, 3, 9, 5),
     CACHE("large", , 100, 2, 8, 33, 200, 64),
+    CACHE("turned, D 2", _turned, 0, 1, 1, 1, 5, 2, 2),
+    CACHE("turned", _turned, 4, 2, 3, 3, 9, 6, 6),
+    CACHE("turned, 4 of 7", _turned, 4, 2, 3, 3, 9, 7, 4),
+    CACHE("turned, past the end", _turned, 7, 2, 2, 3, 9, 16, 16),
+    CACHE("turned, before 0", _turned, -2, 2, 2, 3, 9, 16, 8),
+    CACHE("turned, large", _turned, 100, 2, 8, 33, 200, 64, 64),
 
     ROTARY("D 2", , 1, 1, 1, 2),
     ROTARY("D 64", , 1, 3, 5, 64),

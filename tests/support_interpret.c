@@ -323,13 +323,20 @@ static double grouped_matmul(const run *r, const pm_tensor *t, const int64_t *at
 
 /* ---- data ---- */
 
-static double rotary(const run *r, const pm_tensor *t, const int64_t *at) {
-    int64_t turned_dims = t->in[1]->dims[t->in[1]->rank - 1], half = turned_dims / 2,
+/* Element `at` of x, turned by inputs first and first + 1 of t. */
+static double turned_element(const run *r, const pm_tensor *t, const pm_tensor *x, int first,
+                             const int64_t *at) {
+    const pm_tensor *cosine = t->in[first];
+    int64_t turned_dims = cosine->dims[cosine->rank - 1], half = turned_dims / 2,
             other[4] = {at[0], at[1], at[2], at[3] < half ? at[3] + half : at[3] - half};
-    if (at[3] >= turned_dims) return *element(r, t->in[0], at);
-    double turned = *element(r, t->in[0], other);
-    return *element(r, t->in[0], at) * broadcast(r, t->in[1], 4, at) +
-           (at[3] < half ? -turned : turned) * broadcast(r, t->in[2], 4, at);
+    if (at[3] >= turned_dims) return *element(r, x, at);
+    double turned = *element(r, x, other);
+    return *element(r, x, at) * broadcast(r, cosine, 4, at) +
+           (at[3] < half ? -turned : turned) * broadcast(r, t->in[first + 1], 4, at);
+}
+
+static double rotary(const run *r, const pm_tensor *t, const int64_t *at) {
+    return turned_element(r, t, t->in[0], 1, at);
 }
 
 static double gather(const run *r, const pm_tensor *t, const int64_t *at) {
@@ -353,7 +360,8 @@ static void cache_write(const run *r, const pm_tensor *t) {
     do {
         place to = p;
         to.at[2] += position;
-        if (to.at[2] >= 0 && to.at[2] < t->dims[2]) *element(r, t, to.at) = *element(r, x, p.at);
+        if (to.at[2] >= 0 && to.at[2] < t->dims[2])
+            *element(r, t, to.at) = t->n_in > 3 ? turned_element(r, t, x, 3, p.at) : *element(r, x, p.at);
     } while (advance(x, &p));
 }
 

@@ -281,11 +281,15 @@ static pm_tensor *make_concat(gen *n, pm_op op) {
 static pm_tensor *make_cache_write(gen *n, pm_op op) {
     int64_t s[4] = {dim(n), dim(n), 8, dim(n)}, x[4] = {s[0], s[1], dim(n), s[3]};
     char name[32];
-    (void)op;
     snprintf(name, sizeof name, "state%u", n->n_leaves++);
     pm_tensor *state = pm_state(n->g, name, PM_F32, 4, s), *position = pm_param(n->g, "position");
     state = pm_cache_write(n->g, state, want(n, PM_F32, 4, x), position);
     if (below(n, 2)) state = pm_cache_write(n->g, state, want(n, PM_F32, 4, x), pm_const_i32(n->g, 3));
+    if (s[3] % 2 == 0) {
+        pm_tensor *in[5] = {state, want(n, PM_F32, 4, x), position, want_dense(n, PM_F32, 2, x + 2),
+                            want_dense(n, PM_F32, 2, x + 2)};
+        state = pm_add_op(n->g, op, 5, in, NULL);
+    }
     return pm_add(n->g, state, pm_const_f32(n->g, 1));
 }
 

@@ -26,6 +26,7 @@ PM_FAST(log_softmax)
 PM_FAST(layer_norm)
 PM_FAST(rms_norm)
 PM_FAST(rotary)
+PM_FAST(cache_write)
 PM_FAST(unary)
 PM_FAST(binary)
 #undef PM_FAST

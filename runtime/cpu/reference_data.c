@@ -32,47 +32,67 @@ void pm_reference_gather(const pm_call *c, uint64_t first, uint64_t last) {
     }
 }
 
+/* One element of a rotary embedding (RoFormer, 2021): x is its row, j < turned its column. */
+typedef struct turn {
+    const float *x, *cosine, *sine;
+    uint32_t x_stride, half;
+} turn;
+
+static float turned_element(const turn *t, uint64_t j, float *out_bound) {
+    double here = (double)t->x[j * t->x_stride];
+    double there =
+        j < t->half ? -(double)t->x[(j + t->half) * t->x_stride] : (double)t->x[(j - t->half) * t->x_stride];
+    double left = here * (double)t->cosine[j], right = there * (double)t->sine[j];
+    /* two products, a sum, and the rounding of the reference itself */
+    *out_bound = (float)(3 * PM_U * (fabs(left) + fabs(right)) + PM_TINY);
+    return (float)(left + right);
+}
+
+/* What an element that is only moved may be off by: it may be flushed to zero. */
+static float flushed_bound(float x) {
+    return x != 0 && pm_is_tiny((double)x) ? (float)PM_TINY : 0;
+}
+
+/* Words are copied, since the state may hold I32. */
 void pm_reference_cache_write(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_cache_write_params *p = c->params;
-    const uint32_t *x = (const uint32_t *)c->in[0] + p->x_offset;
     int64_t position = ((const int32_t *)c->in[1])[p->position_offset];
     for (uint64_t i = first; i < last; i++) {
-        int64_t slot = position + (int64_t)(i / p->dims[3] % p->dims[2]);
+        uint64_t j = i % p->dims[3], row = i / p->dims[3] % p->dims[2], outer = i / p->dims[3] / p->dims[2];
+        uint64_t b = outer / p->dims[1];
+        int64_t slot = position + (int64_t)row;
         if (slot < 0 || slot >= p->n_slots) continue;
-        uint64_t outer = i / p->dims[3] / p->dims[2];
-        uint64_t at = p->state_offset + outer / p->dims[1] * p->state_stride[0] +
-                      outer % p->dims[1] * p->state_stride[1] + (uint64_t)slot * p->state_stride[2] +
-                      i % p->dims[3] * p->state_stride[3];
-        ((uint32_t *)c->out)[at] = x[pm_strided(i, p->dims, p->x_stride, 4)];
-        if (c->bound) c->bound[at] = 0;
+        uint64_t at = p->state_offset + b * p->state_stride[0] + outer % p->dims[1] * p->state_stride[1] +
+                      (uint64_t)slot * p->state_stride[2] + j * p->state_stride[3];
+        uint64_t from = p->x_offset + pm_strided(i - j, p->dims, p->x_stride, 4);
+        float bound = 0;
+        if (j < p->turned) {
+            const turn t = {
+                (const float *)c->in[0] + from,
+                (const float *)c->in[2] + p->cos_offset + b * p->cos_stride[0] + row * p->cos_stride[1],
+                (const float *)c->in[3] + p->sin_offset + b * p->sin_stride[0] + row * p->sin_stride[1],
+                p->x_stride[3], p->turned / 2};
+            ((float *)c->out)[at] = turned_element(&t, j, &bound);
+        } else
+            ((uint32_t *)c->out)[at] = ((const uint32_t *)c->in[0])[from + j * p->x_stride[3]];
+        if (c->bound) c->bound[at] = bound;
     }
 }
 
 void pm_reference_rotary(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_rotary_params *p = c->params;
-    uint32_t half = p->turned / 2;
     for (uint64_t i = first; i < last; i++) {
-        uint64_t j = i % p->dims[3], t = i / p->dims[3] % p->dims[2],
+        uint64_t j = i % p->dims[3], row = i / p->dims[3] % p->dims[2],
                  b = i / p->dims[3] / p->dims[2] / p->dims[1];
-        const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(i - j, p->dims, p->x_stride, 4);
+        const turn t = {
+            (const float *)c->in[0] + p->x_offset + pm_strided(i - j, p->dims, p->x_stride, 4),
+            (const float *)c->in[1] + p->cos_offset + b * p->cos_stride[0] + row * p->cos_stride[1],
+            (const float *)c->in[2] + p->sin_offset + b * p->sin_stride[0] + row * p->sin_stride[1],
+            p->x_stride[3], p->turned / 2};
         uint64_t at = p->y_offset + pm_strided(i, p->dims, p->y_stride, 4);
-        if (j >= p->turned) {
-            float kept = x[j * p->x_stride[3]];
-            ((float *)c->out)[at] = kept;
-            if (c->bound) c->bound[at] = kept != 0 && pm_is_tiny((double)kept) ? (float)PM_TINY : 0;
-            continue;
-        }
-        double cosine =
-            (double)((const float *)
-                         c->in[1])[p->cos_offset + b * p->cos_stride[0] + t * p->cos_stride[1] + j];
-        double sine = (double)((const float *)
-                                   c->in[2])[p->sin_offset + b * p->sin_stride[0] + t * p->sin_stride[1] + j];
-        double turned =
-            j < half ? -(double)x[(j + half) * p->x_stride[3]] : (double)x[(j - half) * p->x_stride[3]];
-        double left = (double)x[j * p->x_stride[3]] * cosine, right = turned * sine;
-        ((float *)c->out)[at] = (float)(left + right);
-        /* two products, a sum, and the rounding of the reference itself */
-        if (c->bound) c->bound[at] = (float)(3 * PM_U * (fabs(left) + fabs(right)) + PM_TINY);
+        float kept = t.x[j * t.x_stride], bound = flushed_bound(kept);
+        ((float *)c->out)[at] = j < p->turned ? turned_element(&t, j, &bound) : kept;
+        if (c->bound) c->bound[at] = bound;
     }
 }
 
