@@ -9,7 +9,7 @@
 typedef struct generation {
     const char *device, *ids, *print, *early; /* print NULL: text where the model has a tokenizer, else ids */
     const char *system;                       /* of a chat */
-    int64_t max_new, top_k, beams, start, no_repeat_ngram, min_new;
+    int64_t max_new, top_k, beams, start, no_repeat_ngram, min_new, loop;
     double temperature, top_p, min_p, length_penalty, repetition_penalty;
     cli_seed seed;
     bool greedy, ignore_eos, ignore_rules, chat, stats, json, verbose;
@@ -33,6 +33,7 @@ static int make_options(const generation *g, pm_generate_options *o) {
                                .repetition_penalty = (float)g->repetition_penalty,
                                .no_repeat_ngram = (int32_t)g->no_repeat_ngram,
                                .min_new = (int32_t)g->min_new,
+                               .loop_steps = (int32_t)g->loop,
                                .stops = g->stops.at,
                                .n_stops = g->stops.n};
     o->sample = g->temperature > 0 || g->top_k > 0 || g->top_p > 0 || g->min_p > 0 || g->seed.given;
@@ -61,14 +62,14 @@ static json_t *stats_json(const pm_generated *r, const char *device) {
     double steps = r->decode_steps ? (double)r->decode_steps : 1;
     size_t n_new = r->n_ids - r->n_prompt;
     return json_pack(
-        "{ss sI sI sf sf sf sf sI sf sI sI sf sI sI}", "device", device, "n_prompt", (json_int_t)r->n_prompt,
-        "n_new", (json_int_t)n_new, "prompt_ms", cli_ms(r->prompt_ns), "first_token_ms",
-        cli_ms(r->first_token_ns), "decode_ms", cli_ms(r->decode_ns), "decode_tokens_per_s",
+        "{ss sI sI sf sf sf sf sI sf sI sI sf sI sI sI ss?}", "device", device, "n_prompt",
+        (json_int_t)r->n_prompt, "n_new", (json_int_t)n_new, "prompt_ms", cli_ms(r->prompt_ns),
+        "first_token_ms", cli_ms(r->first_token_ns), "decode_ms", cli_ms(r->decode_ns), "decode_tokens_per_s",
         r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0, "n_submits",
         (json_int_t)r->decode_submits, "submits_per_token", (double)r->decode_submits / steps, "decode_steps",
         (json_int_t)r->decode_steps, "recordings", (json_int_t)r->decode_recordings, "host_us_per_token",
         (double)r->decode_host_ns / 1e3 / steps, "device_ops", (json_int_t)r->n_device_ops, "fallback_ops",
-        (json_int_t)r->n_fallback_ops);
+        (json_int_t)r->n_fallback_ops, "loop_steps", (json_int_t)r->loop_steps, "no_loop", r->no_loop);
 }
 
 static void print_stats(const pm_generated *r, const char *device) {
@@ -80,6 +81,8 @@ static void print_stats(const pm_generated *r, const char *device) {
             cli_ms(r->decode_ns), r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0);
     fprintf(stderr, "n_submits          %" PRIu64 " in decoding, %.2f a token; %" PRIu64 " recordings\n",
             r->decode_submits, (double)r->decode_submits / steps, r->decode_recordings);
+    fprintf(stderr, "loop               %" PRIu64 " of %" PRIu64 " steps without the host%s%s\n",
+            r->loop_steps, r->decode_steps, r->no_loop ? ": " : "", r->no_loop ? r->no_loop : "");
     fprintf(stderr, "host               %.1f us a token\n", (double)r->decode_host_ns / 1e3 / steps);
     fprintf(stderr, "operations         %" PRIu64 " a step on the device, %" PRIu64 " elsewhere\n",
             r->n_device_ops, r->n_fallback_ops);
@@ -260,6 +263,9 @@ int cmd_generate(int argc, char **argv) {
         {"--system", CLI_STRING, &g.system, "TEXT", "with --chat: the system's message", 0, 0},
         {"--stop", CLI_STRINGS, &g.stops, "S", "end when the text holds S; may be repeated", 0, 0},
         {"--ignore-eos", CLI_BOOL, &g.ignore_eos, NULL, "go on after the end-of-sequence token", 0, 0},
+        {"--loop", CLI_INT, &g.loop, "N",
+         "greedy: most steps that the device does before the host looks (default 32; 1: the host chooses each token)",
+         1, 64},
         CLI_START_FLAG(&g.start),
         {"--print", CLI_STRING, &g.print, "WHAT", "text or ids; default: text, or ids without a tokenizer", 0,
          0},

@@ -193,6 +193,10 @@ pm_tensor *pm_rel_shift(pm_graph *g, pm_tensor *x, pm_tensor *position, int64_t 
     return pm_add_op(g, PM_OP_REL_SHIFT, 2, (pm_tensor *[]){x, position}, &(pm_attrs){.length = n_keys});
 }
 
+pm_tensor *pm_advance(pm_graph *g, pm_tensor *loop, pm_tensor *next, pm_tensor *logit) {
+    return pm_add_op(g, PM_OP_ADVANCE, 3, (pm_tensor *[]){loop, next, logit}, NULL);
+}
+
 pm_tensor *pm_cache_write(pm_graph *g, pm_tensor *state, pm_tensor *x, pm_tensor *position) {
     return pm_add_op(g, PM_OP_CACHE_WRITE, 3, (pm_tensor *[]){state, x, position}, NULL);
 }

@@ -1,8 +1,10 @@
-/* Shape rules of the operations that move data: gather, concat, cache_write, rotary, rel_shift. */
+/* Shape rules of the operations that move data: gather, concat, cache_write, advance, rotary, rel_shift. */
 #include "graph/ops.h"
 
 #include <inttypes.h>
 #include <string.h>
+
+#include "shaders/common.params.h"
 
 pm_status pm_infer_gather(pm_tensor *t) {
     const pm_tensor *table = t->in[0], *ids = t->in[1];
@@ -100,6 +102,22 @@ pm_status pm_infer_cache_write(pm_tensor *t) {
         PM_TRY(want_rotary_tables(t, x, 3));
     }
     return pm_set_result(t, state->dtype, 4, state->dims);
+}
+
+pm_status pm_infer_advance(pm_tensor *t) {
+    const pm_tensor *loop = t->in[0];
+    if ((loop->op != PM_OP_STATE && loop->op != PM_OP_ADVANCE) || loop->rank != 1 ||
+        loop->dims[0] != PM_LOOP_WORDS || loop->dtype != PM_I32)
+        return pm_raise(
+            PM_ERR_USAGE, "advance: the loop is the result of %s, %s%s, a state i32[%d] was expected",
+            pm_op_get(loop->op)->name, pm_dtype_name(loop->dtype), pm_shape(loop).s, PM_LOOP_WORDS);
+    PM_TRY(pm_want_type(t, 1, "next", PM_TYPE_I32));
+    PM_TRY(pm_want_type(t, 2, "logit", PM_TYPE_F32));
+    for (int i = 1; i < 3; i++)
+        if (pm_elems(t->in[i]) != 1)
+            return pm_raise(PM_ERR_USAGE, "advance: %s is %s, one element was expected",
+                            i == 1 ? "next" : "logit", pm_shape(t->in[i]).s);
+    return pm_set_result(t, PM_I32, 1, loop->dims);
 }
 
 /* x[..,T,N] by distance becomes [..,T,S] by key. */

@@ -27,6 +27,9 @@ pm_status pm_lower_want_rows(const pm_tensor *t) PM_MUST_USE;
 pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d,
                               pm_mask_params *out) PM_MUST_USE;
 
+/* The last binding holds the program's halt word, `word` elements behind where it begins (program.h). */
+void pm_lower_halt(pm_lowering *l, const pm_dispatch *d, uint32_t word);
+
 /* t is a product or a gather, whose operand of rows (b, the table) is seen in slices where it is larger than one binding
  * or the work is more than one submission may hold: rows *out_first .. *out_first + *out_n - 1 are those of `part`. */
 void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t part, int64_t *out_first,

@@ -1,4 +1,4 @@
-/* Lowering of the operations that move data: gather, concat, cache_write, rotary, rel_shift. */
+/* Lowering of the operations that move data: gather, concat, cache_write, advance, rotary, rel_shift. */
 #include "graph/lower.h"
 
 #include <string.h>
@@ -55,6 +55,17 @@ pm_status pm_lower_concat(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     out->spec[PM_SPEC_DENSE] = pm_is_dense(x) && pm_is_dense(&slice);
     out->cost = (uint64_t)pm_elems(x);
     pm_lower_params(out, PM_KERNEL_UNARY, &p);
+    return PM_OK;
+}
+
+pm_status pm_lower_advance(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    pm_advance_params p = {.n = 1};
+    (void)part;
+    PM_TRY(pm_lower_bind(l, out, t->in[1], false, &p.next_offset));
+    PM_TRY(pm_lower_bind(l, out, t->in[2], false, &p.logit_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.loop_offset));
+    pm_lower_params(out, PM_KERNEL_ADVANCE, &p);
+    pm_lower_halt(l, out, p.loop_offset + PM_LOOP_HALT);
     return PM_OK;
 }
 

@@ -34,10 +34,12 @@ pm_status pm_infer_attention(pm_tensor *t);
 pm_status pm_infer_gather(pm_tensor *t);
 pm_status pm_infer_concat(pm_tensor *t);
 pm_status pm_infer_cache_write(pm_tensor *t);
+pm_status pm_infer_advance(pm_tensor *t);
 pm_status pm_infer_rotary(pm_tensor *t);
 pm_status pm_infer_rel_shift(pm_tensor *t);
 
 uint64_t pm_cost_elems(const pm_tensor *t);  /* elements written */
+uint64_t pm_cost_one(const pm_tensor *t);
 uint64_t pm_cost_reads(const pm_tensor *t);  /* elements read */
 uint64_t pm_cost_matmul(const pm_tensor *t); /* multiply-adds */
 uint64_t pm_cost_top_k(const pm_tensor *t);
@@ -62,6 +64,7 @@ PM_LOWER(pm_lower_attention);
 PM_LOWER(pm_lower_gather);
 PM_LOWER(pm_lower_concat);
 PM_LOWER(pm_lower_cache_write);
+PM_LOWER(pm_lower_advance);
 PM_LOWER(pm_lower_rotary);
 PM_LOWER(pm_lower_rel_shift);
 

@@ -33,7 +33,8 @@ typedef enum pm_variant {
 
 typedef struct pm_kernel_info {
     const char *name;
-    uint32_t n_bindings; /* the last one is written (cache_write: read before, too); all others are read */
+    uint32_t
+        n_bindings; /* the last one is written (cache_write, advance: read before, too); all others are read */
     uint32_t param_bytes;
 } pm_kernel_info;
 const pm_kernel_info *pm_kernel_get(pm_kernel k); /* kernels.c */
@@ -107,7 +108,10 @@ typedef struct pm_program {
     pm_io *inputs, *outputs;
     uint32_t n_params;        /* 32-bit words of the parameter slot */
     const char **param_names; /* word i */
-    const void *constants;    /* contents of the constants external */
+    bool has_halt;            /* a program that feeds itself (pm_loaded_repeat): */
+    pm_range
+        halt; /* when this word is not 0, running it again changes no output and nothing that is read later */
+    const void *constants; /* contents of the constants external */
     uint64_t constants_bytes;
     uint32_t n_deaths;
     pm_death *deaths; /* ordered by dispatch */

@@ -383,6 +383,7 @@ static const row rows[] = {
     {PM_VARIANT_ATTENTION_F32_F32_ONLINE, attention_has_room, attention_online, attention_online_loops},
     {PM_VARIANT_GATHER_F32, NULL, by_elements, NULL},
     {PM_VARIANT_CACHE_WRITE_F32, NULL, by_elements, NULL},
+    {PM_VARIANT_ADVANCE_I32, NULL, by_elements, NULL},
     {PM_VARIANT_ROTARY_F32, NULL, by_elements, NULL},
     {PM_VARIANT_REL_SHIFT_F32, NULL, by_elements, NULL},
 };

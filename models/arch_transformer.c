@@ -111,7 +111,7 @@ static pm_tensor *encode(pm_build *b, int64_t batch, const pm_context *context, 
 static void decode(pm_build *b, int64_t length, const pm_context *context) {
     const pm_spec *spec = &b->model->spec;
     const pm_stack *st = &spec->stack[1];
-    pm_tensor *ids = pm_build_ids(b, "decoder_input_ids", b->options.batch, length);
+    pm_tensor *ids = pm_build_new_ids(b, "decoder_input_ids", b->options.batch, length);
     pm_build_label(b, "target", -1, NULL);
     pm_tensor *x = pm_block_embed(b, &spec->embed[1], st->width, ids, NULL);
     x = pm_stack_layers(b, st, x, context);

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "models/loop.h"
+
 const char *const pm_activation_names[] = {"relu", "gelu",  "gelu_new",   "gelu_pytorch_tanh", "gelu_fast",
                                            "silu", "swish", "quick_gelu", "gelu_python",       "tanh"};
 const size_t pm_n_activation_names = PM_COUNT(pm_activation_names);
@@ -222,6 +224,11 @@ void pm_block_next(pm_build *b, pm_tensor *logits) {
     if (b->options.kind != PM_BUILD_STEP || b->options.batch > 1) return;
     pm_tensor *next = pm_argmax(b->g, logits);
     pm_tensor *column = pm_reshape(b->g, logits, 2, (int64_t[]){vocab, 1});
+    pm_tensor *logit = pm_gather(b->g, column, next);
+    if (b->loop) {
+        pm_loop_end(b, next, logit);
+        return;
+    }
     pm_build_output(b, "next", -1, true, next);
-    pm_build_output(b, "next_logit", -1, true, pm_gather(b->g, column, next));
+    pm_build_output(b, "next_logit", -1, true, logit);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/loop.h"
+
 enum { NAME_CHARS = 256 };
 
 void pm_build_fail(pm_build *b, pm_status s) {
@@ -179,6 +181,10 @@ pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch, int64_t le
     return pm_input(b->g, name, PM_I32, 2, (int64_t[]){batch, length});
 }
 
+pm_tensor *pm_build_new_ids(pm_build *b, const char *name, int64_t batch, int64_t length) {
+    return b->loop ? pm_loop_id(b) : pm_build_ids(b, name, batch, length);
+}
+
 pm_tensor *pm_build_signal(pm_build *b) {
     const pm_signal *signal = &b->model->spec.signal;
     const pm_build_options *o = &b->options;
@@ -266,8 +272,11 @@ static pm_status build(const pm_model *m, pm_model *record, const pm_build_optio
     pm_build b = {.model = m, .record = record, .options = *options};
     pm_status s;
     PM_GOTO(parse_want(&b));
-    PM_GOTO(pm_graph_create(names[options->kind], &b.g));
-    if (options->kind == PM_BUILD_STEP) b.position = pm_param(b.g, "position");
+    PM_GOTO(pm_graph_create(options->loop ? "loop" : names[options->kind], &b.g));
+    if (options->loop)
+        pm_loop_begin(&b);
+    else if (options->kind == PM_BUILD_STEP)
+        b.position = pm_param(b.g, "position");
     bool has_source =
         options->kind == PM_BUILD_ENCODE || (options->kind == PM_BUILD_STEP && m->arch->encoder_decoder);
     if (has_source && !m->spec.front) /* a signal is always whole */

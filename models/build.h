@@ -24,7 +24,9 @@ typedef struct pm_build_options {
     int64_t globals;      /* FORWARD: the most tokens of a sequence that global_attention_mask names */
     bool global_mask;     /* which is given */
     bool key_mask, types; /* FORWARD: attention_mask, token_type_ids are given */
-    const char *want;     /* as in pm_session_run; NULL: "final" */
+    bool
+        loop; /* STEP of batch 1 and length 1: id and position are states, and the step chooses the next (loop.h) */
+    const char *want;                            /* as in pm_session_run; NULL: "final" */
     const char *weights, *states, *cross_states; /* what names in the store begin with; NULL: "" */
     pm_status (*on_table)(void *user,
                           const pm_table *table); /* called for each table of the graph; or NULL */
@@ -53,7 +55,8 @@ struct pm_build {
     pm_text offered; /* outputs that the model has, for an error */
     pm_leaf *leaves;
     size_t n_leaves, leaves_capacity;
-    pm_tensor *position;      /* STEP: param; else NULL */
+    pm_tensor *position;      /* STEP: param, or a word of the loop; else NULL */
+    pm_tensor *loop;          /* options.loop: the state that a decode loop keeps; else NULL */
     pm_tensor *source_length; /* STEP of an encoder-decoder, ENCODE: param; else NULL */
     pm_tensor *key_mask;      /* FORWARD: I32 [B,S] over input_ids, or NULL */
     pm_status status;         /* first error of this file's functions; its text: */
@@ -98,6 +101,8 @@ typedef struct pm_layer_name {
 pm_layer_name pm_build_layer_name(const char *prefix, int64_t layer, const char *name);
 pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch,
                         int64_t length); /* an I32 input [B,T] */
+/* The ids that a decoder is fed: the same, but in a loop the id that it chose. */
+pm_tensor *pm_build_new_ids(pm_build *b, const char *name, int64_t batch, int64_t length);
 /* The spec's signal, an F32 input of options.signals; NULL when it is not given. */
 pm_tensor *pm_build_signal(pm_build *b);
 /* Marks an output when it is wanted. layer -1: a plain name; else "name.layer". final: one of the last

@@ -26,7 +26,7 @@ void pm_causal_build(pm_build *b) {
     const pm_spec *spec = &b->model->spec;
     const pm_stack *st = &spec->stack[0];
     const pm_build_options *o = &b->options;
-    pm_tensor *ids = pm_build_ids(b, "input_ids", o->batch, o->length);
+    pm_tensor *ids = pm_build_new_ids(b, "input_ids", o->batch, o->length);
     pm_context context = {.keys =
                               o->key_mask ? pm_build_ids(b, "attention_mask", o->batch, o->length) : NULL};
     pm_build_label(b, "embed", -1, NULL);

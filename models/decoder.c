@@ -239,12 +239,16 @@ pm_status pm_decoder_program(pm_decoder *d, int64_t length, pm_ready **out) {
     return pm_session_program(d->s, &o, out);
 }
 
+pm_status pm_decoder_make_room(pm_decoder *d, int64_t n) {
+    PM_TRY(forget(d, n));
+    return grow(d, d->position + n);
+}
+
 /* ids: [batch][stride], of which n each are fed. */
 static pm_status feed_chunk(pm_decoder *d, const int32_t *ids, size_t stride, int64_t n) {
     const char *input = d->s->model->arch->encoder_decoder ? "decoder_input_ids" : "input_ids";
     pm_ready *r;
-    PM_TRY(forget(d, n));
-    PM_TRY(grow(d, d->position + n));
+    PM_TRY(pm_decoder_make_room(d, n));
     int64_t length = n == 1 ? 1 : bucket(n, MIN_BUCKET, d->cache);
     PM_TRY(pm_decoder_program(d, length, &r));
     size_t total = (size_t)(d->batch * length);

@@ -27,6 +27,8 @@ pm_status pm_decoder_encode(pm_decoder *d, const int32_t *ids, size_t n) PM_MUST
 pm_status pm_decoder_encode_signal(pm_decoder *d, const float *values) PM_MUST_USE;
 /* ids[batch][n] behind what was fed before. PM_ERR_USAGE when that passes the limit. */
 pm_status pm_decoder_feed(pm_decoder *d, const int32_t *ids, size_t n) PM_MUST_USE;
+/* Room for n more rows: what feeding them begins with. */
+pm_status pm_decoder_make_room(pm_decoder *d, int64_t n) PM_MUST_USE;
 /* The program that feeds `length` tokens at once, 1 or a bucket's size: made before it is needed, or to look
  * at. */
 pm_status pm_decoder_program(pm_decoder *d, int64_t length, pm_ready **out) PM_MUST_USE;

@@ -72,6 +72,8 @@ static pm_status check_options(const pm_session *s, const pm_generate_options *o
     if (o->n_stops && !s->model->info.has_tokenizer)
         return pm_raise(PM_ERR_USAGE,
                         "stops: the model has no tokenizer, so that no text can end its output");
+    if (o->loop_steps < 0 || o->loop_steps > PM_LOOP_RING)
+        return pm_raise(PM_ERR_USAGE, "loop_steps: %d, expected 0..%d", (int)o->loop_steps, PM_LOOP_RING);
     return pm_check_sampling(o);
 }
 
@@ -162,6 +164,7 @@ pm_status pm_search_begin_decoding(pm_search *g) {
     PM_TRY(pm_decoder_program(&g->decoder, 1, &step));
     g->out->n_device_ops = step->program->n_dispatches - step->program->n_fallback;
     g->out->n_fallback_ops = step->program->n_fallback;
+    if (!g->out->no_loop && g->max_new > 2) PM_TRY(pm_loop_program(&g->decoder, &step));
     pm_executor_get_stats(g->s->executor, &g->meter.start);
     g->meter.start_ns = pm_now_ns();
     return PM_OK;
@@ -177,6 +180,66 @@ static void end_decoding(pm_search *g) {
     g->out->decode_host_ns = end.host_ns - start->host_ns;
 }
 
+/* ---- the loop on the device (loop.h) ---- */
+
+enum { LOOP_STEPS = 32, FIRST_LOOP_STEPS = 4 };
+
+/* What the step program cannot do: the host does every step then. NULL: nothing. */
+static const char *why_no_loop(const pm_search *g) {
+    const pm_generate_options *o = g->options;
+    const pm_rules *r = &g->rules;
+    if (o->n_beams > 1) return "beams";
+    if (o->sample) return "sampling";
+    if (o->loop_steps == 1) return "one step at a time was asked for";
+    if (g->restriction.apply) return "the task restricts what may follow";
+    if (r->repetition_penalty != 1) return "a repetition penalty";
+    if (r->no_repeat_ngram) return "no_repeat_ngram_size";
+    if (r->n_bad) return "bad_words_ids";
+    if (r->n_suppress) return "suppress_tokens";
+    return NULL;
+}
+
+/* Nothing can end it before its time, so that no step is in vain. */
+static bool ends_late(const pm_search *g) {
+    return g->loop.n_ends == 0 && g->options->n_stops == 0;
+}
+
+static void begin_loop(pm_search *g) {
+    const pm_model *m = g->s->model;
+    int64_t most = g->options->loop_steps ? g->options->loop_steps : LOOP_STEPS;
+    g->loop = (pm_loop){.ends = m->eos, .n_ends = g->options->ignore_eos ? 0 : m->n_eos};
+    g->out->no_loop = why_no_loop(g);
+    g->loop_steps = ends_late(g) || most < FIRST_LOOP_STEPS ? most : FIRST_LOOP_STEPS;
+}
+
+/* Steps that the device may do by itself now. The rules about beginnings and the last id are the host's. */
+static int64_t steps_ahead(const pm_search *g) {
+    const pm_rules *r = &g->rules;
+    size_t n_new = g->n_ids - g->n_prompt;
+    int64_t left = g->max_new - (int64_t)n_new - (r->n_forced_eos > 0);
+    if (g->out->no_loop || g->n_ids < (size_t)r->min_length || n_new < (size_t)r->min_new) return 0;
+    if (r->n_begin_suppress && n_new < 2) return 0;
+    return left < g->loop_steps ? left : g->loop_steps;
+}
+
+/* One submission of the loop. *out_stuck: the host has to choose what follows. Each one may be twice as long as the one before:
+ * of an output that ends in the middle, no more steps are in vain than were made. */
+static pm_status loop(pm_search *g, int64_t n, int32_t *id, bool *out_stuck, bool *out_done) {
+    int64_t most = g->options->loop_steps ? g->options->loop_steps : LOOP_STEPS;
+    int32_t ids[PM_LOOP_RING];
+    size_t n_ids;
+    PM_TRY(pm_loop_run(&g->loop, &g->decoder, *id, n, ids, &n_ids));
+    for (size_t i = 0; i < n_ids && !*out_done; i++) {
+        *id = ids[i];
+        PM_TRY(take(g, ids[i], out_done));
+        g->out->decode_steps++;
+        g->out->loop_steps++;
+    }
+    *out_stuck = !*out_done && (n_ids == 0 || g->loop.ready == NULL);
+    g->loop_steps = 2 * g->loop_steps < most ? 2 * g->loop_steps : most;
+    return PM_OK;
+}
+
 static pm_status continue_one(pm_search *g) {
     pm_random random = {g->options->seed};
     float *logits = pm_calloc((size_t)pm_decoder_vocab(&g->decoder), sizeof *logits);
@@ -188,10 +251,17 @@ static pm_status continue_one(pm_search *g) {
     PM_GOTO(choose(g, &random, logits, &id));
     PM_GOTO(take(g, id, &done));
     PM_GOTO(pm_search_begin_decoding(g));
-    for (; !done; g->out->decode_steps++) {
+    for (bool stuck = false; !done;) {
+        int64_t n = stuck ? 0 : steps_ahead(g);
+        stuck = false;
+        if (n > 1) {
+            PM_GOTO(loop(g, n, &id, &stuck, &done));
+            continue;
+        }
         PM_GOTO(pm_decoder_feed(&g->decoder, &id, 1));
         PM_GOTO(choose(g, &random, logits, &id));
         PM_GOTO(take(g, id, &done));
+        g->out->decode_steps++;
     }
 fail:
     pm_free(logits);
@@ -202,6 +272,7 @@ fail:
 
 pm_status pm_search_run(pm_search *g) {
     PM_TRY(pm_rules_check(&g->rules, pm_decoder_vocab(&g->decoder)));
+    begin_loop(g);
     PM_TRY(g->options->n_beams > 1 ? pm_beam_search(g) : continue_one(g));
     end_decoding(g);
     return PM_OK;

@@ -2,7 +2,7 @@
  * model runs, with true inputs and with caches that hold true keys. */
 #include <string.h>
 
-#include "models/decoder.h"
+#include "models/loop.h"
 #include "runtime/verify.h"
 
 enum { MADE_UP_LENGTH = 8, PREFILL = 8 };
@@ -126,6 +126,10 @@ static pm_status check_generation(const checker *c, const pm_inputs *in) {
     f.name = "decode";
     f.position = d.position;
     f.last_row = 0;
+    PM_GOTO(check(c, r, &f));
+    pm_loop loop = {0};
+    f.name = "loop";
+    PM_GOTO(pm_loop_prepare(&loop, &d, padded[n - 1], &r));
     s = check(c, r, &f);
 fail:
     pm_free(source);

@@ -3,6 +3,7 @@
 #define PM_SEARCH_H
 
 #include "models/decoder.h"
+#include "models/loop.h"
 #include "models/rules.h"
 
 enum { PM_MAX_BEAMS = 256 };
@@ -30,7 +31,9 @@ typedef struct pm_search {
     pm_generated *out; /* its times and counts are written as the search goes */
     uint64_t start_ns; /* when work on the prompt began */
     pm_meter meter;
-    int32_t *ids; /* result, pm_alloc'd: the prompt, then what is new */
+    pm_loop loop;
+    int64_t loop_steps; /* of the next submission; 0 or 1: the host chooses */
+    int32_t *ids;       /* result, pm_alloc'd: the prompt, then what is new */
     size_t n_ids, n_prompt, capacity;
     int64_t max_new; /* at least 1, within the model's positions */
     float score;

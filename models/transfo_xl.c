@@ -194,7 +194,7 @@ void pm_transfo_xl_build(pm_build *b) {
         keep_places(b, &at);
         return;
     }
-    pm_tensor *ids = pm_build_ids(b, "input_ids", o->batch, o->length);
+    pm_tensor *ids = pm_build_new_ids(b, "input_ids", o->batch, o->length);
     pm_build_label(b, "embed", -1, NULL);
     pm_tensor *x = pm_adaptive_embed(b, &spec->adaptive, ids, (float)sqrt((double)at.st->width));
     x = run_layers(b, &at, x);

@@ -230,7 +230,13 @@ void pm_loaded_set_param(pm_loaded *l, uint32_t param, int32_t value) {
 }
 
 pm_status pm_loaded_run(pm_loaded *l) {
-    return l->executor->vtable->run(l);
+    return l->executor->vtable->run(l, 1);
+}
+
+pm_status pm_loaded_repeat(pm_loaded *l, uint32_t n) {
+    if (n == 0)
+        return pm_raise(PM_ERR_USAGE, "%s: 0 runs were asked for, expected 1 or more", l->program->name);
+    return l->executor->vtable->run(l, n);
 }
 
 pm_status pm_loaded_read(pm_loaded *l, uint32_t output, void *data, uint64_t bytes) {

@@ -61,6 +61,10 @@ void pm_loaded_unload(pm_loaded *l); /* accepts NULL */
 pm_status pm_loaded_write(pm_loaded *l, uint32_t input, const void *data, uint64_t bytes) PM_MUST_USE;
 void pm_loaded_set_param(pm_loaded *l, uint32_t param, int32_t value);
 pm_status pm_loaded_run(pm_loaded *l) PM_MUST_USE; /* returns when the outputs can be read */
+/* Runs n times (1 or more), each on the states that the one before left, with the same inputs and parameters, in one submission
+ * where one run is one: for programs that feed themselves through states. An executor may end early once the program's halt
+ * word is set. Outputs are those of the last run. */
+pm_status pm_loaded_repeat(pm_loaded *l, uint32_t n) PM_MUST_USE;
 pm_status pm_loaded_read(pm_loaded *l, uint32_t output, void *data, uint64_t bytes) PM_MUST_USE;
 
 /* For verification: one dispatch at a time, and any range. Only between runs. */
@@ -69,7 +73,8 @@ pm_status pm_loaded_peek(pm_loaded *l, const pm_range *r, void *data) PM_MUST_US
 pm_status pm_loaded_poke(pm_loaded *l, const pm_range *r, const void *data) PM_MUST_USE;
 
 typedef struct pm_executor_stats {
-    uint64_t n_runs, n_recordings; /* command buffers recorded since open; replaying adds none */
+    uint64_t n_runs,
+        n_recordings; /* repetitions count; command buffers recorded since open; replaying adds none */
     uint64_t n_submits;
     uint64_t host_ns, device_ns; /* host: in pm_loaded_run but not waiting; device: waiting for it */
     uint64_t store_bytes, arena_bytes;
@@ -92,7 +97,7 @@ typedef struct pm_executor_vtable {
     void (*unload)(pm_loaded *l);
     pm_status (*write)(pm_loaded *l, uint32_t input, const void *data, uint64_t bytes);
     void (*set_param)(pm_loaded *l, uint32_t param, int32_t value);
-    pm_status (*run)(pm_loaded *l);
+    pm_status (*run)(pm_loaded *l, uint32_t n);
     pm_status (*read)(pm_loaded *l, uint32_t output, void *data, uint64_t bytes);
     pm_status (*step)(pm_loaded *l, uint32_t dispatch);
     pm_status (*peek)(pm_loaded *l, const pm_range *r, void *data);

@@ -119,15 +119,33 @@ typedef struct pm_mask_params {
 #define PM_MASK_KEYS     8  /* and key_mask[b, s] != 0 */
 #define PM_MASK_BIAS     16 /* bias[b, h, t, s] is added to scale * score */
 #define PM_MASK_POSITION 32 /* a position operand is bound; without it position is 0 */
-#define PM_MASK_RELATIVE 64 /* with PM_MASK_BIAS: the bias is a table by distance, bias[h, s - (t + position) + origin], and 0 */
-                            /* where that lies outside of the table */
-#define PM_MASK_SINK 128    /* bias[b, h, t] is no bias but a score that takes its share beside those of the keys, and has no value */
-#define PM_MASK_GLOBAL   256 /* with KEYS: key_mask[b, s] is 0 absent, 1 present, 2 present however far from the query */
-#define PM_MASK_ROWS     512 /* with LENGTH: a length for each query row, length[b, t]; 0 masks the row */
+#define PM_MASK_RELATIVE                                                                                     \
+    64 /* with PM_MASK_BIAS: the bias is a table by distance, bias[h, s - (t + position) + origin], and 0 */
+       /* where that lies outside of the table */
+#define PM_MASK_SINK                                                                                         \
+    128 /* bias[b, h, t] is no bias but a score that takes its share beside those of the keys, and has no value */
+#define PM_MASK_GLOBAL                                                                                       \
+    256 /* with KEYS: key_mask[b, s] is 0 absent, 1 present, 2 present however far from the query */
+#define PM_MASK_ROWS 512 /* with LENGTH: a length for each query row, length[b, t]; 0 masks the row */
 
 /* With PM_MASK_GLOBAL, behind the words of the S keys there is a word for each block of so many keys: the largest of
  * theirs. So kernels find the few keys that all queries see without a look at each. */
 #define PM_KEY_BLOCK 32
+
+/* Words of a loop: what a decode loop on a device keeps from step to step. The host writes all of them before the first. */
+#define PM_LOOP_POSITION 0 /* rows of the cache that are filled */
+#define PM_LOOP_ID       1 /* that the next step feeds */
+#define PM_LOOP_HALT     2 /* not 0: steps change no word of the loop any more; why, PM_HALT_* */
+#define PM_LOOP_COUNT    3 /* ids chosen since the host wrote it */
+#define PM_LOOP_N_ENDS   4
+#define PM_LOOP_ENDS     5 /* ids that end the text */
+#define PM_LOOP_MAX_ENDS 16
+#define PM_LOOP_IDS      21 /* a ring of the newest ids: number i at i % PM_LOOP_RING */
+#define PM_LOOP_RING     64
+#define PM_LOOP_WORDS    85
+
+#define PM_HALT_END   1 /* the newest id is one of the ends */
+#define PM_HALT_STUCK 2 /* the likeliest logit is no finite number: nothing was chosen */
 
 #define PM_MASKED_F32 (-1.0e30) /* scores at or below it are absent: PM_MASKED of graph.h */
 

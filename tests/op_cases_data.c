@@ -1,5 +1,9 @@
-/* Cases of the kernels gather, cache_write, rotary and rel_shift, and of concat, which runs as copies. */
+/* Cases of the kernels gather, cache_write, advance, rotary and rel_shift, and of concat, which runs as copies. */
 #include "tests/support_ops.h"
+
+#include <math.h>
+
+#include "shaders/common.params.h"
 
 /* ---- gather: V, C, then the ids' dims ---- */
 
@@ -129,6 +133,17 @@ static pm_tensor *cache_write_turned(pm_graph *g, const test_op_case *c) {
     return pm_add_op(g, PM_OP_CACHE_WRITE, 5, in, NULL);
 }
 
+/* ---- advance: size[0] says which logit, size[1] where in their rows id and logit stand ---- */
+
+static pm_tensor *advance(pm_graph *g, const test_op_case *c) {
+    static const float logits[] = {0, INFINITY, -INFINITY, NAN};
+    const int64_t n = 5, words = PM_LOOP_WORDS;
+    pm_tensor *next = pm_slice(g, pm_input(g, "next", PM_I32, 1, &n), 0, c->size[1], 1);
+    pm_tensor *logit = c->size[0] ? pm_const_f32(g, logits[c->size[0]])
+                                  : pm_slice(g, pm_input(g, "logit", PM_F32, 1, &n), 0, c->size[1], 1);
+    return pm_advance(g, pm_state(g, "loop", PM_I32, 1, &words), next, logit);
+}
+
 /* ---- rotary: B H T D; size[4]: rank of the tables; size[5]: dims that are turned, 0: all ---- */
 
 static pm_tensor *table_of(pm_graph *g, const test_op_case *c, const char *name) {
@@ -204,6 +219,14 @@ static pm_tensor *rel_shift_rank2(pm_graph *g, const test_op_case *c) {
             {"sin", TEST_UNIFORM, -1, 1},                                                                    \
         }                                                                                                    \
     }
+/* Words of the loop from `low` on, by one: position, id, halt, count, number of ends, ends. */
+#define ADVANCE(text, low, id, ...)                                                                          \
+    {                                                                                                        \
+        .name = "advance " text, .build = advance, .size = {__VA_ARGS__}, .hints = {                         \
+            {"loop", TEST_RAMP, low, 200},                                                                   \
+            {"next", TEST_UNIFORM, id, id}                                                                   \
+        }                                                                                                    \
+    }
 #define ROTARY(text, how, ...)                                                                               \
     {                                                                                                        \
         .name = "rotary " text, .build = rotary##how, .size = {__VA_ARGS__}, .hints = {                      \
@@ -265,6 +288,21 @@ static const test_op_case cases[] = {
     CACHE("far past the end", , 2147483647, 1, 2, 3, 9, 16),
     CACHE("partly before 0", , -1, 1, 2, 3, 9, 16),
     CACHE("far before 0", , -2147483648.0, 1, 2, 3, 9, 16),
+    {.name = "advance from zeros",
+     .build = advance,
+     .hints = {{"loop", TEST_UNIFORM, 0, 0}, {"next", TEST_UNIFORM, 9, 9}}},
+    {.name = "advance, wild words", /* halted, or with a count and a number of ends that are none */
+     .build = advance,
+     .hints = {{"loop", TEST_RARE, 0, -2147483648.0}, {"next", TEST_UNIFORM, 9, 9}}},
+    ADVANCE("goes on", -2, 5, 0, 0), /* 2 ends: 3, 4 */
+    ADVANCE("to the first end", -2, 3, 0, 4),
+    ADVANCE("to the last end", -2, 4, 0, 2),
+    ADVANCE("when halted", 0, 5, 0, 0),
+    ADVANCE("when halted, to an end", -1, 4, 0, 0),
+    ADVANCE("by no number: infinity", -2, 5, 1, 1),
+    ADVANCE("by no number: -infinity", -2, 5, 2, 1),
+    ADVANCE("by no number: NaN", -2, 3, 3, 1),
+
     CACHE("one", , 5, 1, 1, 1, 9, 1),
     CACHE("more rows than slots", , 0, 1, 2, 11, 9, 3),
     CACHE("heads", _heads, 3, 2, 3, 5, 17, 8),

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "shaders/common.params.h"
+
 typedef struct run {
     const pm_graph *g;
     double **data; /* by id, of tensors that own their storage */
@@ -365,6 +367,21 @@ static void cache_write(const run *r, const pm_tensor *t) {
     } while (advance(x, &p));
 }
 
+static void advance_loop(const run *r, const pm_tensor *t) {
+    double *words = element(r, t, (int64_t[]){0}), id = *element(r, t->in[1], (int64_t[PM_MAX_DIMS]){0});
+    if (words[PM_LOOP_HALT] != 0) return;
+    if (!isfinite(*element(r, t->in[2], (int64_t[PM_MAX_DIMS]){0}))) {
+        words[PM_LOOP_HALT] = PM_HALT_STUCK;
+        return;
+    }
+    words[PM_LOOP_IDS + (int)words[PM_LOOP_COUNT] % PM_LOOP_RING] = id;
+    words[PM_LOOP_COUNT]++;
+    words[PM_LOOP_POSITION]++;
+    words[PM_LOOP_ID] = id;
+    for (int i = 0; i < words[PM_LOOP_N_ENDS] && i < PM_LOOP_MAX_ENDS; i++)
+        if (words[PM_LOOP_ENDS + i] == id) words[PM_LOOP_HALT] = PM_HALT_END;
+}
+
 static double rel_shift(const run *r, const pm_tensor *t, const int64_t *at) {
     const pm_tensor *x = t->in[0];
     int32_t last = t->rank - 1;
@@ -446,7 +463,7 @@ static void interpret(const run *r) {
         if (flags & PM_OPF_LEAF) {
             draw_leaf(r, t);
         } else if (flags & PM_OPF_STATE) {
-            cache_write(r, t);
+            (t->op == PM_OP_ADVANCE ? advance_loop : cache_write)(r, t);
         } else if (!(flags & PM_OPF_VIEW)) {
             place p = {{0}};
             element_fn fn = function_of(t);

@@ -3,6 +3,7 @@
 #include "tests/support_random_graph.h"
 
 #include "graph/fuse.h"
+#include "shaders/common.params.h"
 
 #define POOL 64
 
@@ -293,6 +294,17 @@ static pm_tensor *make_cache_write(gen *n, pm_op op) {
     return pm_add(n->g, state, pm_const_f32(n->g, 1));
 }
 
+static pm_tensor *make_advance(gen *n, pm_op op) {
+    const int64_t words = PM_LOOP_WORDS, one = 1;
+    char name[32];
+    (void)op;
+    snprintf(name, sizeof name, "loop%u", n->n_leaves++);
+    pm_tensor *loop = pm_state(n->g, name, PM_I32, 1, &words);
+    for (uint32_t i = 1 + below(n, 2); i > 0; i--)
+        loop = pm_advance(n->g, loop, want(n, PM_I32, 1, &one), want(n, PM_F32, 1, &one));
+    return pm_add(n->g, loop, pm_const_i32(n->g, 1));
+}
+
 static pm_tensor *make_rotary(gen *n, pm_op op) {
     int64_t x[4] = {dim(n), dim(n), dim(n), 2 * dim(n)}, own[4] = {x[0], 1, x[2], x[3]};
     if (below(n, 2)) x[3] += dim(n) - 1; /* the last ones are not turned */
@@ -328,6 +340,7 @@ static pm_tensor *make_op(gen *n, pm_op op) {
         [PM_OP_GATHER] = make_gather,
         [PM_OP_CONCAT] = make_concat,
         [PM_OP_CACHE_WRITE] = make_cache_write,
+        [PM_OP_ADVANCE] = make_advance,
         [PM_OP_ROTARY] = make_rotary,
         [PM_OP_REL_SHIFT] = make_rel_shift,
         [PM_OP_LOG_SOFTMAX] = make_log_softmax,

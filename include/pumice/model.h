@@ -114,6 +114,9 @@ typedef struct pm_generate_options {
     bool has_forced_bos;
     const char *from, *to; /* pm_translate: languages, for models of many; NULL: the model's default */
     bool ignore_eos;
+    int32_t
+        loop_steps; /* greedy: most steps that the device does before the host looks at the ids, 1..64; 0: 32; 1: the host
+                           chooses each id, as it does for sampling, penalties and rules */
     const char *const *stops; /* texts that end generation */
     size_t n_stops;
     bool (*on_token)(void *user, int32_t id); /* called as ids come (not with beams); false stops */
@@ -125,6 +128,8 @@ typedef struct pm_generated {
     size_t n_ids, n_prompt; /* n_prompt: leading ids that were given */
     float score;            /* beams: score of the best */
     uint64_t prompt_ns, decode_ns, first_token_ns;
+    uint64_t loop_steps; /* of decode_steps: on the device, without the host */
+    const char *no_loop; /* why the host chose every id; NULL: it did not have to */
     uint64_t decode_steps, decode_submits, decode_recordings, decode_host_ns;
     uint64_t n_device_ops, n_fallback_ops; /* dispatches of the decode program on the device / elsewhere */
 } pm_generated;

@@ -218,7 +218,7 @@ static pm_status check_guards(const cpu_executor *ex, const pm_program *p) {
     return PM_OK;
 }
 
-static pm_status run(pm_loaded *loaded) {
+static pm_status run_once(pm_loaded *loaded) {
     cpu_loaded *l = (cpu_loaded *)loaded;
     cpu_executor *ex = owner(loaded);
     const pm_program *p = loaded->program;
@@ -244,6 +244,15 @@ static pm_status run(pm_loaded *loaded) {
     ex->base.stats.host_ns += ready - start;
     ex->base.stats.device_ns += pm_now_ns() - ready;
     return poison ? check_guards(ex, p) : PM_OK;
+}
+
+static pm_status run(pm_loaded *loaded, uint32_t n) {
+    const pm_program *p = loaded->program;
+    for (uint32_t i = 0, halt = 0; i < n && !halt; i++) {
+        PM_TRY(run_once(loaded));
+        if (p->has_halt) memcpy(&halt, range_at((cpu_loaded *)loaded, &p->halt), sizeof halt);
+    }
+    return PM_OK;
 }
 
 static pm_status step(pm_loaded *loaded, uint32_t index) {

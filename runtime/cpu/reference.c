@@ -25,6 +25,7 @@ static const pm_cpu_kernel table[PM_N_KERNELS] = {
     ROW(ATTENTION, attention, 1),
     ROW(GATHER, gather, 4096),
     ROW(CACHE_WRITE, cache_write, 4096),
+    ROW(ADVANCE, advance, 1),
     ROW(ROTARY, rotary, 2048),
     ROW(LOG_SOFTMAX, log_softmax, 4),
     ROW(REL_SHIFT, rel_shift, 4096),

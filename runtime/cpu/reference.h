@@ -108,6 +108,7 @@ PM_REFERENCE(grouped_matmul)
 PM_REFERENCE(attention)
 PM_REFERENCE(gather)
 PM_REFERENCE(cache_write)
+PM_REFERENCE(advance)
 PM_REFERENCE(rotary)
 PM_REFERENCE(rel_shift)
 #undef PM_REFERENCE

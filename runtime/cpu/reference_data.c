@@ -1,4 +1,4 @@
-/* Reference kernels gather, cache_write, rotary, rel_shift: shaders/data.params.h. An item is an element. */
+/* Reference kernels gather, cache_write, advance, rotary, rel_shift: shaders/data.params.h. An item is an element. */
 #include "runtime/cpu/reference.h"
 #include "shaders/data.params.h"
 
@@ -8,6 +8,9 @@ uint64_t pm_reference_gather_items(const pm_call *c) {
 }
 uint64_t pm_reference_cache_write_items(const pm_call *c) {
     return ((const pm_cache_write_params *)c->params)->n;
+}
+uint64_t pm_reference_advance_items(const pm_call *c) {
+    return ((const pm_advance_params *)c->params)->n;
 }
 uint64_t pm_reference_rotary_items(const pm_call *c) {
     return ((const pm_rotary_params *)c->params)->n;
@@ -77,6 +80,29 @@ void pm_reference_cache_write(const pm_call *c, uint64_t first, uint64_t last) {
             ((uint32_t *)c->out)[at] = ((const uint32_t *)c->in[0])[from + j * p->x_stride[3]];
         if (c->bound) c->bound[at] = bound;
     }
+}
+
+static void set_word(const pm_call *c, uint32_t at, uint32_t value) {
+    ((uint32_t *)c->out)[at] = value;
+    if (c->bound) c->bound[at] = 0;
+}
+
+void pm_reference_advance(const pm_call *c, uint64_t first, uint64_t last) {
+    const pm_advance_params *p = c->params;
+    const uint32_t *loop = (const uint32_t *)c->out + p->loop_offset;
+    uint32_t logit = ((const uint32_t *)c->in[1])[p->logit_offset], at = p->loop_offset;
+    if (first == last || loop[PM_LOOP_HALT]) return;
+    if ((logit & 0x7f800000u) == 0x7f800000u) {
+        set_word(c, at + PM_LOOP_HALT, PM_HALT_STUCK);
+        return;
+    }
+    uint32_t id = ((const uint32_t *)c->in[0])[p->next_offset], count = loop[PM_LOOP_COUNT];
+    set_word(c, at + PM_LOOP_IDS + count % PM_LOOP_RING, id);
+    set_word(c, at + PM_LOOP_COUNT, count + 1);
+    set_word(c, at + PM_LOOP_POSITION, loop[PM_LOOP_POSITION] + 1);
+    set_word(c, at + PM_LOOP_ID, id);
+    for (uint32_t i = 0; i < loop[PM_LOOP_N_ENDS] && i < PM_LOOP_MAX_ENDS; i++)
+        if (loop[PM_LOOP_ENDS + i] == id) set_word(c, at + PM_LOOP_HALT, PM_HALT_END);
 }
 
 void pm_reference_rotary(const pm_call *c, uint64_t first, uint64_t last) {

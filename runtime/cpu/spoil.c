@@ -31,6 +31,7 @@ static const size_t y_offset_at[PM_N_KERNELS] = {
     [PM_KERNEL_ATTENTION] = offsetof(pm_attention_params, y_offset),
     [PM_KERNEL_GATHER] = offsetof(pm_gather_params, y_offset),
     [PM_KERNEL_CACHE_WRITE] = offsetof(pm_cache_write_params, state_offset),
+    [PM_KERNEL_ADVANCE] = offsetof(pm_advance_params, loop_offset),
     [PM_KERNEL_ROTARY] = offsetof(pm_rotary_params, y_offset),
     [PM_KERNEL_REL_SHIFT] = offsetof(pm_rel_shift_params, y_offset),
 };

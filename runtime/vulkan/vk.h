@@ -33,7 +33,8 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
     X(vkDestroyInstance)                                                                                     \
     X(vkEnumeratePhysicalDevices)                                                                            \
     X(vkGetPhysicalDeviceProperties)                                                                         \
-    X(vkGetPhysicalDeviceProperties2) X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties) \
+    X(vkGetPhysicalDeviceProperties2)                                                                        \
+    X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties)                                   \
         X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties)                  \
             X(vkCreateDevice) X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT)                       \
                 X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
@@ -173,7 +174,9 @@ void pm_vk_name(pm_vk_executor *ex, VkObjectType type, uint64_t handle, const ch
 /* Everything before it, then everything after it: of compute, transfers and, at the end, the host. */
 void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c);
 /* Submits one command buffer; the fence (or none) is signalled when all submitted so far is done. */
-pm_status pm_vk_submit(pm_vk_executor *ex, VkCommandBuffer c, VkFence fence) PM_MUST_USE;
+/* One vkQueueSubmit of n command buffers, one after the other. */
+pm_status pm_vk_submit(pm_vk_executor *ex, const VkCommandBuffer *commands, uint32_t n,
+                       VkFence fence) PM_MUST_USE;
 pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) PM_MUST_USE;
 /* After a failure: waits for what was submitted without a fence. */
 void pm_vk_drain(pm_vk_executor *ex);
@@ -207,6 +210,7 @@ typedef struct pm_vk_loaded {
     VkCommandPool pool;
     VkCommandBuffer *commands; /* one a submission */
     uint32_t n_submits;
+    bool repeats; /* recorded so that a submission may hold a command buffer several times */
     VkCommandBuffer step;
     VkFence fence;
     VkQueryPool queries; /* two a dispatch; NULL without profile */
@@ -231,7 +235,7 @@ pm_status pm_vk_load(pm_executor *ex, const pm_program *p, pm_loaded **out) PM_M
 void pm_vk_unload(pm_loaded *l);
 pm_status pm_vk_write(pm_loaded *l, uint32_t input, const void *data, uint64_t bytes) PM_MUST_USE;
 void pm_vk_set_param(pm_loaded *l, uint32_t param, int32_t value);
-pm_status pm_vk_run(pm_loaded *l) PM_MUST_USE;
+pm_status pm_vk_run(pm_loaded *l, uint32_t n) PM_MUST_USE;
 pm_status pm_vk_read(pm_loaded *l, uint32_t output, void *data, uint64_t bytes) PM_MUST_USE;
 pm_status pm_vk_step(pm_loaded *l, uint32_t dispatch) PM_MUST_USE;
 pm_status pm_vk_peek(pm_loaded *l, const pm_range *r, void *data) PM_MUST_USE;

@@ -21,10 +21,10 @@ static pm_status check_lost(pm_vk_executor *ex, pm_status s) {
     return s;
 }
 
-pm_status pm_vk_submit(pm_vk_executor *ex, VkCommandBuffer c, VkFence fence) {
+pm_status pm_vk_submit(pm_vk_executor *ex, const VkCommandBuffer *commands, uint32_t n, VkFence fence) {
     if (ex->lost) return pm_raise(PM_ERR_LOST, "submit: device %s was lost before", ex->base.caps.name);
     const VkSubmitInfo info = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &c};
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = n, .pCommandBuffers = commands};
     ex->base.stats.n_submits++;
     return check_lost(ex, pm_vk_check(ex->d.vkQueueSubmit(ex->queue, 1, &info, fence), "vkQueueSubmit"));
 }

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { REPEATS_AT_ONCE = 64 };
+
 static pm_vk_loaded *vkl(pm_loaded *l) {
     return (pm_vk_loaded *)l;
 }
@@ -174,6 +176,7 @@ pm_status pm_vk_load(pm_executor *base, const pm_program *p, pm_loaded **out) {
     pm_vk_loaded *l = pm_calloc(1, sizeof *l);
     if (!l) return PM_ERR_MEMORY;
     l->base = (pm_loaded){base, p};
+    l->repeats = p->has_halt;
     pm_status s = fill(l);
     if (s != PM_OK) {
         pm_vk_unload(&l->base);
@@ -235,22 +238,46 @@ static pm_status check_messages(const pm_executor *ex) {
                     (unsigned long long)ex->stats.n_messages, ex->messages.data ? ex->messages.data : "");
 }
 
-pm_status pm_vk_run(pm_loaded *base) {
+/* A command buffer begins and ends with barriers, so that it may stand behind itself. */
+static pm_status submit_repeats(pm_vk_loaded *l, uint32_t n) {
+    VkCommandBuffer same[REPEATS_AT_ONCE];
+    for (uint32_t i = 0; i < REPEATS_AT_ONCE; i++) same[i] = l->commands[0];
+    for (uint32_t left = n, m; left; left -= m) {
+        m = left < REPEATS_AT_ONCE ? left : REPEATS_AT_ONCE;
+        PM_TRY(pm_vk_submit(vk(l), same, m, m == left ? l->fence : VK_NULL_HANDLE));
+    }
+    return PM_OK;
+}
+
+static pm_status submit(pm_vk_loaded *l, uint32_t n) {
+    if (l->n_submits == 1) return submit_repeats(l, n);
+    for (uint32_t r = 0; r < n; r++)
+        for (uint32_t i = 0; i < l->n_submits; i++) {
+            bool last = r + 1 == n && i + 1 == l->n_submits;
+            PM_TRY(pm_vk_submit(vk(l), &l->commands[i], 1, last ? l->fence : VK_NULL_HANDLE));
+        }
+    return PM_OK;
+}
+
+pm_status pm_vk_run(pm_loaded *base, uint32_t n) {
     pm_vk_loaded *l = vkl(base);
     pm_vk_executor *ex = vk(l);
     uint64_t start = pm_now_ns(), waited = ex->base.stats.device_ns;
+    if (n > 1 && !l->repeats) {
+        l->repeats = true;
+        l->generation = 0; /* recorded again, this time for that */
+    }
     PM_TRY(pm_vk_record(l));
     PM_TRY(pm_vk_staging_submit(ex));
-    for (uint32_t i = 0; i < l->n_submits; i++) {
-        pm_status s = pm_vk_submit(ex, l->commands[i], i + 1 == l->n_submits ? l->fence : VK_NULL_HANDLE);
-        if (s != PM_OK) {
-            pm_vk_drain(ex); /* those before it are under way */
-            return s;
-        }
+    pm_status s = submit(l, n);
+    if (s != PM_OK) {
+        pm_vk_drain(ex); /* those before it are under way */
+        return s;
     }
-    PM_TRY(pm_vk_wait(ex, l->fence, l->n_submits));
+    uint64_t waits = (uint64_t)n * l->n_submits;
+    PM_TRY(pm_vk_wait(ex, l->fence, waits < UINT32_MAX ? (uint32_t)waits : UINT32_MAX));
     PM_TRY(pm_vk_profiler_read(l));
-    ex->base.stats.n_runs++;
+    ex->base.stats.n_runs += n;
     ex->base.stats.host_ns += pm_now_ns() - start - (ex->base.stats.device_ns - waited);
     return check_messages(&ex->base);
 }
@@ -259,7 +286,7 @@ pm_status pm_vk_step(pm_loaded *base, uint32_t dispatch) {
     pm_vk_loaded *l = vkl(base);
     PM_TRY(pm_vk_record_step(l, dispatch));
     PM_TRY(pm_vk_staging_submit(vk(l)));
-    PM_TRY(pm_vk_submit(vk(l), l->step, l->fence));
+    PM_TRY(pm_vk_submit(vk(l), &l->step, 1, l->fence));
     PM_TRY(pm_vk_wait(vk(l), l->fence, 1));
     return check_messages(base->executor);
 }

@@ -170,7 +170,9 @@ static void record_outputs(const pm_vk_loaded *l, VkCommandBuffer c) {
 }
 
 static pm_status begin(pm_vk_loaded *l, VkCommandBuffer c) {
-    const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    const VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                           .flags =
+                                               l->repeats ? VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT : 0};
     VK_TRY(vk(l)->d.vkBeginCommandBuffer(c, &info), "vkBeginCommandBuffer"); /* resets it */
     pm_vk_full_barrier(vk(l), c);
     return PM_OK;

@@ -58,7 +58,7 @@ pm_status pm_vk_staging_submit(pm_vk_executor *ex) {
     st->half ^= 1;
     pm_vk_full_barrier(ex, st->commands[half]);
     pm_status s = pm_vk_check(ex->d.vkEndCommandBuffer(st->commands[half]), "vkEndCommandBuffer");
-    if (s == PM_OK) s = pm_vk_submit(ex, st->commands[half], st->fences[half]);
+    if (s == PM_OK) s = pm_vk_submit(ex, &st->commands[half], 1, st->fences[half]);
     st->pending[half] = s == PM_OK;
     if (s == PM_OK) return PM_OK;
     pm_vk_drain(ex);

@@ -1,0 +1,469 @@
+/* The decode loop on the device: programs that feed themselves, run many times in one submission, leave what single runs
+ * leave; generation by it gives the ids of the host's way for every decoder, whatever ends it. */
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "graph/compile.h"
+#include "models/loop.h"
+#include "tests/support_models.h"
+
+enum { MOST = 200, MODULUS = 11 };
+
+static const char *const plain[] = {"reference", "cpu"};
+
+/* ---- programs that feed themselves ---- */
+
+/* The id 0 .. MODULUS - 1 is followed by the one `steps[id]` says, which has the logit logits[next]. */
+static pm_program *walk_program(const int32_t *steps, const float *logits, const pm_caps *caps) {
+    const int64_t words = PM_LOOP_WORDS, column[2] = {MODULUS, 1}, one = 1;
+    pm_graph *g = NULL;
+    pm_program *p = NULL;
+    assert_ok(pm_graph_create("walk", &g));
+    pm_tensor *loop = pm_state(g, "loop", PM_I32, 1, &words);
+    pm_tensor *id = pm_reshape(g, pm_slice(g, loop, 0, PM_LOOP_ID, 1), 1, &one);
+    pm_tensor *next = pm_reshape(g, pm_gather(g, pm_const_data(g, PM_I32, 2, column, steps), id), 1, &one);
+    pm_tensor *logit = pm_gather(g, pm_const_data(g, PM_F32, 2, column, logits), next);
+    pm_output(g, "loop", pm_advance(g, loop, next, logit));
+    assert_ok(pm_compile(g, &(pm_compile_options){.caps = caps}, &p));
+    assert_true(p->has_halt);
+    pm_graph_destroy(g);
+    return p;
+}
+
+/* What the words are after one more step, worked out here. */
+static void walk(int32_t *words, const int32_t *steps, const float *logits) {
+    int32_t next = steps[words[PM_LOOP_ID]];
+    if (words[PM_LOOP_HALT]) return;
+    if (!isfinite(logits[next])) {
+        words[PM_LOOP_HALT] = PM_HALT_STUCK;
+        return;
+    }
+    words[PM_LOOP_IDS + words[PM_LOOP_COUNT]++ % PM_LOOP_RING] = words[PM_LOOP_ID] = next;
+    words[PM_LOOP_POSITION]++;
+    for (int i = 0; i < words[PM_LOOP_N_ENDS]; i++)
+        if (words[PM_LOOP_ENDS + i] == next) words[PM_LOOP_HALT] = PM_HALT_END;
+}
+
+/* Runs of 1, 2, 3, ... steps, 150 in all, so that the ring goes round; stopping at `end` (-1: nowhere), and where id `bad`
+ * (-1: none) has no number as its logit. */
+static void check_walk(const char *device, const pm_executor_options *options, int32_t end, int32_t bad) {
+    const int32_t steps[MODULUS] = {3, 8, 7, 1, 0, 10, 4, 9, 5, 6, 2}; /* one ring of all */
+    float logits[MODULUS];
+    int32_t want[PM_LOOP_WORDS] = {[PM_LOOP_POSITION] = 5, [PM_LOOP_N_ENDS] = end >= 0 ? 2 : 0},
+            got[PM_LOOP_WORDS];
+    pm_executor *ex = NULL;
+    pm_loaded *l = NULL;
+    pm_executor_stats before, after;
+    for (int i = 0; i < MODULUS; i++) logits[i] = i == bad ? (end >= 0 ? NAN : INFINITY) : (float)-i;
+    want[PM_LOOP_ENDS] = 99;
+    want[PM_LOOP_ENDS + 1] = end;
+    assert_ok(pm_executor_open(device, options, &ex));
+    pm_program *p = walk_program(steps, logits, pm_executor_caps(ex));
+    assert_ok(pm_executor_put(ex, "loop", want, sizeof want));
+    assert_ok(pm_executor_load(ex, p, &l));
+    pm_executor_get_stats(ex, &before);
+    for (uint32_t n = 1; n <= 17; n++) {
+        assert_ok(pm_loaded_repeat(l, n));
+        for (uint32_t i = 0; i < n; i++) walk(want, steps, logits);
+        assert_ok(pm_loaded_read(l, 0, got, sizeof got));
+        assert_memory_equal(got, want, sizeof want);
+        assert_ok(pm_executor_get(ex, "loop", got, sizeof got));
+        assert_memory_equal(got, want, sizeof want);
+    }
+    pm_executor_get_stats(ex, &after);
+    assert_int_equal(after.n_recordings, before.n_recordings);
+    if (end < 0 && bad < 0) {
+        assert_int_equal(want[PM_LOOP_COUNT], 153);
+        assert_int_equal(after.n_runs - before.n_runs, 153);
+    }
+    assert_int_equal(want[PM_LOOP_HALT], bad >= 0 ? PM_HALT_STUCK : end >= 0 ? PM_HALT_END : 0);
+    assert_int_equal(pm_loaded_repeat(l, 0), PM_ERR_USAGE);
+    assert_string_equal(pm_executor_messages(ex), "");
+    pm_loaded_unload(l);
+    pm_program_destroy(p);
+    pm_executor_close(ex);
+}
+
+static void check_walks(const char *device, const pm_executor_options *options) {
+    check_walk(device, options, -1, -1);
+    check_walk(device, options, 6, -1);
+    check_walk(device, options, 3, -1); /* the first */
+    check_walk(device, options, -1, 4);
+    check_walk(device, options, 0, 9); /* which comes before 0 */
+}
+
+static void test_walk_plain(void **state) {
+    (void)state;
+    for (size_t i = 0; i < PM_COUNT(plain); i++) {
+        check_walks(plain[i], &(pm_executor_options){.poison = true});
+        check_walks(plain[i], NULL);
+    }
+}
+
+static bool has_device(const char *device) {
+    pm_executor *ex = NULL;
+    bool has = pm_executor_open(device, NULL, &ex) == PM_OK;
+    pm_executor_close(ex);
+    return has;
+}
+
+static void test_walk_vulkan(void **state) {
+    (void)state;
+    if (!has_device(test_device())) skip_because("no device %s: %s", test_device(), pm_error_text());
+    check_walks(test_device(), NULL);
+    check_walks(test_device(), &(pm_executor_options){.submit_cost = 1}); /* several submissions a run */
+    check_walks(test_device(), &(pm_executor_options){.profile = true});
+}
+
+/* A program without a halt word, which the first repetition has recorded again: kept = 2 kept + x. */
+static void check_doubling(const char *device, const pm_executor_options *options) {
+    const int64_t dims[4] = {1, 1, 1, 3};
+    const float x[3] = {1, 2, 3};
+    float got[3];
+    pm_executor *ex = NULL;
+    pm_graph *g = NULL;
+    pm_program *p = NULL;
+    pm_loaded *l = NULL;
+    pm_executor_stats before, after;
+    assert_ok(pm_executor_open(device, options, &ex));
+    assert_ok(pm_graph_create("doubling", &g));
+    pm_tensor *kept = pm_state(g, "kept", PM_F32, 4, dims), *in = pm_input(g, "x", PM_F32, 4, dims);
+    pm_tensor *y = pm_add(g, pm_mul(g, kept, pm_const_f32(g, 2)), in);
+    pm_output(g, "y", pm_cache_write(g, kept, y, pm_const_i32(g, 0)));
+    assert_ok(pm_compile(g, &(pm_compile_options){.caps = pm_executor_caps(ex)}, &p));
+    assert_false(p->has_halt);
+    assert_ok(pm_executor_put(ex, "kept", NULL, sizeof got));
+    assert_ok(pm_executor_load(ex, p, &l));
+    assert_ok(pm_loaded_write(l, 0, x, sizeof x));
+    assert_ok(pm_loaded_run(l));
+    pm_executor_get_stats(ex, &before);
+    assert_ok(pm_loaded_repeat(l, 9));
+    pm_executor_get_stats(ex, &after);
+    assert_int_equal(after.n_runs - before.n_runs, 9);
+    if (pm_executor_caps(ex)->vulkan)
+        assert_int_equal(after.n_submits - before.n_submits,
+                         9 * (uint64_t)p->n_submits / (p->n_submits == 1 ? 9 : 1));
+    assert_ok(pm_loaded_read(l, 0, got, sizeof got));
+    for (int i = 0; i < 3; i++) assert_float_equal(got[i], x[i] * 1023, 0);
+    assert_string_equal(pm_executor_messages(ex), "");
+    pm_loaded_unload(l);
+    pm_program_destroy(p);
+    pm_graph_destroy(g);
+    pm_executor_close(ex);
+}
+
+static void test_repeats(void **state) {
+    (void)state;
+    for (size_t i = 0; i < PM_COUNT(plain); i++)
+        check_doubling(plain[i], &(pm_executor_options){.poison = true});
+    if (!has_device(test_device())) skip_because("no device %s: %s", test_device(), pm_error_text());
+    check_doubling(test_device(), NULL);
+    check_doubling(test_device(), &(pm_executor_options){.submit_cost = 1});
+}
+
+/* ---- generation ---- */
+
+static pm_device *open_device(const char *spec) {
+    pm_device *d = test_open_device(spec);
+    if (!d) skip_because("no device %s: %s", spec, pm_error_text());
+    return d;
+}
+
+/* How a generation goes by the loop and by the host alone: the same ids. *out: the loop's, to be freed. */
+static void check_same(const test_session *o, const int32_t *ids, size_t n, pm_generate_options options,
+                       pm_generated *out) {
+    pm_generated host;
+    assert_ok(pm_generate(o->s, ids, n, &options, out));
+    options.loop_steps = 1;
+    options.on_token = NULL;
+    assert_ok(pm_generate(o->s, ids, n, &options, &host));
+    assert_int_equal(host.loop_steps, 0);
+    assert_non_null(host.no_loop);
+    assert_int_equal(out->n_ids, host.n_ids);
+    assert_memory_equal(out->ids, host.ids, host.n_ids * sizeof *host.ids);
+    assert_int_equal(out->decode_steps, host.decode_steps);
+    pm_generated_free(&host);
+}
+
+static bool is_decoder(const test_session *o) {
+    pm_model_info info;
+    pm_model_get_info(o->m, &info);
+    if (info.decoder && info.encoder_decoder && info.decoder_start_id < 0)
+        assert_ok(pm_session_set_decoder_start(o->s, 1));
+    return info.decoder && strcmp(info.task, "transcribe") != 0; /* which does not begin with ids */
+}
+
+static void check_family(pm_device *d, const char *name, int32_t most, size_t *n_decoders) {
+    const int32_t prompt[3] = {5, 9, 2};
+    test_session o = test_open_on(d, test_reference(name, NULL).s);
+    pm_generated g;
+    if (is_decoder(&o)) {
+        (*n_decoders)++;
+        check_same(&o, prompt, 3, (pm_generate_options){.max_new = most, .ignore_eos = true}, &g);
+        assert_null(g.no_loop);
+        assert_int_equal(g.decode_recordings, 0);
+        assert_true(g.decode_steps > 20 &&
+                    g.loop_steps + 1 >= g.decode_steps); /* one left over may be the host's */
+        pm_generated_free(&g);
+    }
+    test_close(&o);
+}
+
+static void check_families(const char *spec, int32_t most) {
+    pm_device *d = open_device(spec);
+    DIR *folder = opendir(PM_SOURCE_DIR "/tests/data/reference");
+    size_t n = 0;
+    assert_non_null(folder);
+    for (struct dirent *e = readdir(folder); e; e = readdir(folder))
+        if (e->d_name[0] != '.' && !strchr(e->d_name, '_')) check_family(d, e->d_name, most, &n);
+    closedir(folder);
+    assert_true(n >= 25);
+    assert_string_equal(pm_device_messages(d), "");
+    pm_device_close(d);
+}
+
+static void test_families_reference(void **state) {
+    (void)state, check_families("reference", 40);
+}
+static void test_families_cpu(void **state) {
+    (void)state, check_families("cpu", 60);
+}
+static void test_families_vulkan(void **state) {
+    (void)state, check_families(test_device(), 24);
+}
+
+/* Every place of the id that ends it, within and between submissions; two ends; ends that may not come yet. */
+static void check_ends(const char *spec, int stride) {
+    pm_device *d = open_device(spec);
+    test_path folder = test_copy_model("gpt-oss");
+    const int32_t prompt[2] = {5, 9};
+    char eos[64];
+    test_session o = test_open_on(d, folder.s);
+    pm_generated all, g;
+    int n_ends = 0;
+    check_same(&o, prompt, 2, (pm_generate_options){.ignore_eos = true}, &all);
+    assert_int_equal(all.n_ids, 129); /* 128 positions, and the last id needs none */
+    test_close(&o);
+    for (size_t at = 3; at < all.n_ids; at += (size_t)stride) {
+        size_t first = 2;
+        while (all.ids[first] != all.ids[at]) first++;
+        if (first != at) continue;
+        n_ends++;
+        snprintf(eos, sizeof eos, "[60,%d]", (int)all.ids[at]);
+        test_edit_config(&folder, "eos_token_id", eos);
+        o = test_open_on(d, folder.s);
+        for (int32_t steps = 0; steps <= 5; steps += 5) {
+            check_same(&o, prompt, 2, (pm_generate_options){.loop_steps = steps}, &g);
+            assert_true(g.n_ids <= at + 1 && (g.ids[g.n_ids - 1] == all.ids[at] || g.ids[g.n_ids - 1] == 60));
+            pm_generated_free(&g);
+        }
+        check_same(&o, prompt, 2, (pm_generate_options){.min_new = (int32_t)at + 3}, &g);
+        assert_true(g.n_ids >= at + 5);
+        pm_generated_free(&g);
+        test_close(&o);
+    }
+    assert_true(n_ends >= 5);
+    pm_generated_free(&all);
+    assert_string_equal(pm_device_messages(d), "");
+    pm_device_close(d);
+}
+
+static void test_ends_cpu(void **state) {
+    (void)state, check_ends("cpu", 1);
+}
+static void test_ends_vulkan(void **state) {
+    (void)state, check_ends(test_device(), 4);
+}
+
+typedef struct listener {
+    int32_t ids[MOST];
+    size_t n, stop; /* stop 0: never */
+} listener;
+
+static bool hear(void *user, int32_t id) {
+    listener *l = user;
+    assert_true(l->n < MOST);
+    l->ids[l->n++] = id;
+    return l->n != l->stop;
+}
+
+/* on_token sees every id once, in order, and ends generation where it says. */
+static void test_listeners(void **state) {
+    (void)state;
+    pm_device *d = open_device("cpu");
+    test_session o = test_open_on(d, test_reference("llama", NULL).s);
+    for (size_t stop = 0; stop < 50; stop += 3) {
+        listener l = {.stop = stop};
+        pm_generated g;
+        pm_generate_options options = {
+            .max_new = 50, .ignore_eos = true, .on_token = hear, .user = &l, .loop_steps = (int32_t)stop % 7};
+        assert_ok(pm_generate(o.s, (int32_t[]){5, 9, 2}, 3, &options, &g));
+        assert_int_equal(l.n, stop ? stop : 50);
+        assert_int_equal(g.n_ids, 3 + l.n);
+        assert_int_equal(g.decode_steps, l.n - 1);
+        assert_memory_equal(g.ids + 3, l.ids, l.n * sizeof *l.ids);
+        pm_generated_free(&g);
+    }
+    test_close(&o);
+    pm_device_close(d);
+}
+
+/* What the device does not do is done by the host, with a reason. */
+static void test_host_only(void **state) {
+    (void)state;
+    static const struct {
+        pm_generate_options options;
+        const char *why;
+    } cases[] = {
+        {{.sample = true, .seed = 3}, "sampling"}, {{.n_beams = 2}, "beams"},
+        {{.repetition_penalty = 1.3f}, "penalty"}, {{.no_repeat_ngram = 2}, "ngram"},
+        {{.loop_steps = 1}, "one step"},
+    };
+    pm_device *d = open_device("cpu");
+    test_path folder = test_copy_model("llama");
+    test_session o = test_open_on(d, folder.s);
+    pm_generated g;
+    for (size_t i = 0; i < PM_COUNT(cases); i++) {
+        pm_generate_options options = cases[i].options;
+        options.max_new = 20;
+        options.ignore_eos = true;
+        assert_ok(pm_generate(o.s, (int32_t[]){5, 9}, 2, &options, &g));
+        assert_int_equal(g.loop_steps, 0);
+        assert_non_null(g.no_loop);
+        if (!strstr(g.no_loop, cases[i].why)) fail_msg("%s: %s", cases[i].why, g.no_loop);
+        pm_generated_free(&g);
+    }
+    const int32_t many[] = {-1, PM_LOOP_RING + 1};
+    for (size_t i = 0; i < PM_COUNT(many); i++) {
+        assert_int_equal(
+            pm_generate(o.s, (int32_t[]){5}, 1, &(pm_generate_options){.loop_steps = many[i]}, &g),
+            PM_ERR_USAGE);
+        assert_non_null(strstr(pm_error_text(), "loop_steps"));
+    }
+    test_close(&o);
+    pm_device_close(d);
+}
+
+/* Rules of beginnings and ends stay the host's; the loop does what lies between. */
+static void test_rules_around(void **state) {
+    (void)state;
+    static const char *const rules[][2] = {{"forced_eos_token_id", "7"},
+                                           {"begin_suppress_tokens", "[11,12,13]"},
+                                           {"forced_bos_token_id", "4"},
+                                           {"min_length", "17"}};
+    pm_device *d = open_device("cpu");
+    pm_generated g;
+    for (size_t i = 0; i < PM_COUNT(rules); i++) {
+        test_path folder = test_copy_model("t5");
+        test_edit_config(&folder, rules[i][0], rules[i][1]);
+        test_session o = test_open_on(d, folder.s);
+        check_same(&o, (int32_t[]){5, 9}, 2, (pm_generate_options){.max_new = 30, .ignore_eos = i != 3}, &g);
+        assert_null(g.no_loop);
+        assert_true(g.loop_steps > 0 || i == 3);
+        if (i == 0) assert_int_equal(g.ids[g.n_ids - 1], 7);
+        if (i == 2) assert_int_equal(g.ids[1], 4);
+        pm_generated_free(&g);
+        test_close(&o);
+    }
+    pm_device_close(d);
+}
+
+static float make_first_row_nan(float x, size_t i) {
+    return i < 32 ? NAN : x;
+}
+
+/* The loop gets stuck at each step whose likeliest logit is no number: the host goes on from there. */
+static void check_stuck(const char *spec) {
+    pm_device *d = open_device(spec);
+    test_path folder = test_copy_model("llama");
+    pm_generated g;
+    test_edit_tensor(&folder, "lm_head.weight", make_first_row_nan);
+    test_session o = test_open_on(d, folder.s);
+    check_same(&o, (int32_t[]){5, 9}, 2, (pm_generate_options){.max_new = 12, .ignore_eos = true}, &g);
+    assert_int_equal(g.n_ids, 14);
+    pm_generated_free(&g);
+    test_close(&o);
+    pm_device_close(d);
+}
+
+static void test_stuck(void **state) {
+    (void)state, check_stuck("cpu");
+}
+
+/* The loop under its own feet: the cache grows, a limit of a submission cuts it, the host takes a step between. */
+static void check_by_hand(const char *spec) {
+    pm_device *d = open_device(spec);
+    const int32_t prompt[3] = {5, 9, 2};
+    test_session o = test_open_on(d, test_reference("llama", NULL).s);
+    pm_generated g;
+    pm_decoder decoder;
+    pm_loop loop = {0};
+    int32_t ids[PM_LOOP_RING], id;
+    size_t n;
+    bool found;
+    assert_ok(pm_generate(o.s, prompt, 3,
+                          &(pm_generate_options){.max_new = 60, .ignore_eos = true, .loop_steps = 1}, &g));
+    assert_ok(pm_decoder_open(&decoder, o.s, 1, 1));
+    assert_int_equal(decoder.cache, 16);
+    assert_ok(pm_decoder_feed(&decoder, prompt, 3));
+    assert_ok(pm_decoder_best(&decoder, &id, &found));
+    assert_true(found && id == g.ids[3]);
+    for (size_t at = 4, round = 0; at < g.n_ids; at += n, round++) {
+        n = 1;
+        if (round % 4 == 3) {
+            assert_ok(pm_decoder_feed(&decoder, &id, 1));
+            assert_ok(pm_decoder_best(&decoder, ids, &found));
+        } else
+            assert_ok(pm_loop_run(&loop, &decoder, id, 7, ids, &n));
+        assert_true(n > 0 && at + n <= g.n_ids + 7);
+        for (size_t i = 0; i < n && at + i < g.n_ids; i++) assert_int_equal(ids[i], g.ids[at + i]);
+        assert_int_equal(decoder.position, at - 1 + n);
+        id = ids[n - 1];
+        if (decoder.position == 64) break;
+    }
+    assert_int_equal(decoder.cache, 64);
+    pm_generated_free(&g);
+    test_close(&o);
+    pm_device_close(d);
+}
+
+static void test_by_hand(void **state) {
+    (void)state;
+    for (size_t i = 0; i < PM_COUNT(plain); i++) check_by_hand(plain[i]);
+}
+static void test_by_hand_vulkan(void **state) {
+    (void)state, check_by_hand(test_device());
+}
+
+/* At most one submission for sixteen tokens, and nothing is recorded. */
+static void test_submissions(void **state) {
+    (void)state;
+    pm_device *d = open_device(test_device());
+    test_session o = test_open_on(d, test_reference("gpt-oss", NULL).s);
+    pm_generated g;
+    pm_generate_options options = {.max_new = 100, .ignore_eos = true};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(pm_generate(o.s, (int32_t[]){5, 9}, 2, &options, &g));
+        assert_int_equal(g.decode_steps, 99);
+        assert_int_equal(g.decode_recordings, 0);
+        assert_true(g.decode_submits * 16 <= g.decode_steps);
+        pm_generated_free(&g);
+    }
+    test_close(&o);
+    pm_device_close(d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_walk_plain),   cmocka_unit_test(test_walk_vulkan),
+        cmocka_unit_test(test_repeats),      cmocka_unit_test(test_families_reference),
+        cmocka_unit_test(test_families_cpu), cmocka_unit_test(test_families_vulkan),
+        cmocka_unit_test(test_ends_cpu),     cmocka_unit_test(test_ends_vulkan),
+        cmocka_unit_test(test_listeners),    cmocka_unit_test(test_host_only),
+        cmocka_unit_test(test_rules_around), cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_by_hand_vulkan),
+        cmocka_unit_test(test_submissions),
+    };
+    return run_all_tests(tests);
+}
