@@ -1,4 +1,4 @@
-/* Layout, colours and growing files of the attention pictures, and the formats without drawing: npy and json. */
+/* Growing files, escapes and names of the attention pictures, and the formats without drawing: npy and json. */
 #include "cli/picture.h"
 
 #include <jansson.h>
@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "cli/cli.h"
+
+/* ---- files ---- */
 
 void picture_add_bytes(picture_file *f, const void *data, size_t bytes) {
     if (f->failed) return;
@@ -37,71 +40,139 @@ void picture_add(picture_file *f, const char *fmt, ...) {
         picture_add_bytes(f, text, (size_t)n);
 }
 
-void picture_add_escaped(picture_file *f, const char *utf8) {
-    for (const char *c = utf8; *c; c++) {
+/* Bytes of the character that s begins with, 0 where it begins with none that XML has. */
+static size_t character(const unsigned char *s) {
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xC0u) != 0x80) return 0; /* the end of the text, too */
+    if (s[0] == 0xE0 && s[1] < 0xA0) return 0;
+    if (s[0] == 0xED && s[1] > 0x9F) return 0;
+    if (s[0] == 0xF0 && s[1] < 0x90) return 0;
+    if (s[0] == 0xF4 && s[1] > 0x8F) return 0;
+    if (s[0] == 0xEF && s[1] == 0xBF && s[2] > 0xBD) return 0;
+    return n;
+}
+
+void picture_add_escaped(picture_file *f, const char *text) {
+    for (const char *c = text; *c;) {
+        size_t n = character((const unsigned char *)c);
         switch (*c) {
         case '<': picture_add_bytes(f, "&lt;", 4); break;
         case '>': picture_add_bytes(f, "&gt;", 4); break;
         case '&': picture_add_bytes(f, "&amp;", 5); break;
         case '"': picture_add_bytes(f, "&quot;", 6); break;
         default:
-            if ((unsigned char)*c < 0x20)
+            if ((unsigned char)*c < 0x20 || *c == 0x7F)
                 picture_add_bytes(f, " ", 1);
             else
-                picture_add_bytes(f, c, 1);
+                picture_add_bytes(f, n ? c : "\xEF\xBF\xBD", n ? n : 3);
         }
+        c += n ? n : 1;
     }
 }
 
-size_t picture_label_width(const char *utf8) {
-    size_t width = 0;
-    for (const unsigned char *c = (const unsigned char *)utf8; *c; c++)
-        if ((*c & 0xc0u) != 0x80u)
-            width += *c >= 0xe2 ? 2 : 1; /* lead bytes from U+2000 on: as good as wide */
-    return width;
+void picture_add_json(picture_file *f, const char *text) {
+    json_t *value = cli_json_text(text);
+    char *quoted = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    json_decref(value);
+    if (!quoted) f->failed = true;
+    for (const char *c = quoted; c && *c; c++)
+        if (*c == '<') /* no end of a script in it */
+            picture_add(f, "\\u003c");
+        else
+            picture_add_bytes(f, c, 1);
+    free(quoted);
 }
 
-static size_t widest(char *const *labels, int64_t n) {
-    size_t most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        size_t w = picture_label_width(labels[i]);
-        if (w > most) most = w;
+void picture_add_base64(picture_file *f, const void *data, size_t bytes) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *from = data;
+    for (size_t i = 0; i < bytes; i += 3) {
+        size_t n = bytes - i < 3 ? bytes - i : 3;
+        uint32_t word = 0;
+        for (size_t k = 0; k < 3; k++) word = word << 8 | (k < n ? from[i + k] : 0u);
+        char four[4];
+        for (size_t k = 0; k < 4; k++) four[k] = k <= n ? digits[word >> (18 - 6 * k) & 63] : '=';
+        picture_add_bytes(f, four, 4);
     }
-    return most > 40 ? 40 : most;
 }
 
-void picture_measure(const picture_choice *c, picture_layout *o) {
+static void add_word(unsigned char *to, uint32_t x) {
+    for (int i = 0; i < 4; i++) to[i] = (unsigned char)(x >> (24 - 8 * i));
+}
+
+static void add_chunk(picture_file *f, const char *type, const unsigned char *data, size_t n) {
+    unsigned char word[4];
+    add_word(word, (uint32_t)n);
+    picture_add_bytes(f, word, 4);
+    picture_add_bytes(f, type, 4);
+    if (n) picture_add_bytes(f, data, n);
+    uLong crc = crc32(crc32(0, NULL, 0), (const Bytef *)type, 4);
+    if (n) crc = crc32(crc, data, (uInt)n);
+    add_word(word, (uint32_t)crc);
+    picture_add_bytes(f, word, 4);
+}
+
+/* Rows behind a filter byte of 0, deflated: 8 bits a channel, red, green, blue. */
+void picture_add_pixels(picture_file *f, const unsigned char *rgb, int64_t width, int64_t height) {
+    size_t row = (size_t)width * 3;
+    uLong raw_bytes = (uLong)((row + 1) * (size_t)height), bytes = compressBound(raw_bytes);
+    unsigned char *raw = calloc(1, raw_bytes), *packed = malloc(bytes), head[13] = {0};
+    for (int64_t i = 0; raw && i < height; i++)
+        memcpy(raw + (size_t)i * (row + 1) + 1, rgb + (size_t)i * row, row);
+    if (!raw || !packed || compress2(packed, &bytes, raw, raw_bytes, 6) != Z_OK) f->failed = true;
+    add_word(head, (uint32_t)width);
+    add_word(head + 4, (uint32_t)height);
+    head[8] = 8;
+    head[9] = 2;
+    picture_add_bytes(f, "\x89PNG\r\n\x1a\n", 8);
+    add_chunk(f, "IHDR", head, sizeof head);
+    if (!f->failed) add_chunk(f, "IDAT", packed, bytes);
+    add_chunk(f, "IEND", NULL, 0);
+    free(raw);
+    free(packed);
+}
+
+/* ---- names and weights ---- */
+
+void picture_layer_name(const pm_attention *a, int64_t i, char out[PICTURE_NAME]) {
+    if (a->rollout)
+        snprintf(out, PICTURE_NAME, "rollout to layer %lld", (long long)a->first_layer);
+    else if (a->layers == PM_ATTEND_MEAN)
+        snprintf(out, PICTURE_NAME, "mean of layers");
+    else
+        snprintf(out, PICTURE_NAME, "layer %lld", (long long)(a->first_layer + i));
+}
+
+void picture_head_name(const pm_attention *a, int64_t i, char out[PICTURE_NAME]) {
+    if (a->heads == PM_ATTEND_MEAN)
+        snprintf(out, PICTURE_NAME, "mean of heads");
+    else
+        snprintf(out, PICTURE_NAME, "head %lld", (long long)(a->first_head + i));
+}
+
+const float *picture_weights(const pm_attention *a, int64_t layer, int64_t head) {
+    return a->weights + (layer * a->n_heads + head) * a->n_queries * a->n_keys;
+}
+
+bool picture_is_overlay(const pm_attention *a) {
+    return a->query.kind == PM_AXIS_PATCHES && a->key.kind == PM_AXIS_PATCHES && a->image.pixels;
+}
+
+float picture_largest(const picture_choice *c) {
     const pm_attention *a = c->map;
-    o->n_layers = c->layer < 0 ? a->n_layers : 1;
-    o->n_heads = c->head < 0 ? a->n_heads : 1;
-    o->first_layer = c->layer < 0 ? 0 : c->layer;
-    o->first_head = c->head < 0 ? 0 : c->head;
-    o->cell = o->n_layers * o->n_heads == 1 ? 24 : 14;
-    double letter = o->cell * 0.44; /* half a wide character of a label */
-    o->left = 12 + letter * (double)widest(a->query_labels, a->n_queries);
-    o->top = 26 + letter * (double)widest(a->key_labels, a->n_keys);
-    o->panel_w = o->left + o->cell * (double)a->n_keys + 12;
-    if (o->panel_w < o->left + 120) o->panel_w = o->left + 120; /* room for "layer 31, head 31" */
-    o->panel_h = o->top + o->cell * (double)a->n_queries + 12;
-    double title = 24 + 7.6 * (double)picture_label_width(c->title);
-    o->width = o->panel_w * (double)o->n_heads + 12;
-    if (o->width < title) o->width = title;
-    o->height = o->panel_h * (double)o->n_layers + 40;
+    bool overlay = picture_is_overlay(a);
+    float most = 1e-6f;
+    for (int64_t i = 0; i < a->n_layers * a->n_heads; i++)
+        for (int64_t q = overlay ? c->query : 0; q < (overlay ? c->query + 1 : a->n_queries); q++)
+            for (int64_t k = overlay ? a->key.n_lead : 0; k < a->n_keys; k++) {
+                float w = a->weights[(i * a->n_queries + q) * a->n_keys + k];
+                if (w > most) most = w;
+            }
+    return most;
 }
 
-float picture_weight(const picture_choice *c, int64_t layer, int64_t head, int64_t q, int64_t k) {
-    const pm_attention *a = c->map;
-    return a->weights[((layer * a->n_heads + head) * a->n_queries + q) * a->n_keys + k];
-}
-
-void picture_colour(float weight, unsigned char rgb[3]) {
-    static const float stops[][3] = {
-        {250, 250, 252}, {190, 211, 236}, {98, 150, 207}, {32, 84, 158}, {8, 24, 66}};
-    float x = weight < 0 ? 0 : weight > 1 ? 4 : weight * 4;
-    int i = x >= 4 ? 3 : (int)x;
-    for (int k = 0; k < 3; k++)
-        rgb[k] = (unsigned char)(stops[i][k] + (stops[i + 1][k] - stops[i][k]) * (x - (float)i) + 0.5f);
-}
+/* ---- numbers ---- */
 
 void picture_npy_head(picture_file *f, int rank, const int64_t *dims) {
     const uint16_t probe = 1;
@@ -117,58 +188,64 @@ void picture_npy_head(picture_file *f, int rank, const int64_t *dims) {
     picture_add_bytes(f, header, 118);
 }
 
+static size_t count(const pm_attention *a) {
+    return (size_t)(a->n_layers * a->n_heads * a->n_queries * a->n_keys);
+}
+
 int picture_npy(const picture_choice *c, picture_file *out) {
-    picture_layout o;
-    picture_measure(c, &o);
     const pm_attention *a = c->map;
-    picture_npy_head(out, 4, (int64_t[]){o.n_layers, o.n_heads, a->n_queries, a->n_keys});
-    for (int64_t l = 0; l < o.n_layers; l++)
-        for (int64_t h = 0; h < o.n_heads; h++)
-            picture_add_bytes(out,
-                              a->weights + ((o.first_layer + l) * a->n_heads + o.first_head + h) *
-                                               a->n_queries * a->n_keys,
-                              (size_t)(a->n_queries * a->n_keys) * sizeof(float));
+    picture_npy_head(out, 4, (int64_t[]){a->n_layers, a->n_heads, a->n_queries, a->n_keys});
+    picture_add_bytes(out, a->weights, count(a) * sizeof *a->weights);
     return PM_OK;
 }
 
-static json_t *labels_json(char *const *labels, int64_t n) {
-    json_t *list = json_array();
-    for (int64_t i = 0; i < n; i++) json_array_append_new(list, json_string(labels[i]));
-    return list;
-}
-
-static json_t *head_json(const picture_choice *c, int64_t layer, int64_t head) {
-    json_t *rows = json_array();
-    for (int64_t q = 0; q < c->map->n_queries; q++) {
-        json_t *row = json_array();
-        for (int64_t k = 0; k < c->map->n_keys; k++)
-            json_array_append_new(row, json_real((double)picture_weight(c, layer, head, q, k)));
-        json_array_append_new(rows, row);
+static void add_labels(picture_file *f, const char *name, const pm_axis *axis) {
+    picture_add(f, "\"%s\":[", name);
+    for (int64_t i = 0; i < axis->n; i++) {
+        if (i) picture_add(f, ",");
+        picture_add_json(f, axis->labels[i]);
     }
-    return rows;
+    picture_add(f, "],\n");
 }
 
+static void add_names(picture_file *f, const pm_attention *a) {
+    char name[PICTURE_NAME];
+    picture_add(f, "\"layers\":[");
+    for (int64_t i = 0; i < a->n_layers; i++) {
+        picture_layer_name(a, i, name);
+        picture_add(f, "%s\"%s\"", i ? "," : "", name);
+    }
+    picture_add(f, "],\n\"heads\":[");
+    for (int64_t i = 0; i < a->n_heads; i++) {
+        picture_head_name(a, i, name);
+        picture_add(f, "%s\"%s\"", i ? "," : "", name);
+    }
+    picture_add(f, "],\n");
+}
+
+void picture_add_head(const picture_choice *c, picture_file *f) {
+    const pm_attention *a = c->map;
+    picture_add(f, "{\"title\":");
+    picture_add_json(f, c->title);
+    picture_add(f, ",\n\"map\":\"%s\",\"first_layer\":%lld,\"first_head\":%lld,\n", a->map,
+                (long long)a->first_layer, (long long)a->first_head);
+    add_names(f, a);
+    add_labels(f, "queries", &a->query);
+    add_labels(f, "keys", &a->key);
+}
+
+/* Brackets close and open where a row, a head, a layer ends. */
 int picture_json(const picture_choice *c, picture_file *out) {
-    picture_layout o;
-    picture_measure(c, &o);
-    json_t *layers = json_array();
-    for (int64_t l = 0; l < o.n_layers; l++) {
-        json_t *heads = json_array();
-        for (int64_t h = 0; h < o.n_heads; h++)
-            json_array_append_new(heads, head_json(c, o.first_layer + l, o.first_head + h));
-        json_array_append_new(layers, heads);
+    const pm_attention *a = c->map;
+    const int64_t sizes[] = {a->n_keys, a->n_queries, a->n_heads, a->n_layers};
+    picture_add_head(c, out);
+    picture_add(out, "\"weights\":[[[[");
+    for (size_t i = 0, n = count(a); i < n; i++) {
+        int ends = 0;
+        for (size_t left = i; i && ends < 3 && left % (size_t)sizes[ends] == 0; ends++)
+            left /= (size_t)sizes[ends];
+        picture_add(out, "%.*s%s%.*s%.9g", ends, "]]]", i ? "," : "", ends, "[[[", (double)a->weights[i]);
     }
-    json_t *all = json_pack("{ss sI sI so so so}", "title", c->title, "first_layer",
-                            (json_int_t)o.first_layer, "first_head", (json_int_t)o.first_head, "queries",
-                            labels_json(c->map->query_labels, c->map->n_queries), "keys",
-                            labels_json(c->map->key_labels, c->map->n_keys), "weights", layers);
-    char *text = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
-    json_decref(all);
-    if (!text)
-        return cli_error(PM_ERR_OTHER,
-                         "JSON: the title or a label of the attention map is not UTF-8, or memory is out");
-    picture_add_bytes(out, text, strlen(text));
-    picture_add_bytes(out, "\n", 1);
-    free(text);
+    picture_add(out, "]]]]}\n");
     return PM_OK;
 }

@@ -1,96 +1,87 @@
-/* The attention map as SVG, and as one HTML page in which a person chooses layer and head. */
+/* The canvas of attention pictures as SVG: small maps are rectangles whose values a viewer can show, large ones pictures of pixels. */
+#include <stdlib.h>
+
 #include "cli/picture.h"
 
-#include <stdio.h>
+enum { MOST_RECTANGLES = 20000 }; /* of a file */
 
-static void add_label(picture_file *f, double x, double y, const char *extra, double size, const char *text) {
-    picture_add(f, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.1f\" %s>", x, y, size, extra);
-    picture_add_escaped(f, text);
+typedef struct svg {
+    picture_file *f;
+    bool small;
+} svg;
+
+static void add_text(void *to, const picture_text *t) {
+    picture_file *f = ((svg *)to)->f;
+    static const char *const anchors[] = {"start", "middle", "end"};
+    /* the middle of a line's letters is about a third of the size above its base */
+    double x = t->x + (t->up ? t->size * 0.34 : 0), y = t->y + (t->up ? 0 : t->size * 0.34);
+    picture_add(f, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.1f\" text-anchor=\"%s\"%s", x, y, t->size,
+                anchors[(int)(t->align * 2 + 0.5)], t->bold ? " font-weight=\"bold\"" : "");
+    if (t->up) picture_add(f, " transform=\"rotate(-90 %.1f %.1f)\"", x, y);
+    picture_add(f, ">");
+    picture_add_escaped(f, t->text);
     picture_add(f, "</text>\n");
 }
 
-static void add_panel(picture_file *f, const picture_choice *c, const picture_layout *o, int64_t layer,
-                      int64_t head) {
-    const pm_attention *a = c->map;
-    char title[64], extra[96];
-    snprintf(title, sizeof title, "layer %lld, head %lld", (long long)layer, (long long)head);
-    add_label(f, o->left, 14, "font-weight=\"bold\"", 11, title);
-    for (int64_t k = 0; k < a->n_keys; k++) {
-        double x = o->left + o->cell * ((double)k + 0.65), y = o->top - 4;
-        snprintf(extra, sizeof extra, "transform=\"rotate(-90 %.1f %.1f)\"", x, y);
-        add_label(f, x, y, extra, o->cell * 0.7, a->key_labels[k]);
+static void add_rectangles(picture_file *f, const picture_cells *c) {
+    double w = c->box.w / (double)c->columns, h = c->box.h / (double)c->rows;
+    for (int64_t i = 0; i < c->rows * c->columns; i++) {
+        const unsigned char *rgb = c->rgb + 3 * i;
+        picture_add(
+            f,
+            "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"#%02x%02x%02x\"><title>%.4f</title></rect>\n",
+            c->box.x + w * (double)(i % c->columns), c->box.y + h * (double)(i / c->columns), w, h, rgb[0],
+            rgb[1], rgb[2], (double)c->values[i]);
     }
-    for (int64_t q = 0; q < a->n_queries; q++) {
-        double y = o->top + o->cell * (double)q;
-        add_label(f, o->left - 4, y + o->cell * 0.72, "text-anchor=\"end\"", o->cell * 0.7,
-                  a->query_labels[q]);
-        for (int64_t k = 0; k < a->n_keys; k++) {
-            unsigned char rgb[3];
-            float w = picture_weight(c, layer, head, q, k);
-            picture_colour(w, rgb);
-            picture_add(f,
-                        "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
-                        "fill=\"#%02x%02x%02x\"><title>%.4f</title></rect>\n",
-                        o->left + o->cell * (double)k, y, o->cell, o->cell, rgb[0], rgb[1], rgb[2],
-                        (double)w);
-        }
+}
+
+static void add_cells(void *to, const picture_cells *c) {
+    picture_file *f = ((svg *)to)->f, png = {0};
+    if (c->values && ((svg *)to)->small) {
+        add_rectangles(f, c);
+        return;
     }
+    picture_add_pixels(&png, c->rgb, c->columns, c->rows);
     picture_add(f,
+                "<image x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" preserveAspectRatio=\"none\" "
+                "image-rendering=\"optimizeSpeed\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,",
+                c->box.x, c->box.y, c->box.w, c->box.h);
+    if (png.failed)
+        f->failed = true;
+    else
+        picture_add_base64(f, png.data, png.bytes);
+    picture_add(f, "\"/>\n");
+    free(png.data);
+}
+
+static void add_tint(void *to, const picture_box *b, double share, float value) {
+    picture_add(
+        ((svg *)to)->f,
+        "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#e3170a\" fill-opacity=\"%.3f\">"
+        "<title>%.4f</title></rect>\n",
+        b->x, b->y, b->w, b->h, picture_tint(share), (double)value);
+}
+
+static void add_frame(void *to, const picture_box *b) {
+    picture_add(((svg *)to)->f,
                 "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"#667\" "
                 "stroke-width=\"0.7\"/>\n",
-                o->left, o->top, o->cell * (double)a->n_keys, o->cell * (double)a->n_queries);
+                b->x, b->y, b->w, b->h);
 }
 
 int picture_svg(const picture_choice *c, picture_file *f) {
     picture_layout o;
-    picture_measure(c, &o);
+    const pm_attention *a = c->map;
+    svg to = {f, a->n_layers * a->n_heads * a->n_queries * a->n_keys <= MOST_RECTANGLES};
+    const picture_canvas on = {&to, add_text, add_cells, add_tint, add_frame};
+    int code = picture_measure(c, &o);
+    if (code) return code;
     picture_add(f,
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
-                "font-family=\"sans-serif\" fill=\"#223\">\n",
-                o.width, o.height);
+                "viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\" fill=\"#223\">\n",
+                o.width, o.height, o.width, o.height);
     picture_add(f, "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n");
-    add_label(f, 12, 20, "", 13, c->title);
-    for (int64_t l = 0; l < o.n_layers; l++)
-        for (int64_t h = 0; h < o.n_heads; h++) {
-            picture_add(f, "<g transform=\"translate(%.1f %.1f)\">\n", o.panel_w * (double)h,
-                        32 + o.panel_h * (double)l);
-            add_panel(f, c, &o, o.first_layer + l, o.first_head + h);
-            picture_add(f, "</g>\n");
-        }
+    code = picture_draw(c, &o, &on);
     picture_add(f, "</svg>\n");
-    return PM_OK;
-}
-
-int picture_html(const picture_choice *c, picture_file *f) {
-    picture_layout o;
-    picture_measure(c, &o);
-    picture_add(f, "<!doctype html><html><head><meta charset=\"utf-8\"><title>");
-    picture_add_escaped(f, c->title);
-    picture_add(f, "</title>\n<style>body{font:14px "
-                   "sans-serif;color:#223;margin:20px}select{margin-right:16px}</style></head><body>\n<h3>");
-    picture_add_escaped(f, c->title);
-    picture_add(f, "</h3>\n<label>Layer <select id=\"l\"></select></label><label>Head <select "
-                   "id=\"h\"></select></label>\n"
-                   "<span id=\"v\"></span><div id=\"all\">\n");
-    for (int64_t l = 0; l < o.n_layers; l++)
-        for (int64_t h = 0; h < o.n_heads; h++) {
-            picture_choice one = {c->map, "", o.first_layer + l, o.first_head + h};
-            picture_add(f, "<div class=\"p\" data-l=\"%lld\" data-h=\"%lld\" hidden>\n", (long long)one.layer,
-                        (long long)one.head);
-            picture_svg(&one, f);
-            picture_add(f, "</div>\n");
-        }
-    picture_add(f, "</div>\n<script>\n"
-                   "const "
-                   "panels=[...document.querySelectorAll('.p')],l=document.getElementById('l'),h=document."
-                   "getElementById('h');\n"
-                   "for(const [s,k] of [[l,'l'],[h,'h']])for(const v of new "
-                   "Set(panels.map(p=>p.dataset[k])))s.add(new Option(v,v));\n");
-    picture_add(
-        f, "function show(){for(const p of panels)p.hidden=p.dataset.l!==l.value||p.dataset.h!==h.value}\n"
-           "l.onchange=h.onchange=show;show();\n"
-           "document.getElementById('all').onmouseover=e=>{const "
-           "t=e.target.querySelector&&e.target.querySelector('title');"
-           "document.getElementById('v').textContent=t?t.textContent:''};\n</script></body></html>\n");
-    return PM_OK;
+    return code;
 }

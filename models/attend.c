@@ -1,167 +1,177 @@
-/* Attention weights of one text, with its tokens as labels (pm_session_attend). Runs the forward pass with
- * the maps as outputs; an encoder-decoder generates its output first. */
+/* Attention maps (pumice/attend.h): which maps a model has, and a forward pass with them as outputs. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "models/convert.h"
-#include "models/session.h"
+#include "models/arch.h"
+#include "models/attend_data.h"
+#include "models/image.h"
 
-/* What a map is made from. */
-typedef struct map_row {
-    const char *name;
-    bool seq2seq;
-    int query_side, key_side; /* 0: source, 1: target */
-} map_row;
+/* ---- which there are ---- */
 
-static const map_row maps[] = {
-    {"cross", true, 1, 0},    {"encoder", true, 0, 0},
-    {"decoder", true, 1, 1},  {"encoder", false, 0, 0}, /* models of one stack: both names mean it */
-    {"decoder", false, 0, 0},
-};
-
-static const map_row *find_map(bool seq2seq, const char *name) {
-    for (size_t i = 0; i < PM_COUNT(maps); i++)
-        if (maps[i].seq2seq == seq2seq && (!name || strcmp(maps[i].name, name) == 0)) return &maps[i];
-    return NULL;
+static pm_attend_input signal_kind(const pm_spec *spec) {
+    return !spec->signal.name ? PM_ATTEND_TEXT : spec->signal.rank == 2 ? PM_ATTEND_SOUND : PM_ATTEND_IMAGE;
 }
 
-/* The stack whose queries they are, and what the model calls its weights; NULL: it gives none. */
-static const pm_stack *stack_of(const pm_model *m, const map_row *map) {
-    return &m->spec.stack[map->seq2seq ? map->query_side : 0];
+static size_t maps_of_two(const pm_model *m, pm_map maps[PM_MAX_MAPS]) {
+    const pm_stack *encoder = &m->spec.stack[0], *decoder = &m->spec.stack[1];
+    const pm_map all[] = {
+        {"cross", decoder, decoder->cross_out, PM_SIDE_TARGET, PM_SIDE_SOURCE, .has_target = true},
+        {"encoder", encoder, encoder->self_out, PM_SIDE_SOURCE, PM_SIDE_SOURCE, .has_target = false},
+        {"decoder", decoder, decoder->self_out, PM_SIDE_TARGET, PM_SIDE_TARGET, .has_target = true},
+    };
+    memcpy(maps, all, sizeof all);
+    for (size_t i = 0; i < PM_COUNT(all); i++) maps[i].reads = signal_kind(&m->spec);
+    return PM_COUNT(all);
 }
 
-static const char *output_of(const pm_model *m, const map_row *map) {
-    const pm_stack *st = stack_of(m, map);
-    return map->query_side == map->key_side ? st->self_out : st->cross_out;
+static size_t maps_of_clip(const pm_model *m, pm_map maps[PM_MAX_MAPS]) {
+    const pm_stack *text = &m->spec.stack[0], *vision = &m->spec.stack[1];
+    size_t n = 0;
+    if (m->spec.signal.name)
+        maps[n++] =
+            (pm_map){.name = "vision", .stack = vision, .output = vision->self_out, .reads = PM_ATTEND_IMAGE};
+    if (m->spec.embed[0].vocab) maps[n++] = (pm_map){.name = "text", .stack = text, .output = text->self_out};
+    return n;
 }
 
-typedef struct id_list {
-    const int32_t *ids;
-    size_t n;
-} id_list;
-
-/* sides[1].n 0: no decoder. */
-static pm_status make_inputs(const id_list sides[2], pm_tensors **out) {
-    pm_tensors *in = NULL;
-    pm_status s = pm_tensors_create(&in);
-    if (s == PM_OK) s = pm_tensors_add_ids(in, "in.input_ids", sides[0].ids, sides[0].n);
-    if (s == PM_OK && sides[1].n)
-        s = pm_tensors_add_ids(in, "in.decoder_input_ids", sides[1].ids, sides[1].n);
-    if (s == PM_OK)
-        *out = in;
-    else
-        pm_tensors_free(in);
-    return s;
+size_t pm_maps_of(const pm_model *m, pm_map maps[PM_MAX_MAPS]) {
+    const pm_stack *st = &m->spec.stack[0];
+    const bool is_clip = m->spec.contrast.width > 0 || m->spec.stack[1].n_layers > 0;
+    if (m->arch->encoder_decoder) return maps_of_two(m, maps);
+    if (is_clip) return maps_of_clip(m, maps);
+    pm_map one = {.name = m->arch->decoder ? "decoder" : "encoder",
+                  .stack = st,
+                  .output = st->self_out,
+                  .reads = signal_kind(&m->spec)};
+    if (m->spec.recurrence.on) one.layout = PM_LAYOUT_SEGMENTS;
+    maps[0] = one;
+    if (m->spec.global == PM_GLOBAL_OFF) return 1;
+    static const char *const names[] = {"encoder", "window", "global"};
+    for (size_t i = 0; i < PM_COUNT(names); i++) {
+        maps[i] = one;
+        maps[i].name = names[i];
+        maps[i].layout = (pm_map_layout)(PM_LAYOUT_SPARSE + (int)i);
+    }
+    return PM_COUNT(names);
 }
 
-/* Generates from the source; the target is what was fed: all but the last id. `g` owns it. */
-static pm_status make_target(pm_session *s, const id_list *source, pm_generated *g, id_list *out) {
-    PM_TRY(pm_generate(s, source->ids, source->n, NULL, g));
-    *out = (id_list){g->ids, g->n_ids > 1 ? g->n_ids - 1 : g->n_ids};
+static bool is_called(const pm_map *map, const char *name, size_t n_maps) {
+    if (strcmp(map->name, name) == 0) return true;
+    return n_maps == 1 && (strcmp(name, "encoder") == 0 || strcmp(name, "decoder") == 0);
+}
+
+pm_status pm_map_find(const pm_model *m, const char *name, const pm_attend_input *given, pm_map *out) {
+    pm_map maps[PM_MAX_MAPS];
+    char list[64] = "";
+    size_t n = pm_maps_of(m, maps), found = n;
+    for (size_t i = n; i-- > 0;)
+        if (name ? is_called(&maps[i], name, n) : !given || maps[i].reads == *given) found = i;
+    for (size_t i = 0, at = 0; i < n; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? " or " : "", maps[i].name);
+    if (name && found == n)
+        return pm_raise(PM_ERR_USAGE, "attention: map is \"%.40s\", expected %s", name, list);
+    *out = maps[found < n ? found : 0]; /* what does not read that says so itself */
+    if (out->output) return PM_OK;
+    return pm_raise(PM_ERR_USAGE, "attention: %s has no attention weights as map \"%s\"", m->files.path,
+                    out->name);
+}
+
+pm_status pm_model_attend_input(const pm_model *m, const char *map, pm_attend_input *out) {
+    pm_map found;
+    PM_TRY(pm_map_find(m, map, NULL, &found));
+    *out = found.reads;
     return PM_OK;
 }
 
-pm_status pm_session_inputs(pm_session *s, const int32_t *ids, size_t n, pm_tensors **out_inputs) {
-    id_list sides[2] = {{ids, n}, {0}};
-    pm_generated g = {0};
-    pm_status status = PM_OK;
-    *out_inputs = NULL;
-    if (s->model->arch->encoder_decoder) status = make_target(s, &sides[0], &g, &sides[1]);
-    if (status == PM_OK) status = make_inputs(sides, out_inputs);
-    pm_generated_free(&g);
+/* ---- the pass ---- */
+
+static pm_status check_part(const char *what, pm_attend_parts parts, int64_t i, int64_t n) {
+    if (parts != PM_ATTEND_ONE || (i >= 0 && i < n)) return PM_OK;
+    return pm_raise(PM_ERR_USAGE, "attention: %s is %" PRId64 ", the model has %ss 0 to %" PRId64, what, i,
+                    what, n - 1);
+}
+
+static pm_status check_rollout(const pm_attend_options *o, const pm_map *map) {
+    if (!o->rollout) return PM_OK;
+    if (map->query != map->key || map->layout == PM_LAYOUT_WINDOW || map->layout == PM_LAYOUT_GLOBAL)
+        return pm_raise(PM_ERR_USAGE,
+                        "attention: rollout is of tokens to themselves, which map \"%s\" is not", map->name);
+    if (o->layers == PM_ATTEND_MEAN)
+        return pm_raise(PM_ERR_USAGE, "attention: rollout goes through layers, their mean is not expected");
+    return PM_OK;
+}
+
+/* The layers that are needed, as first_layer and n_layers of `a`. */
+static void choose_layers(const pm_attend_options *o, const pm_map *map, pm_attention *a) {
+    a->n_layers = map->stack->n_layers;
+    if (o->layers != PM_ATTEND_ONE) return;
+    a->first_layer = o->rollout ? 0 : o->layer;
+    a->n_layers = o->rollout ? o->layer + 1 : 1;
+}
+
+/* One layer's output, or those of all: a list of them may be longer than a pass takes. */
+static pm_status run(pm_session *s, const pm_map *map, const pm_map_inputs *in, const pm_attention *a,
+                     pm_tensors **out) {
+    pm_text want = {0};
+    char one[24] = "";
+    bool globals = false;
+    pm_status status = pm_map_has_globals(s->model, map, in, &globals);
+    if (a->n_layers == 1) snprintf(one, sizeof one, ".%" PRId64, a->first_layer);
+    pm_text_add(&want, "%s%s", map->output, one);
+    if (globals) pm_text_add(&want, ",global_attentions%s", one);
+    if (status == PM_OK) status = pm_text_status(&want);
+    if (status == PM_OK) status = pm_session_run(s, in->tensors, want.data, out);
+    pm_text_free(&want);
     return status;
 }
 
-static pm_status make_labels(const pm_model *m, int side, const id_list *list, char ***out) {
-    *out = pm_calloc(list->n, sizeof **out);
-    if (!*out) return PM_ERR_MEMORY;
-    for (size_t i = 0; i < list->n; i++) PM_TRY(pm_model_token_label(m, side, list->ids[i], &(*out)[i]));
-    return PM_OK;
-}
-
-/* Takes out.<map>.0 .. n-1, [1,H,T,S] each. */
-static pm_status take_maps(const pm_tensors *set, const char *output, int64_t n_layers, pm_attention *out) {
-    char name[64];
-    uint64_t each = 0;
-    for (int64_t i = 0; i < n_layers; i++) {
-        snprintf(name, sizeof name, "out.%s.%" PRId64, output, i);
-        const pm_array *a = pm_tensors_get(set, name);
-        if (!a || a->rank != 4 || (i > 0 && a->bytes != each))
-            return pm_raise(PM_ERR_OTHER, "attention: %s is missing", name);
-        if (i == 0) {
-            each = a->bytes;
-            out->n_layers = n_layers;
-            out->n_heads = a->dims[1];
-            out->n_queries = a->dims[2];
-            out->n_keys = a->dims[3];
-            out->weights = pm_calloc((size_t)n_layers, (size_t)each);
-            if (!out->weights) return PM_ERR_MEMORY;
-        }
-        PM_TRY(pm_convert_f32(a, out->weights + (uint64_t)i * (each / sizeof(float))));
-    }
-    return PM_OK;
-}
-
-static pm_status run_maps(pm_session *session, const map_row *map, const id_list sides[2],
-                          pm_attention *out) {
-    const pm_model *m = session->model;
-    pm_tensors *in = NULL, *set = NULL;
-    pm_status s;
-    if (m->spec.global != PM_GLOBAL_OFF)
-        return pm_raise(PM_ERR_USAGE, "attention: this model's weights lie by window, not token by token; "
-                                      "run gives them as out.attentions and out.global_attentions");
-    PM_GOTO(make_inputs(sides, &in));
-    PM_GOTO(pm_session_run(session, in, output_of(m, map), &set));
-    PM_GOTO(take_maps(set, output_of(m, map), stack_of(m, map)->n_layers, out));
-    PM_GOTO(make_labels(m, map->query_side, &sides[map->query_side], &out->query_labels));
-    PM_GOTO(make_labels(m, map->key_side, &sides[map->key_side], &out->key_labels));
-fail:
-    pm_tensors_free(in);
+static pm_status attend(pm_session *s, const pm_map *map, const pm_attend_options *o, pm_map_inputs *in,
+                        pm_attention *a) {
+    pm_tensors *set = NULL;
+    PM_TRY(check_part("layer", o->layers, o->layer, map->stack->n_layers));
+    PM_TRY(check_part("head", o->heads, o->head, map->stack->n_heads));
+    PM_TRY(check_rollout(o, map));
+    PM_TRY(pm_map_inputs_make(s, map, o, in));
+    a->map = map->name;
+    choose_layers(o, map, a);
+    PM_TRY(run(s, map, in, a, &set));
+    pm_status status = pm_map_take(s, map, in, set, a);
     pm_tensors_free(set);
-    return s;
+    PM_TRY(status);
+    PM_TRY(pm_map_axes(s, map, in, a));
+    a->text = in->text;
+    in->text = NULL;
+    return pm_map_reduce(o, a);
 }
 
-pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, const char *map_name,
-                                pm_attention *out) {
-    const pm_model *m = s->model;
-    const map_row *map = find_map(m->arch->encoder_decoder, map_name);
-    pm_generated g = {0};
+/* What the options give, for a model that has maps of several kinds. */
+static pm_attend_input given_kind(const pm_attend_options *o) {
+    if (o->inputs) return pm_tensors_get(o->inputs, "in.input_ids") ? PM_ATTEND_TEXT : PM_ATTEND_IMAGE;
+    return o->image ? PM_ATTEND_IMAGE : o->sound ? PM_ATTEND_SOUND : PM_ATTEND_TEXT;
+}
+
+pm_status pm_session_attend(pm_session *s, const pm_attend_options *options, pm_attention *out) {
+    pm_map map;
+    pm_map_inputs in = {0};
+    pm_attend_input given = given_kind(options);
     *out = (pm_attention){0};
-    if (!map)
-        return pm_raise(PM_ERR_USAGE, "attention: map is \"%.40s\", expected %s", map_name,
-                        m->arch->encoder_decoder ? "cross, encoder or decoder" : "encoder or decoder");
-    if (!m->spec.embed[0].vocab || !output_of(m, map))
-        return pm_raise(PM_ERR_USAGE,
-                        "attention: %s: its weights are not of tokens by tokens, run gives what it has",
-                        m->files.path);
-    /* A map of the encoder alone needs no output; its forward pass takes any decoder id. */
-    id_list sides[2] = {{ids, n}, {&(int32_t){0}, map->seq2seq ? 1 : 0}};
-    bool needs_target = map->query_side || map->key_side;
-    pm_status status = needs_target ? make_target(s, &sides[0], &g, &sides[1]) : PM_OK;
-    if (status == PM_OK) status = run_maps(s, map, sides, out);
-    if (status == PM_OK && needs_target && m->info.has_tokenizer)
-        status = pm_model_decode(m, g.ids + g.n_prompt, g.n_ids - g.n_prompt, &out->text);
-    pm_generated_free(&g);
+    PM_TRY(pm_map_find(s->model, options->map, &given, &map));
+    pm_status status = attend(s, &map, options, &in, out);
+    pm_map_inputs_free(&in);
     if (status != PM_OK) pm_attention_free(out);
     return status;
 }
 
-pm_status pm_session_attend(pm_session *s, const char *text, const char *map, pm_attention *out) {
-    int32_t *ids = NULL;
-    size_t n = 0;
-    *out = (pm_attention){0};
-    PM_TRY(pm_model_encode(s->model, text, &ids, &n));
-    pm_status status = pm_session_attend_ids(s, ids, n, map, out);
-    pm_free(ids);
-    return status;
+static void free_axis(pm_axis *axis) {
+    for (int64_t i = 0; axis->labels && i < axis->n; i++) pm_free(axis->labels[i]);
+    pm_free(axis->labels);
 }
 
 void pm_attention_free(pm_attention *a) {
-    for (int64_t i = 0; a->query_labels && i < a->n_queries; i++) pm_free(a->query_labels[i]);
-    for (int64_t i = 0; a->key_labels && i < a->n_keys; i++) pm_free(a->key_labels[i]);
-    pm_free(a->query_labels);
-    pm_free(a->key_labels);
+    free_axis(&a->query);
+    free_axis(&a->key);
+    pm_image_free(&a->image);
     pm_free(a->weights);
     pm_free(a->text);
     *a = (pm_attention){0};

@@ -189,16 +189,14 @@ pm_status pm_model_decode(const pm_model *m, const int32_t *ids, size_t n, char 
 
 pm_status pm_model_token_label(const pm_model *m, int side, int32_t id, char **out_text) {
     const pm_words *w = &m->words;
-    const char **list = side ? w->target : w->source, *token = NULL;
-    size_t n = side ? w->n_target : w->n_source, bytes = 0;
+    const char **list = side ? w->target : w->source;
+    size_t n = side ? w->n_target : w->n_source;
     pm_text t = {0};
     *out_text = NULL;
     if (list && id >= 0 && (size_t)id < n)
-        pm_text_add(&t, "%s", list[id]);
-    else if (!list && m->tokenizer[0] &&
-             (token = pm_tokenizer_token(pm_model_tokenizer(m, side), id, &bytes)) != NULL)
-        pm_text_add_bytes(&t, token, bytes);
-    else
-        pm_text_add(&t, "%d", (int)id);
+        pm_add_visible(&t, list[id], strlen(list[id]));
+    else if (!list && m->tokenizer[0])
+        pm_tokenizer_add_label(pm_model_tokenizer(m, side), id, &t);
+    if (!t.length) pm_text_add(&t, "%d", (int)id);
     return take_text(&t, PM_OK, out_text);
 }

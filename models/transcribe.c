@@ -23,6 +23,7 @@ typedef struct transcriber {
     int32_t *context;          /* ids of the segments so far */
     size_t n_context, context_capacity;
     bool stopped;
+    pm_tensors *first; /* where what the first window is made from goes, and no other follows; or NULL */
 } transcriber;
 
 /* ---- features ---- */
@@ -214,6 +215,26 @@ static pm_status take_window(transcriber *t, const pm_search *g, int64_t *seek) 
     return s;
 }
 
+static pm_status add_features(const transcriber *t, pm_tensors *set) {
+    pm_array a = {.name = "in.input_features",
+                  .dtype = PM_F32,
+                  .rank = 3,
+                  .dims = {1, t->w.mel.n_mels, t->w.frames},
+                  .data = t->window};
+    void *data;
+    PM_TRY(pm_tensors_add(set, &a, &data));
+    pm_words_to_file(data, (uint64_t)(t->w.mel.n_mels * t->w.frames));
+    return PM_OK;
+}
+
+/* The last id was not fed. */
+static pm_status keep_first(transcriber *t, const pm_search *g) {
+    t->stopped = true;
+    PM_TRY(add_features(t, t->first));
+    return pm_tensors_add_ids(t->first, "in.decoder_input_ids", g->ids,
+                              g->n_ids > 1 ? g->n_ids - 1 : g->n_ids);
+}
+
 static pm_status transcribe_window(transcriber *t, int64_t *seek) {
     pm_generate_options o = {.n_beams = t->o->n_beams};
     pm_generated figures = {0};
@@ -226,6 +247,7 @@ static pm_status transcribe_window(transcriber *t, int64_t *seek) {
     if (*seek == 0) PM_GOTO(choose_language(t));
     PM_GOTO(search_window(t, &g));
     PM_GOTO(take_window(t, &g, seek));
+    if (t->first) PM_GOTO(keep_first(t, &g));
 fail:
     pm_verdict_free(&g.verdict);
     pm_free(g.ids);
@@ -285,15 +307,37 @@ static void close_transcriber(transcriber *t) {
     pm_free(t->context);
 }
 
-pm_status pm_transcribe(pm_session *s, const pm_sound *sound, const pm_transcribe_options *options,
-                        pm_transcript *out) {
+static pm_status transcribe(pm_session *s, const pm_sound *sound, const pm_transcribe_options *options,
+                            pm_tensors *first, pm_transcript *out) {
     static const pm_transcribe_options defaults = {0};
-    transcriber t = {.s = s, .o = options ? options : &defaults, .out = out};
+    transcriber t = {.s = s, .o = options ? options : &defaults, .out = out, .first = first};
     *out = (pm_transcript){0};
     pm_status status = run(&t, sound);
     if (status == PM_OK && s->model->info.has_tokenizer) status = join_texts(out);
     close_transcriber(&t);
     if (status != PM_OK) pm_transcript_free(out);
+    return status;
+}
+
+pm_status pm_transcribe(pm_session *s, const pm_sound *sound, const pm_transcribe_options *options,
+                        pm_transcript *out) {
+    return transcribe(s, sound, options, NULL, out);
+}
+
+pm_status pm_sound_first_window(pm_session *s, const pm_sound *sound, const pm_transcribe_options *options,
+                                pm_tensors **out_inputs, char **out_text) {
+    pm_transcript all = {0};
+    pm_tensors *set = NULL;
+    *out_inputs = NULL;
+    pm_status status = pm_tensors_create(&set);
+    if (status == PM_OK) status = transcribe(s, sound, options, set, &all);
+    *out_text = all.text;
+    all.text = NULL;
+    pm_transcript_free(&all);
+    if (status == PM_OK)
+        *out_inputs = set;
+    else
+        pm_tensors_free(set);
     return status;
 }
 
@@ -303,13 +347,7 @@ static pm_status make_inputs(transcriber *t, const pm_model *m, const pm_sound *
     PM_TRY(take_sound(t, sound));
     PM_TRY(make_window(t));
     cut_window(t, 0);
-    pm_array a = {.name = "in.input_features",
-                  .dtype = PM_F32,
-                  .rank = 3,
-                  .dims = {1, t->w.mel.n_mels, t->w.frames},
-                  .data = t->window};
-    pm_words_to_file(t->window, (uint64_t)(t->w.mel.n_mels * t->w.frames));
-    return pm_tensors_add(set, &a, NULL);
+    return add_features(t, set);
 }
 
 pm_status pm_sound_inputs(const pm_model *m, const pm_sound *sound, pm_tensors **out_inputs) {

@@ -29,6 +29,10 @@ pm_status pm_whisper_open(const pm_model *m, pm_whisper *out) PM_MUST_USE;
 void pm_whisper_close(pm_whisper *w);
 /* The language's id. PM_ERR_USAGE lists the ones that there are. */
 pm_status pm_whisper_language(const pm_whisper *w, const char *code, int32_t *out_id) PM_MUST_USE;
+/* What a pass on the sound's first window is made from: in.input_features, and in.decoder_input_ids: all that the decoder was fed with to
+ * transcribe it, the prompt first. *out_text is freed with pm_free; NULL without a tokenizer. options may be NULL. */
+pm_status pm_sound_first_window(pm_session *s, const pm_sound *sound, const pm_transcribe_options *options,
+                                pm_tensors **out_inputs, char **out_text) PM_MUST_USE;
 const char *pm_whisper_code(const pm_whisper *w, int32_t id); /* "" for an id that is no language */
 
 #endif

@@ -76,9 +76,36 @@ expect "verify"             0 'all within bounds' -- "$pumice" verify numbers-en
 for ending in svg html npy json; do
     expect "attend $ending" 0 - -- "$pumice" attend numbers-en-zh "half past three" -o "$tmp/a.$ending" --device cpu
     [ -s "$tmp/a.$ending" ] || { echo "FAILED attend $ending: no file"; failures=$((failures + 1)); }
+    for part in "--layer 1" "--head mean" "--layer mean --head 2" "--rollout --map encoder" "--map decoder"; do
+        # shellcheck disable=SC2086
+        expect "attend $ending $part" 0 - -- "$pumice" attend numbers-en-zh "half past three" $part -o "$tmp/p.$ending" --device cpu
+    done
+    expect "attend a picture, $ending" 0 - -- "$pumice" attend "$data/../examples/see" "$data/../images/rgb.png" -o "$tmp/v.$ending" --device cpu
+    expect "attend a sound, $ending" 0 - -- "$pumice" attend "$data/../speech" "$data/../audio/chirp.wav" -o "$tmp/s.$ending" --device cpu
 done
+grep -q '"layers":\["layer 0","layer 1"\]' "$tmp/a.json" && grep -q '"\[class\]"' "$tmp/v.json" && grep -q '"0.02 s"' "$tmp/s.json" ||
+    { echo "FAILED attend: labels in JSON"; failures=$((failures + 1)); }
+# Whatever a text holds, the files stay what they are.
+for hostile in $'</script>' $'<b>&"\x27 \x01\t\xe4\xb8'; do
+    for ending in svg html json; do
+        expect "attend, hostile text in $ending" 0 - -- "$pumice" attend "$data/../examples/match" "$hostile" --map text -o "$tmp/h.$ending" --device cpu
+    done
+    [ "$(grep -c '</script>' "$tmp/h.html")" -eq 2 ] || { echo "FAILED attend: a script ends early"; failures=$((failures + 1)); }
+done
+! grep -qE '<b>|[[:cntrl:]]' "$tmp/h.svg" "$tmp/h.html" "$tmp/h.json" || { echo "FAILED attend: a text is not escaped"; failures=$((failures + 1)); }
 expect "attend, bad ending" 2 'txt' -- "$pumice" attend numbers-en-zh "half past three" -o "$tmp/a.txt" --device cpu
 expect "attend, bad layer"  2 'layers 0 to' -- "$pumice" attend numbers-en-zh "half past three" --layer 99 -o "$tmp/a.svg" --device cpu
+attend="$pumice attend $data/gpt2 --ids 5,9 -o $tmp/e.json --device cpu"
+expect "attend, bad head"   2 'head is 4, .* 0 to 3' -- $attend --head 4
+expect "attend, no number"  2 '\-\-head: two, expected a number' -- $attend --head two
+expect "attend, negative layer" 2 '\-\-layer: -1' -- $attend --layer -1
+expect "attend, no such map" 2 'map is "cross", expected decoder' -- $attend --map cross
+expect "attend, text and ids" 2 'expected one of' -- "$pumice" attend "$data/gpt2" text --ids 5 -o "$tmp/e.json" --device cpu
+expect "attend, too long"   2 '65 tokens, expected at most 64' -- "$pumice" attend "$data/gpt2" --ids "$(seq -s, 65 | sed 's/[0-9]*/1/g')" -o "$tmp/e.json" --device cpu
+expect "attend, no row"     2 'row is 7, .* 0 to 1' -- "$pumice" attend "$data/bert-mlm" --inputs "$data/bert-mlm/reference.safetensors" --row 7 -o "$tmp/e.json" --device cpu
+expect "attend, no query"   2 'query: 400' -- "$pumice" attend "$data/../examples/see" "$data/../images/rgb.png" --query 400 -o "$tmp/e.svg" --device cpu
+expect "attend, rollout of cross" 2 'rollout is of tokens to themselves' -- "$pumice" attend numbers-en-zh one --rollout -o "$tmp/e.json" --device cpu
+expect "attend, no picture" 3 'nothing.png' -- "$pumice" attend "$data/../examples/see" "$tmp/nothing.png" -o "$tmp/e.json" --device cpu
 expect "bench model"        0 'forward' -- "$pumice" bench model numbers-en-zh --device cpu --runs 1 --length 8 -n 4
 expect "bench model, no start" 0 'decode' -- "$pumice" bench model "$data/transformer" --device cpu --runs 1 --length 1 -n 2
 expect "bench ops, no case" 2 'zzz' -- "$pumice" bench ops --only zzz --device cpu
@@ -98,11 +125,12 @@ expect "JSON without a tokenizer" 0 '"ids"' -- "$pumice" generate "$data/gpt2" -
 expect "stop, beams"        0 '^三点$' -- "$pumice" generate numbers-en-zh "half past three" --stop 点 --beams 3 --device cpu
 expect "no decoder start"   2 'decoder-start' -- "$pumice" generate "$data/transformer" --ids 5,9 -n 2 --device cpu
 expect "decoder start"      0 '^1,[0-9]+,[0-9]+$' -- "$pumice" generate "$data/transformer" --ids 5,9 -n 2 --decoder-start 1 --device cpu
-for family in t5 clip bert-base albert-mlm gpt-oss transfo-xl; do
+for family in t5 bert-base albert-mlm gpt-oss transfo-xl longformer; do
     expect "attention of $family" 0 - -- timeout 60 "$pumice" attend "$data/$family" --ids 5,9,7 -o "$tmp/e.json" --device cpu
 done
+expect "attention of a text of CLIP" 0 - -- "$pumice" attend "$data/clip" --ids 5,9,7 -o "$tmp/e.json" --device cpu
 for family in vit whisper; do
-    expect "no attention of $family" 2 'not of tokens by tokens' -- "$pumice" attend "$data/$family" --ids 5,9 -o "$tmp/e.json" --device cpu
+    expect "attention of $family wants more than ids" 2 'is made from a (picture|sound)' -- "$pumice" attend "$data/$family" --ids 5,9 -o "$tmp/e.json" --device cpu
 done
 expect "encoder map"        0 - -- "$pumice" attend "$data/transformer" --ids 5,9 --map encoder -o "$tmp/e.json" --device cpu
 expect "help to a full disk" 7 'stdout' -- bash -c '"$0" --help > /dev/full' "$pumice"

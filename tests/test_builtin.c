@@ -1,6 +1,7 @@
 /* The built-in model: it opens by name, its words are read as its grammar reads them, held-out phrases come
  * out as the answer key has them, on the CPU and on the Vulkan device, and its attention maps are
  * distributions. */
+#include "pumice/attend.h"
 #include "tests/support_models.h"
 
 #include <math.h>
@@ -181,7 +182,7 @@ static void test_translate_options(void **state) {
 
 static void check_map(pm_session *s, const char *map, int64_t n_queries, int64_t n_keys) {
     pm_attention a;
-    assert_ok(pm_session_attend(s, "seven o'clock", map, &a));
+    assert_ok(pm_session_attend(s, &(pm_attend_options){.text = "seven o'clock", .map = map}, &a));
     assert_int_equal(a.n_heads, 4);
     if (n_queries) assert_int_equal(a.n_queries, n_queries);
     if (n_keys) assert_int_equal(a.n_keys, n_keys);
@@ -191,11 +192,11 @@ static void check_map(pm_session *s, const char *map, int64_t n_queries, int64_t
         assert_true(fabs(sum - 1) < 1e-5);
     }
     if (n_keys == 3) {
-        assert_string_equal(a.key_labels[0], "seven");
-        assert_string_equal(a.key_labels[1], "o'clock");
-        assert_string_equal(a.key_labels[2], "<eos>");
+        assert_string_equal(a.key.labels[0], "seven");
+        assert_string_equal(a.key.labels[1], "o'clock");
+        assert_string_equal(a.key.labels[2], "<eos>");
     }
-    assert_string_equal(a.query_labels[0], n_queries == 3 ? "seven" : "<bos>");
+    assert_string_equal(a.query.labels[0], n_queries == 3 ? "seven" : "<bos>");
     if (!map) assert_string_equal(a.text, "七点");
     pm_attention_free(&a);
 }
@@ -213,17 +214,19 @@ static void test_attend(void **state) {
     check_map(s, "cross", 0, 3);
     check_map(s, "encoder", 3, 3);
     check_map(s, "decoder", 0, 0);
-    assert_int_equal(pm_session_attend(s, "seven", "sideways", &a), PM_ERR_USAGE);
+    pm_attend_options o = {.text = "seven", .map = "sideways"};
+    assert_int_equal(pm_session_attend(s, &o, &a), PM_ERR_USAGE);
     assert_non_null(strstr(pm_error_text(), "sideways"));
     pm_session_close(s);
     pm_model_close(m);
     assert_ok(pm_model_open(test_reference("gpt2", NULL).s, &m));
     assert_ok(pm_session_open(m, d, &s));
-    assert_ok(pm_session_attend_ids(s, (int32_t[]){5, 9, 30}, 3, NULL, &a));
+    o = (pm_attend_options){.ids = (int32_t[]){5, 9, 30}, .n_ids = 3};
+    assert_ok(pm_session_attend(s, &o, &a));
     assert_true(a.n_layers == 2 && a.n_queries == 3 && a.n_keys == 3 && a.weights[1] == 0);
-    assert_string_equal(a.key_labels[2], "30");
+    assert_string_equal(a.key.labels[2], "30");
     pm_attention_free(&a);
-    assert_int_equal(pm_session_attend(s, "seven", NULL, &a), PM_ERR_USAGE);
+    assert_int_equal(pm_session_attend(s, &(pm_attend_options){.text = "seven"}, &a), PM_ERR_USAGE);
     pm_session_close(s);
     pm_model_close(m);
     pm_device_close(d);

@@ -1,6 +1,7 @@
 /* Generation: greedy ids are PyTorch's, beams are those of a second implementation
  * (tests/data/make_beam_cases.py), sampling filters what it must, the cache grows, decoding records nothing.
  */
+#include "pumice/attend.h"
 #include "tests/support_memory.h"
 #include "tests/support_models.h"
 
@@ -395,7 +396,8 @@ static void test_decoder_start(void **state) {
     pm_generated a, b;
     pm_attention map;
     test_session o = test_open_on(d, folder.s);
-    assert_ok(pm_session_attend_ids(o.s, (int32_t[]){5, 9, 3}, 3, "encoder", &map)); /* needs no output */
+    const pm_attend_options encoder = {.ids = (int32_t[]){5, 9, 3}, .n_ids = 3, .map = "encoder"};
+    assert_ok(pm_session_attend(o.s, &encoder, &map)); /* needs no output */
     assert_true(map.n_queries == 3 && map.n_keys == 3);
     pm_attention_free(&map);
     assert_int_equal(pm_session_set_decoder_start(o.s, 61), PM_ERR_USAGE);

@@ -1,5 +1,6 @@
 /* Spelling models, whose vocabularies are two texts of config.json: letters in, letters out, on the axes of maps, and what is
  * wrong with them. A trained one is in test_trained.c. */
+#include "pumice/attend.h"
 #include "tests/support_memory.h"
 #include "tests/support_models.h"
 
@@ -48,10 +49,10 @@ static void test_axes(void **state) {
     pm_attention a;
     static const char *const keys[] = {"<bos>", "c", "a", "\xC3\x9F", "<eos>"};
     test_session o = test_open(folder.s, "cpu");
-    assert_ok(pm_session_attend(o.s, "ca\xC3\x9F", "encoder", &a));
+    assert_ok(pm_session_attend(o.s, &(pm_attend_options){.text = "ca\xC3\x9F", .map = "encoder"}, &a));
     assert_int_equal(a.n_keys, PM_COUNT(keys));
     assert_int_equal(a.n_queries, PM_COUNT(keys));
-    for (size_t i = 0; i < PM_COUNT(keys); i++) assert_string_equal(a.key_labels[i], keys[i]);
+    for (size_t i = 0; i < PM_COUNT(keys); i++) assert_string_equal(a.key.labels[i], keys[i]);
     pm_attention_free(&a);
     test_close(&o);
 }

@@ -157,19 +157,6 @@ typedef struct pm_dump_options {
 pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options,
                         char **out_text) PM_MUST_USE; /* pm_release */
 
-/* Attention weights of one text. maps: "encoder", "decoder" (self) or "cross". weights[layer][head][query][key]. */
-typedef struct pm_attention {
-    int64_t n_layers, n_heads, n_queries, n_keys;
-    float *weights;
-    char **query_labels, **key_labels;
-    char *text; /* translate: the output */
-} pm_attention;
-/* map NULL: "cross" for encoder-decoders (the text is translated first), else the model's self attention. */
-pm_status pm_session_attend(pm_session *s, const char *text, const char *map, pm_attention *out) PM_MUST_USE;
-pm_status pm_session_attend_ids(pm_session *s, const int32_t *ids, size_t n, const char *map,
-                                pm_attention *out) PM_MUST_USE;
-void pm_attention_free(pm_attention *a);
-
 /* Every operation of the model's programs (forward with all outputs, forward fused, and the generation programs) on the
  * session's device against the reference executor. inputs NULL: made-up ids of `length` (0: 8). dump_dir: where offending
  * tensors go as .npy, NULL for nowhere. Returns PM_ERR_VERIFY when anything is out of bounds; the report is filled then too. */

@@ -216,6 +216,8 @@ typedef struct pm_tok_family {
     size_t n_kinds;
 } pm_tok_family;
 
+/* Appends the bytes that a token of a byte-level vocabulary is of; one with other characters is a text as it stands (tok_decode.c). */
+void pm_tok_bytes_of(pm_text *bytes, pm_tok_view token);
 extern const pm_tok_family pm_tok_normalizers, pm_tok_pretokenizers, pm_tok_decoders;
 
 /* json: a component, null or absent (an empty pipeline). Sequences are flattened. */

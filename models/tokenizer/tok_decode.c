@@ -54,24 +54,25 @@ static void add_lossy(pm_text *out, const char *s, size_t n) {
     }
 }
 
+void pm_tok_bytes_of(pm_text *bytes, pm_tok_view w) {
+    size_t before = bytes->length, k;
+    int32_t ch;
+    for (size_t j = 0; j < w.n; j += k) {
+        k = pm_tok_char(w.s + j, w.n - j, &ch);
+        int byte = pm_tok_char_byte(ch);
+        if (byte < 0) {
+            bytes->length = before;
+            pm_text_add_bytes(bytes, w.s, w.n);
+            return;
+        }
+        pm_text_add_bytes(bytes, &(char){(char)byte}, 1);
+    }
+}
+
 static pm_status byte_level(const pm_tok_component *c, const pm_tok_words *in, pm_tok_words *out) {
     pm_text bytes = {0};
     (void)c;
-    for (size_t i = 0; i < in->n; i++) {
-        pm_tok_view w = word_at(in, i);
-        size_t before = bytes.length, k;
-        int32_t ch;
-        bool all = true;
-        for (size_t j = 0; j < w.n && all; j += k) {
-            k = pm_tok_char(w.s + j, w.n - j, &ch);
-            int byte = pm_tok_char_byte(ch);
-            all = byte >= 0;
-            if (all) pm_text_add_bytes(&bytes, &(char){(char)byte}, 1);
-        }
-        if (all) continue; /* else the token is a text as it stands */
-        bytes.length = before;
-        pm_text_add_bytes(&bytes, w.s, w.n);
-    }
+    for (size_t i = 0; i < in->n; i++) pm_tok_bytes_of(&bytes, word_at(in, i));
     pm_status s = pm_text_status(&bytes);
     add_lossy(&out->text, bytes.data, bytes.length);
     pm_text_free(&bytes);

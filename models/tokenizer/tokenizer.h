@@ -21,4 +21,10 @@ pm_status pm_tokenizer_open_gguf(const pm_gguf *g, pm_tokenizer **out) PM_MUST_U
 bool pm_tokenizer_marks_words(const pm_tokenizer *t);
 bool pm_tokenizer_continues(const pm_tokenizer *t, int32_t id);
 
+/* A token for people: as the vocabulary spells it, bytes of byte-level vocabularies as the text that they are. */
+void pm_tokenizer_add_label(const pm_tokenizer *t, int32_t id, pm_text *out);
+/* Any bytes as UTF-8 on one line that shows all of them: \n, \t and \xE4 where nothing else would be seen, a space in front as an open box,
+ * a mark without a letter on a dotted circle. */
+void pm_add_visible(pm_text *out, const char *bytes, size_t n);
+
 #endif
