@@ -16,7 +16,7 @@ expect() {
     local got=$?
     if [ $got -ne "$code" ]; then
         echo "FAILED $name: exit $got, expected $code"; cat "$tmp/err"; failures=$((failures + 1))
-    elif [ "$pattern" != - ] && ! cat "$tmp/out" "$tmp/err" | grep -qE "$pattern"; then
+    elif [ "$pattern" != - ] && ! cat "$tmp/out" "$tmp/err" | grep -qE -e "$pattern"; then
         echo "FAILED $name: no match for: $pattern"; head -c 600 "$tmp/out" "$tmp/err"; failures=$((failures + 1))
     elif [ "$code" -ne 0 ] && [ "$(grep -c '^pumice: error: ' "$tmp/err")" -ne 1 ]; then
         echo "FAILED $name: expected one error line"; cat "$tmp/err"; failures=$((failures + 1))
@@ -35,6 +35,11 @@ expect "translate, beams"   0 '^三点半$' -- "$pumice" translate numbers-en-zh
 expect "unknown word"       2 'zebra' -- "$pumice" translate numbers-en-zh --device cpu "zebra"
 expect "generate"           0 '^5,9,2(,[0-9]+){8}$' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --ignore-eos --print ids --device cpu
 expect "generate, stats"    0 'n_submits' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --print ids --stats --device cpu
+expect "the loop"           0 'loop  *7 of 7 steps without the host$' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --ignore-eos --stats --device cpu
+expect "no loop"            0 '"no_loop": "sampling"' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --seed 1 --json --device cpu
+expect "a loop too long"    2 '--loop' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --loop 65 --device cpu
+expect "a made Llama"       0 '58464 parameters' -- "$here/../scripts/make-llama" 48 2 61 "$tmp/made" --heads 3
+expect "it generates"       0 '^5,9(,[0-9]+){8}$' -- "$pumice" generate "$tmp/made" --ids 5,9 -n 8 --ignore-eos --print ids --device cpu
 expect "id out of range"    2 '99999999' -- "$pumice" generate "$data/gpt2" --ids 99999999 -n 2 --print ids --device cpu
 expect "run"                0 'outputs from' -- "$pumice" run "$data/gpt2" --inputs "$data/gpt2/reference.safetensors" --outputs "$tmp/o" --device cpu
 expect "run, no inputs"     2 'inputs' -- "$pumice" run "$data/gpt2" --outputs "$tmp/o" --device cpu
