@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define BUDGET                                                                                               \
-    12000000u /* in looks at placed intervals, 2 to 3 ns each; the first order is always finished */
+    8000000u /* in looks at placed intervals, 2 to 3 ns each; the first order is always finished */
 #define NOWHERE UINT64_MAX
 enum { MAX_FAILS = 5000 }; /* moves in a row that made nothing better */
 
