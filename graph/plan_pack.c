@@ -1,15 +1,14 @@
 /* See plan_pack.h. Memory is one line of addresses, cut at multiples of a block's size. Items are placed one
  * by one into the gaps that the placed ones of the same time leave. The result depends on their order, so
- * several orders are tried, then the best one is improved by placing earlier what ended up on top; all within
- * a budget counted in looks at placed items, not in time, and only until the lower bound is met. Invariant:
- * two items that share a step never share an address. */
+ * several orders are tried, best fit's first (plan_skyline.c), then the best one is improved by placing earlier
+ * what ended up on top; all within a budget counted in looks at placed items, not in time, and only until the
+ * lower bound is met. Invariant: two items that share a step never share an address. */
 #include "graph/plan_pack.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define BUDGET                                                                                               \
-    8000000u /* in looks at placed intervals, 2 to 3 ns each; the first order is always finished */
+#define BUDGET  8000000u /* in looks at placed intervals, 2 to 3 ns each; the first order is always finished */
 #define NOWHERE UINT64_MAX
 enum { MAX_FAILS = 5000 }; /* moves in a row that made nothing better */
 
@@ -157,17 +156,14 @@ static pm_status pack(packer *p, bool first_fit, uint64_t *out_bytes) {
 
 /* ---- orders ---- */
 
-typedef struct sort_key {
-    uint64_t major, minor; /* larger ones first; then the lower index */
-    uint32_t index;
-} sort_key;
-
-static int compare_keys(const void *a, const void *b) {
-    const sort_key *x = a, *y = b;
+int pm_compare_pack_keys(const void *a, const void *b) {
+    const pm_pack_key *x = a, *y = b;
     if (x->major != y->major) return x->major > y->major ? -1 : 1;
     if (x->minor != y->minor) return x->minor > y->minor ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
 }
+
+typedef pm_pack_key sort_key;
 
 static uint64_t life(const item *x) {
     return (uint64_t)(x->last - x->first) + 1;
@@ -213,13 +209,24 @@ static pm_status try_orders(packer *p) {
             keys[i] = order(&p->items[i]);
             keys[i].index = (uint32_t)i;
         }
-        qsort(keys, p->n, sizeof *keys, compare_keys);
+        qsort(keys, p->n, sizeof *keys, pm_compare_pack_keys);
         for (size_t i = 0; i < p->n; i++) p->order[i] = keys[i].index;
         p->in_time = order == by_first;
         s = pack(p, k >= PM_COUNT(orders), &bytes);
     }
     pm_free(keys);
     return s;
+}
+
+/* Best fit, where no block has an end that it would have to know. */
+static pm_status try_skylines(packer *p, const pm_pack_job *job) {
+    p->in_time = false;
+    for (int k = 0; k < PM_N_SKYLINES && !done(p) && p->one_block; k++) {
+        uint64_t bytes;
+        PM_TRY(pm_skyline_order(job, (pm_skyline_choice)k, p->order, &p->looks));
+        PM_TRY(pack(p, true, &bytes));
+    }
+    return PM_OK;
 }
 
 /* ---- improvement ---- */
@@ -306,6 +313,7 @@ pm_status pm_pack(const pm_pack_job *job, uint64_t *out_at) {
         .items = job->items, .n = job->n, .cut = job->cut, .one_block = job->one_block, .bound = job->bound};
     pm_status s;
     PM_GOTO(open_packer(&p, job->n_steps));
+    PM_GOTO(try_skylines(&p, job));
     PM_GOTO(try_orders(&p));
     PM_GOTO(improve(&p));
     memcpy(out_at, p.best_at, p.n * sizeof *out_at);

@@ -11,6 +11,13 @@ typedef struct pm_pack_item {
     uint32_t first, last; /* steps, both included */
 } pm_pack_item;
 
+/* What items are sorted by: larger ones first, then the lower index. */
+typedef struct pm_pack_key {
+    uint64_t major, minor;
+    uint32_t index;
+} pm_pack_key;
+int pm_compare_pack_keys(const void *a, const void *b);
+
 typedef struct pm_pack_job {
     const pm_pack_item *items;
     size_t n; /* at least 1 */
@@ -23,5 +30,17 @@ typedef struct pm_pack_job {
 /* Sets out_at[i] to the address of item i (0 for an empty one). The same job always gives the same addresses.
  */
 pm_status pm_pack(const pm_pack_job *job, uint64_t *out_at) PM_MUST_USE;
+
+/* Which of the items that fit a stretch of the skyline goes there. */
+typedef enum pm_skyline_choice {
+    PM_SKYLINE_LONGEST,
+    PM_SKYLINE_LARGEST,
+    PM_SKYLINE_AREA,
+    PM_N_SKYLINES
+} pm_skyline_choice;
+/* The order in which best fit places the items (plan_skyline.c), from low to high; packed in it by the lowest gaps, none lies
+ * higher. Adds to *looks what it cost, in looks at an item. */
+pm_status pm_skyline_order(const pm_pack_job *job, pm_skyline_choice choice, uint32_t *out_order,
+                           uint64_t *looks) PM_MUST_USE;
 
 #endif
