@@ -242,6 +242,14 @@ json_t *cli_json_text(const char *text) {
     return value;
 }
 
+int cli_write_trace(const char *path, pm_device *const *devices, size_t n) {
+    char *text = NULL;
+    pm_status s = pm_device_trace(devices, n, &text);
+    int code = s == PM_OK ? cli_write_file(path, text, strlen(text)) : cli_library_error(s);
+    pm_release(text);
+    return code;
+}
+
 int cli_print_json(json_t *value, size_t flags) {
     char *text = value ? json_dumps(value, flags | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(value);

@@ -76,6 +76,12 @@ int cli_write_file(const char *path, const void *data, size_t bytes); /* pm_file
 double cli_ms(uint64_t ns);
 double cli_now_ms(void); /* from some moment on */
 bool cli_is_blank(const char *text);
+int cli_write_trace(const char *path, pm_device *const *devices, size_t n); /* pm_device_trace to a file */
+#define CLI_TRACE_FLAG(value)                                                                                \
+    {                                                                                                        \
+        "--trace", CLI_STRING, value, "FILE",                                                                \
+            "write a timeline of all dispatches there (open it in Perfetto)", 0, 0                           \
+    }
 
 /* The commands: cmd_<name>.c each. argv[0] is the command's name. They return an exit code. */
 int cmd_attend(int argc, char **argv);

@@ -198,7 +198,7 @@ static void print_head(const bench *b, bool ops) {
 
 typedef struct bench_flags {
     cli_strings devices;
-    const char *only, *model; /* model NULL: operations */
+    const char *only, *model, *trace; /* model NULL: operations */
     int64_t runs, length, n_new;
     bool json;
 } bench_flags;
@@ -207,7 +207,8 @@ static int run(const bench_flags *f) {
     bench b = {.n_runs = f->runs, .json = f->json ? json_array() : NULL};
     int code = PM_OK;
     for (size_t i = 0; i < f->devices.n && !code; i++) {
-        pm_status s = pm_device_open(f->devices.at[i], NULL, &b.devices[i]);
+        pm_status s = pm_device_open(f->devices.at[i], &(pm_device_options){.profile = f->trace != NULL},
+                                     &b.devices[i]);
         if (s == PM_OK)
             b.n_devices++;
         else
@@ -221,6 +222,7 @@ static int run(const bench_flags *f) {
         code = cli_print_json(b.json, JSON_INDENT(2));
     else
         json_decref(b.json);
+    if (!code && f->trace) code = cli_write_trace(f->trace, b.devices, b.n_devices);
     for (size_t i = 0; i < b.n_devices; i++) pm_device_close(b.devices[i]);
     return code;
 }
@@ -234,6 +236,7 @@ int cmd_bench(int argc, char **argv) {
         {"--runs", CLI_INT, &f.runs, "N", "runs of each case; the median counts", 1, MAX_RUNS},
         {"--length", CLI_INT, &f.length, "T", "model: tokens of the forward pass and of the prompt", 1, 1e6},
         {"-n|--max-new", CLI_INT, &f.n_new, "N", "model: tokens to decode", 1, 1e6},
+        CLI_TRACE_FLAG(&f.trace),
         {"--json", CLI_BOOL, &f.json, NULL, "print JSON", 0, 0},
     };
     const cli_usage usage = {"bench ops|model [MODEL] [--device D]...",

@@ -5,7 +5,7 @@
 
 int cmd_dump(int argc, char **argv) {
     const char *stage = "fused", *format = "text", *path = "-", *which = "forward", *want = "final",
-               *device = NULL;
+               *device = NULL, *profile = NULL;
     int64_t batch = 0, length = 0, target = 0;
     bool json = false, no_fuse = false;
     const cli_flag flags[] = {
@@ -21,6 +21,8 @@ int cmd_dump(int argc, char **argv) {
         {"--target-length", CLI_INT, &target, "T", "decoder tokens of an encoder-decoder", 1, 1e7},
         {"--device", CLI_STRING, &device, "D", "select and plan for this device; default: the baseline", 0,
          0},
+        {"--profile", CLI_STRING, &profile, "FILE",
+         "times from a trace that run, bench or generate wrote with --trace", 0, 0},
         {"--no-fuse", CLI_BOOL, &no_fuse, NULL, "keep primitive operations, to compare with", 0, 0},
         {"--json", CLI_BOOL, &json, NULL, "the same as --format json", 0, 0},
     };
@@ -51,7 +53,8 @@ int cmd_dump(int argc, char **argv) {
                              .target_length = target,
                              .want = want,
                              .no_fuse = no_fuse,
-                             .device = d};
+                             .device = d,
+                             .profile = profile};
         s = pm_model_dump(model, &o, &text);
     }
     code = s == PM_OK ? cli_write_file(path, text, strlen(text)) : cli_library_error(s);

@@ -9,6 +9,7 @@
 typedef struct generation {
     const char *device, *ids, *print, *early; /* print NULL: text where the model has a tokenizer, else ids */
     const char *system;                       /* of a chat */
+    const char *trace;
     int64_t max_new, top_k, beams, start, no_repeat_ngram, min_new, loop;
     double temperature, top_p, min_p, length_penalty, repetition_penalty;
     cli_seed seed;
@@ -272,6 +273,7 @@ int cmd_generate(int argc, char **argv) {
         {"--stats", CLI_BOOL, &g.stats, NULL, "times, submissions, and where operations ran, to stderr", 0,
          0},
         CLI_DEVICE_FLAG(&g.device),
+        CLI_TRACE_FLAG(&g.trace),
         {"--json", CLI_BOOL, &g.json, NULL, "print JSON", 0, 0},
     };
     const cli_usage usage = {"generate MODEL [TEXT] [--ids 5,9,2] [-n N]",
@@ -292,9 +294,10 @@ int cmd_generate(int argc, char **argv) {
     if (code) return code;
 
     cli_place place;
-    code = cli_open(words[0], g.device, NULL, &place);
+    code = cli_open(words[0], g.device, &(pm_device_options){.profile = g.trace != NULL}, &place);
     if (code) return code;
     code = run(&g, &place, n_words == 2 ? words[1] : NULL, &options);
+    if (!code && g.trace) code = cli_write_trace(g.trace, &place.device, 1);
     cli_close(&place);
     return code;
 }

@@ -24,7 +24,7 @@ static int print_shapes(const pm_tensors *set) {
 }
 
 typedef struct run_flags {
-    const char *device, *inputs, *outputs, *want;
+    const char *device, *inputs, *outputs, *want, *trace;
     bool json, validate;
 } run_flags;
 
@@ -60,6 +60,7 @@ int cmd_run(int argc, char **argv) {
         {"--want", CLI_STRING, &f.want, "LIST",
          "only these outputs: logits,attentions; final: the last ones alone", 0, 0},
         CLI_DEVICE_FLAG(&f.device),
+        CLI_TRACE_FLAG(&f.trace),
         {"--validate", CLI_BOOL, &f.validate, NULL, "under the Vulkan validation layer", 0, 0},
         {"--json", CLI_BOOL, &f.json, NULL, "print the names and shapes of the outputs as JSON", 0, 0},
     };
@@ -82,8 +83,10 @@ int cmd_run(int argc, char **argv) {
     pm_tensors *in;
     pm_status s = pm_tensors_read(f.inputs, &in);
     if (s != PM_OK) return cli_library_error(s);
-    code = cli_open(words[0], f.device, &(pm_device_options){.validate = f.validate}, &place);
+    code = cli_open(words[0], f.device,
+                    &(pm_device_options){.validate = f.validate, .profile = f.trace != NULL}, &place);
     if (!code) code = run(&f, &place, in);
+    if (!code && f.trace) code = cli_write_trace(f.trace, &place.device, 1);
     pm_tensors_free(in);
     cli_close(&place);
     return code;

@@ -55,14 +55,32 @@ pm_status pm_select(const pm_caps *caps, pm_dispatch *d) PM_MUST_USE;
 
 /* Dumps of plan and program (dump_plan.c, dump_program.c). JSON of the plan has arena_bytes, lower_bound_bytes, ratio, intervals
  * (csv: the problem alone, id,lower,upper,size with aligned sizes); of the
- * program n_dispatches, n_barriers, n_submits, fallback_ops and the dispatches. */
+ * program n_dispatches, n_barriers, n_submits, fallback_ops and the dispatches, with their times where ns has them. */
 pm_status pm_plan_print(const pm_graph *g, const pm_graph_plan *p, const char *format,
                         char **out_text) PM_MUST_USE;
-pm_status pm_program_print(const pm_program *p, const char *format, char **out_text) PM_MUST_USE;
-/* Pictures (dump_svg.c, dump_flow.c). Graphviz's of the plan is the graph with each tensor's place (dump_dot.c). */
+pm_status pm_program_print(const pm_program *p, const char *format, const uint64_t *ns,
+                           char **out_text) PM_MUST_USE;
+/* Pictures (dump_map.c, dump_dot.c, dump_flow.c). Graphviz's of the plan is the graph with each tensor's place. A profile is
+ * an array of nanoseconds by dispatch, or NULL; node_ns is one by tensor. */
 pm_status pm_plan_print_svg(const pm_graph *g, const pm_graph_plan *p, char **out_text) PM_MUST_USE;
-pm_status pm_plan_print_dot(const pm_graph *g, const pm_graph_plan *p, char **out_text) PM_MUST_USE;
-pm_status pm_program_print_svg(const pm_program *p, char **out_text) PM_MUST_USE;
-pm_status pm_program_print_dot(const pm_program *p, char **out_text) PM_MUST_USE;
+pm_status pm_plan_print_dot(const pm_graph *g, const pm_graph_plan *p, const uint64_t *node_ns,
+                            char **out_text) PM_MUST_USE;
+pm_status pm_program_print_svg(const pm_program *p, const uint64_t *ns, char **out_text) PM_MUST_USE;
+pm_status pm_program_print_dot(const pm_program *p, const uint64_t *ns, char **out_text) PM_MUST_USE;
+/* The times of the planned graph's n tensors: the sums over their dispatches. Freed with pm_free. */
+pm_status pm_program_node_ns(const pm_program *p, const uint64_t *ns, size_t n,
+                             uint64_t **out_node_ns) PM_MUST_USE;
+
+/* One page of HTML without anything from outside (dump_page.c): the graph's picture, which folds, and where they are given the
+ * plan's and the program's, with their JSON forms as data. */
+typedef struct pm_page {
+    const char *stage;
+    const pm_graph *graph;
+    const pm_graph_plan *plan;   /* or NULL */
+    const pm_program *program;   /* or NULL */
+    const uint64_t *dispatch_ns; /* a profile, or NULL; needs node_ns */
+    const uint64_t *node_ns;
+} pm_page;
+pm_status pm_page_print(const pm_page *page, char **out_text) PM_MUST_USE;
 
 #endif

@@ -1,21 +1,12 @@
-/* A graph, or its plan, as a picture for Graphviz: operations are boxes, edges carry shapes, layers are frames. The frame
- * of an operation comes from its label: all up to its first number, as "layers.3" of "layers.3.attn". A leaf
- * stands in the frame of its first reader. */
+/* A graph, or its plan, as a picture for Graphviz: operations are boxes, edges carry shapes, labels are frames, and layers
+ * frames around them: all of a label up to its first number, as "layers.3" of "layers.3.attn". A leaf stands in the frame of its
+ * first reader. What fusion made has a bold outline. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "graph/compile.h"
 #include "graph/ops.h"
-
-/* Length of the label's part that names a layer; 0: none. */
-static size_t layer_length(const char *label) {
-    for (const char *part = label; part && *part;) {
-        size_t n = strcspn(part, ".");
-        if (n && strspn(part, "0123456789") == n) return (size_t)(part - label) + n;
-        part += n + (part[n] == '.');
-    }
-    return 0;
-}
+#include "graph/graph_picture.h"
 
 static const char *style_of(const pm_tensor *x) {
     static const char *const by_kind[] = {
@@ -27,13 +18,20 @@ static const char *style_of(const pm_tensor *x) {
         [PM_KIND_CONST] = "shape=plain",
     };
     uint32_t flags = pm_op_get(x->op)->flags;
-    if (flags & PM_OPF_FUSED) return "shape=box, style=\"rounded,bold\", color=\"#2b5fa8\"";
+    if (pm_is_fused(x)) return "shape=box, style=\"rounded,bold\", color=\"#2b5fa8\"";
     if (flags & PM_OPF_VIEW) return "shape=box, style=\"rounded,dashed\"";
     return by_kind[x->kind];
 }
 
-/* What stands in the box: operation and attributes, or a leaf's name, or a constant's value. */
-static pm_status add_caption(pm_text *t, const pm_tensor *x, const pm_graph_plan *p) {
+/* What may stand in boxes, beside the graph. */
+typedef struct extras {
+    const pm_graph_plan *plan;
+    const uint64_t *node_ns;
+} extras;
+
+/* What stands in the box: operation and attributes, or a leaf's name, or a constant's value; place and time. */
+static pm_status add_caption(pm_text *t, const pm_tensor *x, const extras *e) {
+    const pm_graph_plan *p = e->plan;
     pm_text caption = {0};
     float value;
     if (x->kind != PM_KIND_TEMP && x->kind != PM_KIND_CONST)
@@ -47,22 +45,26 @@ static pm_status add_caption(pm_text *t, const pm_tensor *x, const pm_graph_plan
         const pm_place *at = &p->result.places[p->interval_of[x->id]];
         pm_text_add(&caption, "\n%u:%" PRIu64 "+%" PRIu64, at->block, at->offset, pm_storage_bytes(x));
     }
+    if (e->node_ns && e->node_ns[x->id]) {
+        pm_text_add(&caption, "\n");
+        pm_text_add_time(&caption, e->node_ns[x->id]);
+    }
     if (caption.data) pm_text_add_json(t, caption.data);
     pm_status s = pm_text_status(&caption);
     pm_text_free(&caption);
     return s;
 }
 
-static pm_status add_node(pm_text *t, const pm_tensor *x, const char *label, const pm_graph_plan *p) {
-    size_t n = layer_length(label);
-    if (n) { /* Graphviz joins subgraphs of one name */
-        pm_text_add(t, "  subgraph \"cluster_%.*s\" { label=\"%.*s\"; ", (int)n, label, (int)n, label);
-    } else {
-        pm_text_add(t, "  ");
-    }
+static pm_status add_node(pm_text *t, const pm_tensor *x, const char *label, const extras *e) {
+    size_t n = pm_label_layer(label);
+    bool inner = label && strlen(label) > n;
+    pm_text_add(t, "  ");
+    if (n) /* Graphviz joins subgraphs of one name */
+        pm_text_add(t, "subgraph \"cluster_%.*s\" { label=\"%.*s\"; ", (int)n, label, (int)n, label);
+    if (inner) pm_text_add(t, "subgraph \"cluster_%s \" { label=\"%s\"; ", label, label);
     pm_text_add(t, "n%u [label=", x->id);
-    PM_TRY(add_caption(t, x, p));
-    pm_text_add(t, ", %s];%s\n", style_of(x), n ? " }" : "");
+    PM_TRY(add_caption(t, x, e));
+    pm_text_add(t, ", %s];%s\n", style_of(x), n && inner ? " } }" : n || inner ? " }" : "");
     for (int i = 0; i < x->n_in; i++)
         if (x->in[i])
             pm_text_add(t, "  n%u -> n%u [label=\"%s%s\"];\n", x->in[i]->id, x->id,
@@ -90,13 +92,13 @@ static bool is_plain(const char *label) {
     return !label || !label[strcspn(label, "\"\\\n")];
 }
 
-static pm_status add_graph(pm_text *t, const pm_graph *g, const char *const *labels, const pm_graph_plan *p) {
+static pm_status add_graph(pm_text *t, const pm_graph *g, const char *const *labels, const extras *e) {
     pm_text_add(t, "digraph ");
     pm_text_add_json(t, g->name);
     pm_text_add(t, " {\n  rankdir=TB; fontname=\"Helvetica\"; node [fontname=\"Helvetica\", fontsize=10];\n"
                    "  edge [fontname=\"Helvetica\", fontsize=8]; graph [style=rounded, color=gray];\n");
     for (size_t i = 0; i < g->n_items; i++)
-        PM_TRY(add_node(t, g->items[i], is_plain(labels[i]) ? labels[i] : NULL, p));
+        PM_TRY(add_node(t, g->items[i], is_plain(labels[i]) ? labels[i] : NULL, e));
     for (size_t i = 0; i < g->n_outputs; i++) {
         const pm_tensor *x = g->outputs[i].tensor;
         pm_text_add(t, "  o%zu [label=", i);
@@ -109,11 +111,12 @@ static pm_status add_graph(pm_text *t, const pm_graph *g, const char *const *lab
     return pm_text_status(t);
 }
 
-pm_status pm_plan_print_dot(const pm_graph *g, const pm_graph_plan *p, char **out_text) {
+pm_status pm_plan_print_dot(const pm_graph *g, const pm_graph_plan *p, const uint64_t *node_ns,
+                            char **out_text) {
     pm_text t = {0};
     const char **labels = frame_labels(g);
     *out_text = NULL;
-    pm_status s = labels ? add_graph(&t, g, labels, p) : PM_ERR_MEMORY;
+    pm_status s = labels ? add_graph(&t, g, labels, &(extras){p, node_ns}) : PM_ERR_MEMORY;
     if (s == PM_OK)
         *out_text = t.data;
     else
@@ -122,6 +125,6 @@ pm_status pm_plan_print_dot(const pm_graph *g, const pm_graph_plan *p, char **ou
     return s;
 }
 
-pm_status pm_graph_print_dot(const pm_graph *g, char **out_text) {
-    return pm_plan_print_dot(g, NULL, out_text);
+pm_status pm_graph_print_dot(const pm_graph *g, const uint64_t *node_ns, char **out_text) {
+    return pm_plan_print_dot(g, NULL, node_ns, out_text);
 }

@@ -1,6 +1,6 @@
 /* A graph as JSON, for programs: every tensor with its operation, shape, storage and inputs, and the outputs
  * by name. Constants' values are left out; the text form (text_print.c) has them. Nothing reads this back. */
-#include "graph/ir.h"
+#include "graph/graph_picture.h"
 
 #include <inttypes.h>
 
@@ -49,6 +49,7 @@ static pm_status add_tensor(pm_text *t, const pm_tensor *x) {
         pm_text_add(t, ", \"%s\": ", named ? "name" : "label");
         pm_text_add_json(t, x->name);
     }
+    if (pm_is_fused(x)) pm_text_add(t, ", \"fused\": true");
     pm_status s = add_attrs(t, x);
     pm_text_add(t, "}");
     return s;

@@ -59,11 +59,15 @@ static void print_dispatch(pm_text *out, uint32_t index, const pm_dispatch *d) {
     pm_text_add(out, "\n");
 }
 
-static void print_text(pm_text *out, const pm_program *p) {
+static void print_text(pm_text *out, const pm_program *p, const uint64_t *ns) {
     print_head(out, p);
+    if (ns) pm_text_add(out, "%11s", "us");
     pm_text_add(out, "%5s %2s %-26s %-14s %-36s %s\n", "", "", "variant", "groups", "operation",
                 "bindings (slot:offset+bytes, -> written, _ absent)");
-    for (uint32_t i = 0; i < p->n_dispatches; i++) print_dispatch(out, i, &p->dispatches[i]);
+    for (uint32_t i = 0; i < p->n_dispatches; i++) {
+        if (ns) pm_text_add(out, "%11.2f", (double)ns[i] / 1e3);
+        print_dispatch(out, i, &p->dispatches[i]);
+    }
 }
 
 /* ---- JSON ---- */
@@ -103,15 +107,16 @@ static void externals_json(pm_text *out, const pm_program *p) {
     pm_text_add(out, "],\n");
 }
 
-static void dispatch_json(pm_text *out, const pm_dispatch *d) {
+static void dispatch_json(pm_text *out, const pm_dispatch *d, const uint64_t *ns) {
     pm_text_add(out, "{\"kernel\": \"%s\", \"variant\": \"%s\", \"label\": ", pm_kernel_get(d->kernel)->name,
                 pm_variant_get(d->variant)->name);
     pm_text_add_json(out, d->label);
-    pm_text_add(out,
-                ", \"groups\": [%u, %u, %u], \"barrier\": %s, \"submit\": %s, \"cost\": %" PRIu64
-                ", \"bindings\": [",
-                d->groups[0], d->groups[1], d->groups[2], d->barrier ? "true" : "false",
-                d->submit ? "true" : "false", d->cost);
+    pm_text_add(
+        out,
+        ", \"node\": %u, \"groups\": [%u, %u, %u], \"barrier\": %s, \"submit\": %s, \"cost\": %" PRIu64
+        ", \"bindings\": [",
+        d->node, d->groups[0], d->groups[1], d->groups[2], d->barrier ? "true" : "false",
+        d->submit ? "true" : "false", d->cost);
     for (uint32_t b = 0; b < d->n_bindings; b++) {
         pm_text_add(out, "%s{", b ? ", " : "");
         range_json(out, &d->bindings[b]);
@@ -120,10 +125,12 @@ static void dispatch_json(pm_text *out, const pm_dispatch *d) {
                     : d->written >> b & 1 ? "write"
                                           : "read");
     }
-    pm_text_add(out, "]}");
+    pm_text_add(out, "]");
+    if (ns) pm_text_add(out, ", \"ns\": %" PRIu64, *ns);
+    pm_text_add(out, "}");
 }
 
-static void print_json(pm_text *out, const pm_program *p) {
+static void print_json(pm_text *out, const pm_program *p, const uint64_t *ns) {
     pm_text_add(out, "{\"program\": ");
     pm_text_add_json(out, p->name);
     pm_text_add(out,
@@ -144,18 +151,18 @@ static void print_json(pm_text *out, const pm_program *p) {
     pm_text_add(out, " \"dispatches\": [");
     for (uint32_t i = 0; i < p->n_dispatches; i++) {
         pm_text_add(out, "%s\n  ", i ? "," : "");
-        dispatch_json(out, &p->dispatches[i]);
+        dispatch_json(out, &p->dispatches[i], ns ? &ns[i] : NULL);
     }
     pm_text_add(out, "\n ]}\n");
 }
 
-pm_status pm_program_print(const pm_program *p, const char *format, char **out_text) {
+pm_status pm_program_print(const pm_program *p, const char *format, const uint64_t *ns, char **out_text) {
     bool json = strcmp(format, "json") == 0;
     pm_text text = {0};
     *out_text = NULL;
     if (!json && strcmp(format, "text") != 0)
         return pm_raise(PM_ERR_USAGE, "dump: format \"%s\" of a program, text or json was expected", format);
-    (json ? print_json : print_text)(&text, p);
+    (json ? print_json : print_text)(&text, p, ns);
     if (pm_text_status(&text) == PM_OK)
         *out_text = text.data;
     else

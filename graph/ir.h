@@ -196,7 +196,8 @@ pm_status pm_simplify(const pm_graph *g,
 
 /* ---- pictures (dump_*.c) ---- */
 pm_status pm_graph_print_json(const pm_graph *g, char **out_text) PM_MUST_USE;
-pm_status pm_graph_print_dot(const pm_graph *g, char **out_text) PM_MUST_USE;
-pm_status pm_graph_print_svg(const pm_graph *g, char **out_text) PM_MUST_USE;
+/* node_ns: the time of each tensor's operation in nanoseconds, by id, or NULL. */
+pm_status pm_graph_print_dot(const pm_graph *g, const uint64_t *node_ns, char **out_text) PM_MUST_USE;
+pm_status pm_graph_print_svg(const pm_graph *g, const uint64_t *node_ns, char **out_text) PM_MUST_USE;
 
 #endif

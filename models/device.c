@@ -60,6 +60,31 @@ void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats) {
                                    .n_messages = s.n_messages};
 }
 
+pm_status pm_device_trace(pm_device *const *devices, size_t n, char **out_json) {
+    pm_text events = {0}, all = {0};
+    uint32_t left_out = 0;
+    *out_json = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const pm_trace *t = pm_executor_trace(devices[i]->executor);
+        pm_trace_print(t, pm_device_name(devices[i]), (uint32_t)i + 1, &events);
+        left_out += t->n_left_out;
+    }
+    pm_text_add(
+        &all,
+        "{\"displayTimeUnit\": \"ns\", \"otherData\": {\"producer\": \"pumice\", \"runs_left_out\": %u}, \"traceEvents\": [\n",
+        (unsigned)left_out);
+    if (events.data) pm_text_add_bytes(&all, events.data, events.length);
+    pm_text_add(&all, "\n]}\n");
+    pm_status s = pm_text_status(&events);
+    if (s == PM_OK) s = pm_text_status(&all);
+    pm_text_free(&events);
+    if (s == PM_OK)
+        *out_json = all.data;
+    else
+        pm_text_free(&all);
+    return s;
+}
+
 /* ---- the list ---- */
 
 static const char *type_name(const pm_caps *c) {

@@ -38,7 +38,8 @@ pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options, char 
     const pm_graph_dump_options how = {.stage = options->stage,
                                        .format = options->format,
                                        .device = options->device,
-                                       .no_fuse = options->no_fuse};
+                                       .no_fuse = options->no_fuse,
+                                       .profile = options->profile};
     pm_build_options o;
     pm_graph *g;
     *out_text = NULL;

@@ -5,6 +5,7 @@
 
 #include "graph/compile.h"
 #include "models/device_data.h"
+#include "models/profile.h"
 
 typedef enum dump_stage { STAGE_BUILT, STAGE_FUSED, STAGE_PLANNED, STAGE_PROGRAM } dump_stage;
 static const char *const stages[] = {"built", "fused", "planned", "program"};
@@ -28,49 +29,36 @@ typedef struct dumped {
     const pm_graph *g;
     const pm_graph_plan *plan;
     const pm_program *program;
+    const uint64_t *ns; /* a profile: by dispatch, and by tensor */
+    uint64_t *node_ns;
 } dumped;
 
 static pm_status print_stage(const dumped *d, const char *format, char **out_text) {
     bool dot = !strcmp(format, "dot"), svg = !strcmp(format, "svg");
     switch (d->stage) {
     case STAGE_PLANNED:
-        if (dot) return pm_plan_print_dot(d->g, d->plan, out_text);
+        if (dot) return pm_plan_print_dot(d->g, d->plan, d->node_ns, out_text);
         return svg ? pm_plan_print_svg(d->g, d->plan, out_text)
                    : pm_plan_print(d->g, d->plan, format, out_text);
     case STAGE_PROGRAM:
-        if (dot) return pm_program_print_dot(d->program, out_text);
-        return svg ? pm_program_print_svg(d->program, out_text)
-                   : pm_program_print(d->program, format, out_text);
+        if (dot) return pm_program_print_dot(d->program, d->ns, out_text);
+        return svg ? pm_program_print_svg(d->program, d->ns, out_text)
+                   : pm_program_print(d->program, format, d->ns, out_text);
     default: break;
     }
-    if (dot) return pm_graph_print_dot(d->g, out_text);
-    if (svg) return pm_graph_print_svg(d->g, out_text);
+    if (dot) return pm_graph_print_dot(d->g, d->node_ns, out_text);
+    if (svg) return pm_graph_print_svg(d->g, d->node_ns, out_text);
     return strcmp(format, "json") ? pm_graph_print(d->g, out_text) : pm_graph_print_json(d->g, out_text);
 }
 
-/* One page: the picture, and the text below it. */
 static pm_status print_page(const dumped *d, char **out_text) {
-    char *svg = NULL, *text = NULL;
-    pm_text t = {0};
-    pm_status s = print_stage(d, "svg", &svg);
-    if (s == PM_OK) s = print_stage(d, "text", &text);
-    if (s == PM_OK) {
-        pm_text_add(&t,
-                    "<!doctype html>\n<html><head><meta charset=\"utf-8\"><title>%s</title></head>\n<body>\n",
-                    stages[d->stage]);
-        pm_text_add_bytes(&t, svg, strlen(svg));
-        pm_text_add(&t, "<pre>");
-        pm_text_add_xml(&t, text);
-        pm_text_add(&t, "</pre>\n</body></html>\n");
-        s = pm_text_status(&t);
-    }
-    pm_text_release(svg);
-    pm_text_release(text);
-    if (s == PM_OK)
-        *out_text = t.data;
-    else
-        pm_text_free(&t);
-    return s;
+    const pm_page page = {.stage = stages[d->stage],
+                          .graph = d->g,
+                          .plan = d->stage >= STAGE_PLANNED ? d->plan : NULL,
+                          .program = d->stage >= STAGE_PROGRAM ? d->program : NULL,
+                          .dispatch_ns = d->ns,
+                          .node_ns = d->node_ns};
+    return pm_page_print(&page, out_text);
 }
 
 static pm_status print_any(const dumped *d, const char *format, char **out_text) {
@@ -82,9 +70,15 @@ static pm_status print_compiled(const pm_graph *g, const pm_graph_dump_options *
     pm_compile_options co = {.caps = o->device ? pm_executor_caps(o->device->executor) : NULL,
                              .no_fuse = o->no_fuse};
     pm_compiled c = {0};
+    uint64_t *ns = NULL;
     pm_status s = pm_compile_stages(g, &co, &c);
-    const dumped d = {stage, c.fused, &c.plan, c.program};
+    dumped d = {.stage = stage, .g = c.fused, .plan = &c.plan, .program = c.program};
+    if (s == PM_OK && o->profile) s = pm_profile_read(o->profile, c.program, &ns);
+    d.ns = ns;
+    if (s == PM_OK && ns) s = pm_program_node_ns(c.program, ns, c.fused->n_items, &d.node_ns);
     if (s == PM_OK) s = print_any(&d, format, out_text);
+    pm_free(d.node_ns);
+    pm_free(ns);
     pm_compiled_free(&c);
     return s;
 }
@@ -105,6 +99,10 @@ pm_status pm_graph_dump(const pm_graph *g, const pm_graph_dump_options *o, char 
     PM_TRY(pm_graph_status(g));
     dump_stage stage = STAGE_BUILT;
     while (strcmp(o->stage, stages[stage]) != 0) stage++;
+    if (o->profile && stage == STAGE_BUILT)
+        return pm_raise(
+            PM_ERR_USAGE,
+            "profile: stage \"built\" has no dispatches to time, expected fused, planned or program");
     return stage == STAGE_BUILT ? print_any(&(dumped){.stage = stage, .g = g}, format, out_text)
                                 : print_compiled(g, o, stage, format, out_text);
 }

@@ -163,7 +163,13 @@ const char *pm_executor_note(const pm_executor *ex) {
 /* ---- an open executor ---- */
 
 void pm_executor_close(pm_executor *ex) {
-    if (ex) ex->vtable->close(ex);
+    if (!ex) return;
+    pm_text_free(&ex->trace.lines);
+    ex->vtable->close(ex);
+}
+
+const pm_trace *pm_executor_trace(const pm_executor *ex) {
+    return &ex->trace;
 }
 
 const pm_caps *pm_executor_caps(const pm_executor *ex) {
@@ -229,14 +235,25 @@ void pm_loaded_set_param(pm_loaded *l, uint32_t param, int32_t value) {
     if (param < l->program->n_params) l->executor->vtable->set_param(l, param, value);
 }
 
+/* A run whose dispatches are timed goes into the trace. */
+static pm_status run_traced(pm_loaded *l) {
+    pm_executor *ex = l->executor;
+    uint64_t span[2] = {pm_now_ns(), 0};
+    PM_TRY(ex->vtable->run(l, 1));
+    span[1] = pm_now_ns();
+    return pm_trace_add(&ex->trace, l->program, span, ex->vtable->starts_ns(l), ex->vtable->times_ns(l));
+}
+
 pm_status pm_loaded_run(pm_loaded *l) {
-    return l->executor->vtable->run(l, 1);
+    return l->executor->options.profile ? run_traced(l) : l->executor->vtable->run(l, 1);
 }
 
 pm_status pm_loaded_repeat(pm_loaded *l, uint32_t n) {
     if (n == 0)
         return pm_raise(PM_ERR_USAGE, "%s: 0 runs were asked for, expected 1 or more", l->program->name);
-    return l->executor->vtable->run(l, n);
+    if (!l->executor->options.profile) return l->executor->vtable->run(l, n);
+    for (uint32_t i = 0; i < n; i++) PM_TRY(run_traced(l)); /* one by one: timestamps hold one run */
+    return PM_OK;
 }
 
 pm_status pm_loaded_read(pm_loaded *l, uint32_t output, void *data, uint64_t bytes) {

@@ -12,6 +12,7 @@
 #define PM_EXECUTOR_H
 
 #include "graph/program.h"
+#include "runtime/trace.h"
 
 typedef struct pm_executor pm_executor;
 typedef struct pm_loaded pm_loaded;
@@ -85,6 +86,7 @@ void pm_executor_get_stats(const pm_executor *ex, pm_executor_stats *out);
 const char *pm_executor_messages(const pm_executor *ex); /* validation messages, "" when none */
 const uint64_t *
 pm_loaded_times_ns(const pm_loaded *l); /* of each dispatch in the last run; NULL without profile */
+const pm_trace *pm_executor_trace(const pm_executor *ex); /* of all runs, when it profiles */
 
 /* ---- for implementations ---- */
 typedef struct pm_executor_vtable {
@@ -103,6 +105,7 @@ typedef struct pm_executor_vtable {
     pm_status (*peek)(pm_loaded *l, const pm_range *r, void *data);
     pm_status (*poke)(pm_loaded *l, const pm_range *r, const void *data);
     const uint64_t *(*times_ns)(const pm_loaded *l);
+    const uint64_t *(*starts_ns)(const pm_loaded *l); /* of the same dispatches, from any moment on */
 } pm_executor_vtable;
 struct pm_executor { /* first member of each implementation's struct */
     const pm_executor_vtable *vtable;
@@ -110,6 +113,7 @@ struct pm_executor { /* first member of each implementation's struct */
     pm_executor_options options;
     pm_executor_stats stats;
     pm_text messages;
+    pm_trace trace;
     char note[512]; /* see pm_executor_note */
 };
 struct pm_loaded { /* likewise */

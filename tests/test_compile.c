@@ -53,7 +53,7 @@ static void test_dumps(void **state) {
     assert_int_equal(json_array_size(json_object_get(j, "intervals")), c.plan.n_intervals);
     json_decref(j);
 
-    assert_ok(pm_program_print(c.program, "json", &text));
+    assert_ok(pm_program_print(c.program, "json", NULL, &text));
     j = load(text);
     assert_int_equal(number(j, "n_dispatches"), c.program->n_dispatches);
     assert_int_equal(number(j, "n_barriers"), c.program->n_barriers);
@@ -67,7 +67,7 @@ static void test_dumps(void **state) {
     assert_ok(pm_plan_print(c.fused, &c.plan, "text", &text));
     assert_non_null(strstr(text, "plan of \"small\": arena "));
     pm_text_release(text);
-    assert_ok(pm_program_print(c.program, "text", &text));
+    assert_ok(pm_program_print(c.program, "text", NULL, &text));
     assert_non_null(strstr(text, "matmul_f32_f32_vec"));
     pm_text_release(text);
 
@@ -79,7 +79,7 @@ static void test_dumps(void **state) {
     pm_text_release(text);
     assert_int_equal(pm_plan_print(c.fused, &c.plan, "dot", &text), PM_ERR_USAGE);
     assert_string_equal(pm_error_text(), "dump: format \"dot\" of a plan, text, json or csv was expected");
-    assert_int_equal(pm_program_print(c.program, "svg", &text), PM_ERR_USAGE);
+    assert_int_equal(pm_program_print(c.program, "svg", NULL, &text), PM_ERR_USAGE);
     assert_null(text);
     pm_compiled_free(&c);
     pm_graph_destroy(g);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "graph/compile.h"
 #include "graph/ops.h"
 #include "graph/lexer.h"
 #include "tests/support_memory.h"
@@ -299,11 +300,13 @@ static void dot_has_frames_and_shapes(void **state) {
                        "%2 = matmul(%0, %1) f32[2,4] @\"decoder.layers.3.attn\"\n%3 = const f32[] data[0.5]\n"
                        "%4 = mul(%2, %3) f32[2,4]\noutput \"y\" %4\n",
                        &g));
-    assert_ok(pm_graph_print_dot(g, &text));
+    assert_ok(pm_graph_print_dot(g, NULL, &text));
     const char *parts[] = {
         "digraph \"g\" {",
-        "subgraph \"cluster_decoder.layers.3\" { label=\"decoder.layers.3\"; n2 [label=\"matmul\"",
-        "subgraph \"cluster_decoder.layers.3\" { label=\"decoder.layers.3\"; n1 [label=\"w\"",
+        "subgraph \"cluster_decoder.layers.3\" { label=\"decoder.layers.3\"; "
+        "subgraph \"cluster_decoder.layers.3.attn \" { label=\"decoder.layers.3.attn\"; n2 [label=\"matmul\"",
+        "subgraph \"cluster_decoder.layers.3\" { label=\"decoder.layers.3\"; "
+        "subgraph \"cluster_decoder.layers.3.attn \" { label=\"decoder.layers.3.attn\"; n1 [label=\"w\"",
         "  n0 [label=\"x\"",
         "n0 -> n2 [label=\"f32[2,3]\"]",
         "n2 -> n4 [label=\"f32[2,4]\"]",
@@ -318,9 +321,21 @@ static void dot_has_frames_and_shapes(void **state) {
 
 /* ---- memory ---- */
 
+static pm_status print_dot(const pm_graph *g, char **out_text) {
+    return pm_graph_print_dot(g, NULL, out_text);
+}
+
+static pm_status print_svg(const pm_graph *g, char **out_text) {
+    return pm_graph_print_svg(g, NULL, out_text);
+}
+
+static pm_status print_page(const pm_graph *g, char **out_text) {
+    return pm_page_print(&(pm_page){.stage = "built", .graph = g}, out_text);
+}
+
 static pm_status print_and_parse(void *user) {
     pm_status (*const printers[])(const pm_graph *, char **) = {pm_graph_print, pm_graph_print_json,
-                                                                pm_graph_print_dot};
+                                                                print_dot, print_svg, print_page};
     pm_graph *parsed = NULL;
     pm_status s = PM_OK;
     for (size_t i = PM_COUNT(printers); s == PM_OK && i-- > 0;) {

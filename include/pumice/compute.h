@@ -83,6 +83,8 @@ typedef struct pm_graph_dump_options {
     const char *format; /* "text", "json", "dot", "svg", "html"; "csv" of planned; NULL: text */
     pm_device *device;  /* selection and limits; NULL: the baseline */
     bool no_fuse;       /* primitive operations stay, to compare with */
+    const char
+        *profile; /* a file that pm_device_trace's text was written to: times in the pictures; NULL: none */
 } pm_graph_dump_options;
 pm_status pm_graph_dump(const pm_graph *g, const pm_graph_dump_options *options,
                         char **out_text) PM_MUST_USE; /* pm_text_release */

@@ -20,7 +20,7 @@ typedef struct pm_device pm_device;
 typedef struct pm_device_options {
     uint32_t n_threads;        /* cpu: 0 is one a core */
     bool validate;             /* Vulkan: run under the validation layer, with synchronization validation */
-    bool profile;              /* time each dispatch */
+    bool profile;              /* time each dispatch: one after another, for pm_device_trace */
     uint64_t max_block_bytes;  /* lower the device's allocation limit, for tests; 0: the device's own */
     int32_t test_break_kernel; /* tests only: 1 + number of a kernel whose results are spoiled */
 } pm_device_options;
@@ -41,6 +41,11 @@ typedef struct pm_device_stats {
     uint64_t store_bytes, arena_bytes, n_pipelines, n_messages;
 } pm_device_stats;
 void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats);
+
+/* What ran when on n devices that were opened with `profile`, as JSON in Chrome's trace format, which Perfetto opens: a process
+ * a device, with its runs and, where the device has timestamps, their dispatches. Freed with pm_text_release (graph.h) or
+ * pm_release (model.h). */
+pm_status pm_device_trace(pm_device *const *devices, size_t n, char **out_json) PM_MUST_USE;
 
 typedef struct pm_device_info {
     const char *name, *driver, *type,

@@ -153,6 +153,8 @@ typedef struct pm_dump_options {
     const char *want;                     /* outputs, as in pm_session_run; NULL: "final" */
     pm_device *device;                    /* selection and limits; NULL: the baseline */
     bool no_fuse;                         /* primitive operations stay, to compare with */
+    const char
+        *profile; /* a trace (pm_device_trace) of the same program: times in the pictures; NULL: none */
 } pm_dump_options;
 pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options,
                         char **out_text) PM_MUST_USE; /* pm_release */

@@ -37,8 +37,8 @@ typedef struct cpu_loaded {
     pm_loaded base;
     pm_stored **externals; /* entries of constants and params are NULL */
     int32_t *params;
-    void **inputs, **outputs; /* host copies: the arena is shared with other programs */
-    uint64_t *times_ns;
+    void **inputs, **outputs;       /* host copies: the arena is shared with other programs */
+    uint64_t *times_ns, *starts_ns; /* NULL without profile */
 } cpu_loaded;
 
 static cpu_executor *owner(const pm_loaded *l) {
@@ -111,6 +111,7 @@ static void unload(pm_loaded *loaded) {
     pm_free(l->externals);
     pm_free(l->params);
     pm_free(l->times_ns);
+    pm_free(l->starts_ns);
     pm_free(l);
 }
 
@@ -149,8 +150,12 @@ static pm_status load(pm_executor *base, const pm_program *p, pm_loaded **out) {
     l->base = (pm_loaded){base, p};
     l->params = pm_calloc(p->n_params, sizeof *l->params);
     l->externals = pm_calloc(p->n_externals, sizeof *l->externals);
-    if (base->options.profile) l->times_ns = pm_calloc(p->n_dispatches, sizeof *l->times_ns);
-    if (!l->params || !l->externals || (base->options.profile && !l->times_ns)) goto fail;
+    if (!l->params || !l->externals) goto fail;
+    if (base->options.profile) {
+        l->times_ns = pm_calloc(p->n_dispatches, sizeof *l->times_ns);
+        l->starts_ns = pm_calloc(p->n_dispatches, sizeof *l->starts_ns);
+        if (!l->times_ns || !l->starts_ns) goto fail;
+    }
     PM_GOTO(allocate_io(&l->inputs, p->inputs, p->n_inputs));
     PM_GOTO(allocate_io(&l->outputs, p->outputs, p->n_outputs));
     PM_GOTO(check_externals(ex, p));
@@ -231,9 +236,9 @@ static pm_status run_once(pm_loaded *loaded) {
         memcpy(range_at(l, &p->inputs[i].range), l->inputs[i], (size_t)p->inputs[i].range.bytes);
     uint64_t ready = pm_now_ns();
     for (uint32_t i = 0, death = 0; i < p->n_dispatches; i++) {
-        uint64_t t = l->times_ns ? pm_now_ns() : 0;
+        if (l->starts_ns) l->starts_ns[i] = pm_now_ns();
         dispatch(l, &p->dispatches[i]);
-        if (l->times_ns) l->times_ns[i] = pm_now_ns() - t;
+        if (l->times_ns) l->times_ns[i] = pm_now_ns() - l->starts_ns[i];
         for (; death < p->n_deaths && p->deaths[death].dispatch <= i; death++)
             if (poison)
                 fill_words(range_at(l, &p->deaths[death].range), p->deaths[death].range.bytes / 4, POISON);
@@ -286,6 +291,9 @@ static pm_status poke(pm_loaded *loaded, const pm_range *r, const void *data) {
 static const uint64_t *times_ns(const pm_loaded *loaded) {
     return ((const cpu_loaded *)loaded)->times_ns;
 }
+static const uint64_t *starts_ns(const pm_loaded *loaded) {
+    return ((const cpu_loaded *)loaded)->starts_ns;
+}
 
 /* ---- opening ---- */
 
@@ -314,6 +322,7 @@ static const pm_executor_vtable vtable = {
     .peek = peek,
     .poke = poke,
     .times_ns = times_ns,
+    .starts_ns = starts_ns,
 };
 
 void pm_cpu_caps(bool reference, pm_caps *out_caps) {

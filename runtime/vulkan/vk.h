@@ -214,7 +214,7 @@ typedef struct pm_vk_loaded {
     VkCommandBuffer step;
     VkFence fence;
     VkQueryPool queries; /* two a dispatch; NULL without profile */
-    uint64_t *times_ns, *ticks;
+    uint64_t *times_ns, *starts_ns, *ticks;
 } pm_vk_loaded;
 
 /* Where slot `slot` lies now. */
@@ -241,5 +241,6 @@ pm_status pm_vk_step(pm_loaded *l, uint32_t dispatch) PM_MUST_USE;
 pm_status pm_vk_peek(pm_loaded *l, const pm_range *r, void *data) PM_MUST_USE;
 pm_status pm_vk_poke(pm_loaded *l, const pm_range *r, const void *data) PM_MUST_USE;
 const uint64_t *pm_vk_times_ns(const pm_loaded *l);
+const uint64_t *pm_vk_starts_ns(const pm_loaded *l);
 
 #endif

@@ -195,4 +195,5 @@ static const pm_executor_vtable vtable = {
     .peek = pm_vk_peek,
     .poke = pm_vk_poke,
     .times_ns = pm_vk_times_ns,
+    .starts_ns = pm_vk_starts_ns,
 };

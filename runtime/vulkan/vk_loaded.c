@@ -313,3 +313,7 @@ pm_status pm_vk_poke(pm_loaded *base, const pm_range *r, const void *data) {
 const uint64_t *pm_vk_times_ns(const pm_loaded *l) {
     return ((const pm_vk_loaded *)l)->times_ns;
 }
+
+const uint64_t *pm_vk_starts_ns(const pm_loaded *l) {
+    return ((const pm_vk_loaded *)l)->starts_ns;
+}

@@ -17,8 +17,9 @@ pm_status pm_vk_profiler_create(pm_vk_loaded *l) {
                                         .queryCount = 2 * n};
     VK_TRY(ex->d.vkCreateQueryPool(ex->device, &info, NULL, &l->queries), "vkCreateQueryPool");
     l->times_ns = pm_calloc(n, sizeof *l->times_ns);
+    l->starts_ns = pm_calloc(n, sizeof *l->starts_ns);
     l->ticks = pm_calloc(2 * (size_t)n, sizeof *l->ticks);
-    return l->times_ns && l->ticks ? PM_OK : PM_ERR_MEMORY;
+    return l->times_ns && l->starts_ns && l->ticks ? PM_OK : PM_ERR_MEMORY;
 }
 
 void pm_vk_profiler_reset(const pm_vk_loaded *l, VkCommandBuffer c) {
@@ -41,7 +42,9 @@ pm_status pm_vk_profiler_read(pm_vk_loaded *l) {
     uint64_t mask = bits >= 64 ? UINT64_MAX : (1ull << bits) - 1;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t ticks = (l->ticks[2 * i + 1] - l->ticks[2 * i]) & mask;
+        uint64_t before = (l->ticks[2 * i] - l->ticks[0]) & mask; /* since the first dispatch */
         l->times_ns[i] = (uint64_t)((double)ticks * (double)ex->base.caps.timestamp_ns);
+        l->starts_ns[i] = (uint64_t)((double)before * (double)ex->base.caps.timestamp_ns);
     }
     return PM_OK;
 }
@@ -49,5 +52,6 @@ pm_status pm_vk_profiler_read(pm_vk_loaded *l) {
 void pm_vk_profiler_destroy(pm_vk_loaded *l) {
     if (l->queries && !vk(l)->hung) vk(l)->d.vkDestroyQueryPool(vk(l)->device, l->queries, NULL);
     pm_free(l->times_ns);
+    pm_free(l->starts_ns);
     pm_free(l->ticks);
 }
