@@ -222,6 +222,7 @@ pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x) {
 void pm_block_next(pm_build *b, pm_tensor *logits) {
     int64_t vocab = pm_tensor_dim(logits, -1);
     if (b->options.kind != PM_BUILD_STEP || b->options.batch > 1) return;
+    if (b->options.penalty) logits = pm_loop_penalise(b, logits);
     pm_tensor *next = pm_argmax(b->g, logits);
     pm_tensor *column = pm_reshape(b->g, logits, 2, (int64_t[]){vocab, 1});
     pm_tensor *logit = pm_gather(b->g, column, next);

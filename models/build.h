@@ -26,6 +26,7 @@ typedef struct pm_build_options {
     bool key_mask, types; /* FORWARD: attention_mask, token_type_ids are given */
     bool
         loop; /* STEP of batch 1 and length 1: id and position are states, and the step chooses the next (loop.h) */
+    bool penalty;                                /* with loop: ids that came before are less likely */
     const char *want;                            /* as in pm_session_run; NULL: "final" */
     const char *weights, *states, *cross_states; /* what names in the store begin with; NULL: "" */
     pm_status (*on_table)(void *user,

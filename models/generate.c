@@ -164,7 +164,7 @@ pm_status pm_search_begin_decoding(pm_search *g) {
     PM_TRY(pm_decoder_program(&g->decoder, 1, &step));
     g->out->n_device_ops = step->program->n_dispatches - step->program->n_fallback;
     g->out->n_fallback_ops = step->program->n_fallback;
-    if (!g->out->no_loop && g->max_new > 2) PM_TRY(pm_loop_program(&g->decoder, &step));
+    if (!g->out->no_loop && g->max_new > 2) PM_TRY(pm_loop_program(&g->loop, &g->decoder, &step));
     pm_executor_get_stats(g->s->executor, &g->meter.start);
     g->meter.start_ns = pm_now_ns();
     return PM_OK;
@@ -192,7 +192,6 @@ static const char *why_no_loop(const pm_search *g) {
     if (o->sample) return "sampling";
     if (o->loop_steps == 1) return "one step at a time was asked for";
     if (g->restriction.apply) return "the task restricts what may follow";
-    if (r->repetition_penalty != 1) return "a repetition penalty";
     if (r->no_repeat_ngram) return "no_repeat_ngram_size";
     if (r->n_bad) return "bad_words_ids";
     if (r->n_suppress) return "suppress_tokens";
@@ -207,7 +206,9 @@ static bool ends_late(const pm_search *g) {
 static void begin_loop(pm_search *g) {
     const pm_model *m = g->s->model;
     int64_t most = g->options->loop_steps ? g->options->loop_steps : LOOP_STEPS;
-    g->loop = (pm_loop){.ends = m->eos, .n_ends = g->options->ignore_eos ? 0 : m->n_eos};
+    g->loop = (pm_loop){.ends = m->eos,
+                        .n_ends = g->options->ignore_eos ? 0 : m->n_eos,
+                        .penalty = g->rules.repetition_penalty};
     g->out->no_loop = why_no_loop(g);
     g->loop_steps = ends_late(g) || most < FIRST_LOOP_STEPS ? most : FIRST_LOOP_STEPS;
 }
@@ -228,6 +229,8 @@ static pm_status loop(pm_search *g, int64_t n, int32_t *id, bool *out_stuck, boo
     int64_t most = g->options->loop_steps ? g->options->loop_steps : LOOP_STEPS;
     int32_t ids[PM_LOOP_RING];
     size_t n_ids;
+    g->loop.ids = g->ids;
+    g->loop.n_ids = g->n_ids;
     PM_TRY(pm_loop_run(&g->loop, &g->decoder, *id, n, ids, &n_ids));
     for (size_t i = 0; i < n_ids && !*out_done; i++) {
         *id = ids[i];
@@ -235,7 +238,7 @@ static pm_status loop(pm_search *g, int64_t n, int32_t *id, bool *out_stuck, boo
         g->out->decode_steps++;
         g->out->loop_steps++;
     }
-    *out_stuck = !*out_done && (n_ids == 0 || g->loop.ready == NULL);
+    *out_stuck = !*out_done && (n_ids == 0 || g->loop.made == 0);
     g->loop_steps = 2 * g->loop_steps < most ? 2 * g->loop_steps : most;
     return PM_OK;
 }

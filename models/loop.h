@@ -6,22 +6,26 @@
 #include "models/decoder.h"
 
 /* ---- of the graph (build.c, blocks.c) ---- */
-void pm_loop_begin(pm_build *b);                                  /* makes b->loop and b->position */
-pm_tensor *pm_loop_id(pm_build *b);                               /* I32 [1,1]: what this step feeds */
+void pm_loop_begin(pm_build *b);    /* makes b->loop and b->position */
+pm_tensor *pm_loop_id(pm_build *b); /* I32 [1,1]: what this step feeds */
+pm_tensor *pm_loop_penalise(pm_build *b, pm_tensor *logits);
 void pm_loop_end(pm_build *b, pm_tensor *next, pm_tensor *logit); /* the output "loop" */
 
 /* ---- of a decoder ---- */
 typedef struct pm_loop {
     const int32_t *ends; /* ids that end it */
     size_t n_ends;       /* at most PM_LOOP_MAX_ENDS */
+    float penalty;       /* of ids that came before; 0 or 1: none */
+    const int32_t *ids;  /* with a penalty: all that came before, the prompt's too, as they are at each run */
+    size_t n_ids;
     /* what the device has in its words, so that they are written only when they are to be others */
-    const pm_ready *ready; /* NULL: unknown */
+    uint64_t made; /* of the program that left them (session.h); 0: unknown */
     int64_t position;
     int32_t id, count;
 } pm_loop;
 
 /* The program, made before it is needed. */
-pm_status pm_loop_program(pm_decoder *d, pm_ready **out) PM_MUST_USE;
+pm_status pm_loop_program(const pm_loop *l, pm_decoder *d, pm_ready **out) PM_MUST_USE;
 /* The program, with room for its step and with words that say that `id` comes next. */
 pm_status pm_loop_prepare(pm_loop *l, pm_decoder *d, int32_t id, pm_ready **out) PM_MUST_USE;
 /* Feeds `id`, then what was chosen, at most n times, and not beyond what one submission may hold or the cache has room for

@@ -149,13 +149,15 @@ bool pm_verdict_allows(const pm_verdict *v, int32_t id) {
     return (!v->n_forced || holds(v->forced, v->n_forced, id)) && !holds(v->banned, v->n_banned, id);
 }
 
-/* Each id that came before once, however often it came. */
+/* Each id that came before once, however often it came. Times the reciprocal, as the loop on a device does it (loop.c): division is no
+ * exact operation there. */
 static void penalise(float penalty, const pm_rule_place *at, bool *seen, float *logits) {
+    const float reciprocal = 1 / penalty;
     for (size_t i = 0; i < at->n; i++) {
         int32_t id = at->ids[i];
         if (id < 0 || (size_t)id >= at->vocab || seen[id]) continue;
         seen[id] = true;
-        logits[id] = logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty;
+        logits[id] = logits[id] < 0 ? logits[id] * penalty : logits[id] * reciprocal;
     }
     for (size_t i = 0; i < at->n; i++)
         if (at->ids[i] >= 0 && (size_t)at->ids[i] < at->vocab) seen[at->ids[i]] = false;

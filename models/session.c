@@ -192,7 +192,7 @@ pm_status pm_session_ready(pm_session *s, const char *key, pm_make_graph make, c
         drop_idle(s);
         return status;
     }
-    r->used = s->clock;
+    r->used = r->made = s->clock;
     s->ready[s->n_ready++] = r;
     return *out = r, PM_OK;
 }
@@ -209,8 +209,8 @@ pm_status pm_session_program(pm_session *s, const pm_build_options *o, pm_ready 
     pm_text key = {0};
     const int64_t sizes[] = {o->batch,  o->length, o->target_length, o->cache,   o->source,     o->signals,
                              o->height, o->width,  o->memory,        o->globals, o->global_mask};
-    pm_text_add(&key, "%d:%d%d%d%d,%s", (int)o->kind, o->loop, o->key_mask, o->types, o->states != NULL,
-                o->want ? o->want : "final");
+    pm_text_add(&key, "%d:%d%d%d%d%d,%s", (int)o->kind, o->loop, o->penalty, o->key_mask, o->types,
+                o->states != NULL, o->want ? o->want : "final");
     for (size_t i = 0; i < PM_COUNT(sizes); i++) pm_text_add(&key, ",%" PRId64, sizes[i]);
     pm_status status = pm_text_status(&key);
     if (status == PM_OK) status = pm_session_ready(s, key.data, make_model_graph, o, out);

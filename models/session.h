@@ -14,6 +14,7 @@ typedef struct pm_ready {
     pm_program *program;
     pm_loaded *loaded;
     uint64_t used; /* the session's clock at the last use */
+    uint64_t made; /* and when it was loaded: no other program has this */
 } pm_ready;
 
 enum { PM_MAX_READY = 48 }; /* programs that a session keeps; the longest unused one goes */

@@ -309,6 +309,40 @@ static void test_listeners(void **state) {
     pm_device_close(d);
 }
 
+/* Penalties of ids that came before, the prompt's and the loop's own; with ends, and where the host has to step in. */
+static void check_penalties(const char *spec) {
+    static const char *const names[] = {"llama", "gpt-oss", "t5", "transfo-xl"};
+    static const float penalties[] = {3, 1.3f, 0.6f};
+    pm_device *d = open_device(spec);
+    for (size_t i = 0; i < PM_COUNT(names); i++) {
+        test_session o = test_open_on(d, test_reference(names[i], NULL).s);
+        pm_generated plain_ones, g;
+        check_same(&o, (int32_t[]){5, 9}, 2, (pm_generate_options){.max_new = 50, .ignore_eos = true},
+                   &plain_ones);
+        for (size_t k = 0; k < PM_COUNT(penalties); k++) {
+            pm_generate_options options = {.max_new = 50, .ignore_eos = k > 0};
+            options.repetition_penalty = penalties[k];
+            check_same(&o, (int32_t[]){5, 9}, 2, options, &g);
+            assert_null(g.no_loop);
+            assert_true(g.loop_steps + 1 >= g.decode_steps || !options.ignore_eos);
+            if (k == 0 && g.n_ids == plain_ones.n_ids)
+                assert_memory_not_equal(g.ids, plain_ones.ids, g.n_ids * sizeof *g.ids);
+            pm_generated_free(&g);
+        }
+        pm_generated_free(&plain_ones);
+        test_close(&o);
+    }
+    assert_string_equal(pm_device_messages(d), "");
+    pm_device_close(d);
+}
+
+static void test_penalties_cpu(void **state) {
+    (void)state, check_penalties("cpu");
+}
+static void test_penalties_vulkan(void **state) {
+    (void)state, check_penalties(test_device());
+}
+
 /* What the device does not do is done by the host, with a reason. */
 static void test_host_only(void **state) {
     (void)state;
@@ -316,8 +350,9 @@ static void test_host_only(void **state) {
         pm_generate_options options;
         const char *why;
     } cases[] = {
-        {{.sample = true, .seed = 3}, "sampling"}, {{.n_beams = 2}, "beams"},
-        {{.repetition_penalty = 1.3f}, "penalty"}, {{.no_repeat_ngram = 2}, "ngram"},
+        {{.sample = true, .seed = 3}, "sampling"},
+        {{.n_beams = 2}, "beams"},
+        {{.no_repeat_ngram = 2}, "ngram"},
         {{.loop_steps = 1}, "one step"},
     };
     pm_device *d = open_device("cpu");
@@ -369,8 +404,10 @@ static void test_rules_around(void **state) {
     pm_device_close(d);
 }
 
-static float make_first_row_nan(float x, size_t i) {
-    return i < 32 ? NAN : x;
+/* Of two logits one is infinity, the other minus infinity. */
+static float make_two_rows_infinite(float x, size_t i) {
+    if (i % 32 || i > 32) return i < 64 ? 0 : x;
+    return i ? -INFINITY : INFINITY;
 }
 
 /* The loop gets stuck at each step whose likeliest logit is no number: the host goes on from there. */
@@ -378,10 +415,14 @@ static void check_stuck(const char *spec) {
     pm_device *d = open_device(spec);
     test_path folder = test_copy_model("llama");
     pm_generated g;
-    test_edit_tensor(&folder, "lm_head.weight", make_first_row_nan);
+    test_edit_tensor(&folder, "lm_head.weight", make_two_rows_infinite);
     test_session o = test_open_on(d, folder.s);
     check_same(&o, (int32_t[]){5, 9}, 2, (pm_generate_options){.max_new = 12, .ignore_eos = true}, &g);
     assert_int_equal(g.n_ids, 14);
+    assert_true(g.loop_steps + 1 < g.decode_steps); /* it was stuck, more than once */
+    pm_generated_free(&g);
+    pm_generate_options options = {.max_new = 30, .ignore_eos = true, .repetition_penalty = 2};
+    check_same(&o, (int32_t[]){5, 9}, 2, options, &g);
     pm_generated_free(&g);
     test_close(&o);
     pm_device_close(d);
@@ -456,13 +497,14 @@ static void test_submissions(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_walk_plain),   cmocka_unit_test(test_walk_vulkan),
-        cmocka_unit_test(test_repeats),      cmocka_unit_test(test_families_reference),
-        cmocka_unit_test(test_families_cpu), cmocka_unit_test(test_families_vulkan),
-        cmocka_unit_test(test_ends_cpu),     cmocka_unit_test(test_ends_vulkan),
-        cmocka_unit_test(test_listeners),    cmocka_unit_test(test_host_only),
-        cmocka_unit_test(test_rules_around), cmocka_unit_test(test_stuck),
-        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_by_hand_vulkan),
+        cmocka_unit_test(test_walk_plain),    cmocka_unit_test(test_walk_vulkan),
+        cmocka_unit_test(test_repeats),       cmocka_unit_test(test_families_reference),
+        cmocka_unit_test(test_families_cpu),  cmocka_unit_test(test_families_vulkan),
+        cmocka_unit_test(test_ends_cpu),      cmocka_unit_test(test_ends_vulkan),
+        cmocka_unit_test(test_penalties_cpu), cmocka_unit_test(test_penalties_vulkan),
+        cmocka_unit_test(test_listeners),     cmocka_unit_test(test_host_only),
+        cmocka_unit_test(test_rules_around),  cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_by_hand),       cmocka_unit_test(test_by_hand_vulkan),
         cmocka_unit_test(test_submissions),
     };
     return run_all_tests(tests);
