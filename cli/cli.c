@@ -27,9 +27,13 @@ int cli_library_error(pm_status status) {
 
 /* The flags of every command that opens a model. */
 static pm_model_options model_options;
+static uint64_t max_memory;
 static const cli_flag model_flags[] = {
     {"--lora", CLI_STRING, &model_options.lora, "FOLDER",
      "a LoRA adapter in PEFT layout, merged as weights are read", 0, 0},
+    {"--max-memory", CLI_BYTES, &max_memory, "BYTES",
+     "as 800M or 3G: of weights, states and intermediate results; a GPU reads weights past it from the host's memory",
+     0, 0},
 };
 
 static bool is_name(const char *names, const char *word) {
@@ -79,6 +83,23 @@ static int set_seed(const cli_flag *f, const char *text) {
     return PM_OK;
 }
 
+/* "1500", "64K", "800M", "3G". */
+static int set_bytes(const cli_flag *f, const char *text) {
+    static const char units[] = "KMG";
+    char *end;
+    errno = 0;
+    uintmax_t n = strtoumax(text, &end, 10);
+    const char *unit = *end ? strchr(units, *end >= 'a' ? *end - 'a' + 'A' : *end) : NULL;
+    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+    if (text[0] < '0' || text[0] > '9' || errno || (*end && (!unit || end[1])) || n == 0 ||
+        n > (UINT64_MAX >> shift))
+        return cli_error(PM_ERR_USAGE,
+                         "%s: %s, expected a number of bytes from 1 on, as 1500, 64K, 800M or 3G", f->name,
+                         text);
+    *(uint64_t *)f->value = (uint64_t)n << shift;
+    return PM_OK;
+}
+
 static int set_number(const cli_flag *f, const char *text) {
     char *end;
     double v = strtod(text, &end);
@@ -107,6 +128,7 @@ static int set_flag(const cli_flag *f, const char *text) {
     case CLI_INT:
     case CLI_REAL: return set_number(f, text);
     case CLI_SEED: return set_seed(f, text);
+    case CLI_BYTES: return set_bytes(f, text);
     }
     return PM_ERR_OTHER;
 }
@@ -160,14 +182,29 @@ int cli_open_model(const char *path, pm_model **out_model) {
     return s == PM_OK ? PM_OK : cli_library_error(s);
 }
 
+pm_status cli_open_device(const char *device, const pm_device_options *options, pm_device **out) {
+    pm_device_options o = options ? *options : (pm_device_options){0};
+    o.max_memory_bytes = max_memory;
+    return pm_device_open(device, &o, out);
+}
+
+void cli_note_memory(pm_device *d) {
+    static char said[512];
+    const char *note = d ? pm_device_memory_note(d) : "";
+    if (!*note || !strcmp(note, said)) return;
+    fprintf(stderr, "pumice: note: %s\n", note);
+    snprintf(said, sizeof said, "%s", note);
+}
+
 int cli_open(const char *model, const char *device, const pm_device_options *options, cli_place *out) {
     *out = (cli_place){0};
     int code = cli_open_model(model, &out->model);
     if (code) return code;
-    pm_status s = pm_device_open(device, options, &out->device);
+    pm_status s = cli_open_device(device, options, &out->device);
     if (s == PM_OK) s = pm_session_open(out->model, out->device, &out->session);
     if (s == PM_OK && pm_device_note(out->device)[0])
         fprintf(stderr, "pumice: note: %s\n", pm_device_note(out->device));
+    if (s == PM_OK) cli_note_memory(out->device);
     if (s == PM_OK) return PM_OK;
     code = cli_library_error(s);
     cli_close(out);
@@ -175,6 +212,7 @@ int cli_open(const char *model, const char *device, const pm_device_options *opt
 }
 
 void cli_close(cli_place *p) {
+    cli_note_memory(p->device); /* programs may have moved weights out */
     pm_session_close(p->session);
     pm_model_close(p->model);
     pm_device_close(p->device);

@@ -8,7 +8,7 @@
 
 #include "pumice/model.h"
 
-typedef enum cli_kind { CLI_BOOL, CLI_STRING, CLI_INT, CLI_REAL, CLI_SEED, CLI_STRINGS } cli_kind;
+typedef enum cli_kind { CLI_BOOL, CLI_STRING, CLI_INT, CLI_REAL, CLI_SEED, CLI_STRINGS, CLI_BYTES } cli_kind;
 
 #define CLI_MAX_STRINGS 16
 typedef struct cli_strings {
@@ -21,7 +21,7 @@ typedef struct cli_seed {
     bool given;
 } cli_seed;
 
-/* One flag. `value` points to bool, const char *, int64_t, double, cli_seed or cli_strings, as `kind` says. */
+/* One flag. `value` points to bool, const char *, int64_t, double, cli_seed, cli_strings or uint64_t, as `kind` says. */
 typedef struct cli_flag {
     const char *name; /* "--device"; a short form may follow a bar: "--output|-o" */
     cli_kind kind;
@@ -57,6 +57,10 @@ typedef struct cli_place {
 int cli_open_model(const char *path, pm_model **out_model);
 int cli_open(const char *model, const char *device, const pm_device_options *options, cli_place *out);
 void cli_close(cli_place *p);
+/* Opens a device with what the flags that all such commands share say of it (--max-memory). */
+pm_status cli_open_device(const char *device, const pm_device_options *options, pm_device **out) PM_MUST_USE;
+void cli_note_memory(
+    pm_device *d); /* says what does not fit on the device, unless it has said the same before */
 #define CLI_DEVICE_FLAG(value)                                                                               \
     { "--device", CLI_STRING, value, "D", "auto, cpu, reference, vulkan, vulkan:N or part of a name", 0, 0 }
 int cli_set_start(cli_place *p, int64_t id); /* what --decoder-start says; -1: not given */

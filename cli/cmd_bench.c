@@ -175,6 +175,7 @@ done:
     for (size_t i = 0; i < b->n_devices; i++) {
         pm_generated_free(&runs[i].last);
         pm_tensors_free(runs[i].inputs);
+        cli_note_memory(b->devices[i]);
         pm_session_close(runs[i].session);
     }
     free(ids);
@@ -207,8 +208,8 @@ static int run(const bench_flags *f) {
     bench b = {.n_runs = f->runs, .json = f->json ? json_array() : NULL};
     int code = PM_OK;
     for (size_t i = 0; i < f->devices.n && !code; i++) {
-        pm_status s = pm_device_open(f->devices.at[i], &(pm_device_options){.profile = f->trace != NULL},
-                                     &b.devices[i]);
+        pm_status s = cli_open_device(f->devices.at[i], &(pm_device_options){.profile = f->trace != NULL},
+                                      &b.devices[i]);
         if (s == PM_OK)
             b.n_devices++;
         else

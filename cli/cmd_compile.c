@@ -13,6 +13,7 @@ typedef struct compile_flags {
     const char *device, *stage, *format, *path, *outputs;
     cli_strings inputs, params;
     cli_seed seed;
+    uint64_t max_memory;
     int64_t runs;
     bool json, no_fuse, time, verify, all, validate;
 } compile_flags;
@@ -71,8 +72,10 @@ static int feed(const compile_flags *f, pm_compute *c) {
 
 static int open_place(const compile_flags *f, const pm_graph *g, bool profile, place *out) {
     *out = (place){0};
-    pm_status s = pm_device_open(f->device, &(pm_device_options){.profile = profile, .validate = f->validate},
-                                 &out->device);
+    pm_status s = pm_device_open(
+        f->device,
+        &(pm_device_options){.profile = profile, .validate = f->validate, .max_memory_bytes = f->max_memory},
+        &out->device);
     if (s == PM_OK) s = pm_compute_open(g, out->device, &out->compute);
     return s == PM_OK ? PM_OK : cli_library_error(s);
 }
@@ -275,6 +278,7 @@ static int run_graph(const compile_flags *f, const pm_graph *g) {
     if (!code && f->verify) code = verify(f, &p, json);
     if (!code && f->outputs) code = write_outputs(f, &p);
     if (!code && f->time) code = time_graph(f, g, &p, json);
+    if (p.device) cli_note_memory(p.device);
     if (!code && f->validate && pm_device_messages(p.device)[0])
         code = cli_error(PM_ERR_VERIFY, "the validation layer spoke: %s", pm_device_messages(p.device));
     if (f->json && (!code || code == PM_ERR_VERIFY)) {
@@ -357,6 +361,8 @@ int cmd_compile(int argc, char **argv) {
          0, 0},
         {"--output|-o", CLI_STRING, &f.path, "FILE", "of --stage: where to write; - is stdout", 0, 0},
         {"--no-fuse", CLI_BOOL, &f.no_fuse, NULL, "of --stage: keep primitive operations", 0, 0},
+        {"--max-memory", CLI_BYTES, &f.max_memory, "BYTES",
+         "as 800M or 3G: a GPU reads weights past it from the host's memory", 0, 0},
         {"--validate", CLI_BOOL, &f.validate, NULL, "under the Vulkan validation layer", 0, 0},
         {"--json", CLI_BOOL, &f.json, NULL, "print JSON", 0, 0},
     };

@@ -42,10 +42,11 @@ static void add_cells(void *to, const picture_cells *c) {
         return;
     }
     picture_add_pixels(&png, c->rgb, c->columns, c->rows);
-    picture_add(f,
-                "<image x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" preserveAspectRatio=\"none\" "
-                "image-rendering=\"optimizeSpeed\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,",
-                c->box.x, c->box.y, c->box.w, c->box.h);
+    picture_add(
+        f,
+        "<image x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" preserveAspectRatio=\"none\" "
+        "image-rendering=\"optimizeSpeed\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,",
+        c->box.x, c->box.y, c->box.w, c->box.h);
     if (png.failed)
         f->failed = true;
     else

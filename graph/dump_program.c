@@ -32,6 +32,9 @@ static void print_head(pm_text *out, const pm_program *p) {
                 p->copied_bytes);
     pm_text_add(out, "arena %" PRIu64 " bytes, lower bound %" PRIu64 ", largest tensor %" PRIu64 "\n",
                 p->arena_bytes, p->lower_bound_bytes, p->largest_tensor_bytes);
+    pm_text_add(out, "weights %" PRIu64 " bytes, states %" PRIu64 ", constants %" PRIu64 "\n",
+                pm_program_external_bytes(p, PM_EXTERNAL_WEIGHT),
+                pm_program_external_bytes(p, PM_EXTERNAL_STATE), p->constants_bytes);
     for (uint32_t b = 0; b < p->n_blocks; b++)
         pm_text_add(out, "slot %u: block of %" PRIu64 " bytes\n", b, p->block_bytes[b]);
     for (uint32_t e = 0; e < p->n_externals; e++)
@@ -141,6 +144,11 @@ static void print_json(pm_text *out, const pm_program *p, const uint64_t *ns) {
                 " \"arena_bytes\": %" PRIu64 ", \"lower_bound_bytes\": %" PRIu64
                 ", \"largest_tensor_bytes\": %" PRIu64 ",\n",
                 p->arena_bytes, p->lower_bound_bytes, p->largest_tensor_bytes);
+    pm_text_add(out,
+                " \"weight_bytes\": %" PRIu64 ", \"state_bytes\": %" PRIu64 ", \"constant_bytes\": %" PRIu64
+                ",\n",
+                pm_program_external_bytes(p, PM_EXTERNAL_WEIGHT),
+                pm_program_external_bytes(p, PM_EXTERNAL_STATE), p->constants_bytes);
     pm_text_add(out, " \"blocks\": [");
     for (uint32_t b = 0; b < p->n_blocks; b++)
         pm_text_add(out, "%s%" PRIu64, b ? ", " : "", p->block_bytes[b]);

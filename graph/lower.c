@@ -12,6 +12,9 @@
 #include "shaders/data.params.h"
 #include "shaders/elementwise.params.h"
 
+/* Constants lie in the program; a line of text can ask for any number of them (iota). */
+#define MAX_CONSTANTS_BYTES (1u << 30)
+
 /* Where the storage of a tensor begins. */
 typedef struct home {
     uint32_t slot;
@@ -101,10 +104,9 @@ static pm_status place_shared(pm_lowering *l) {
         PM_TRY(add_external(l, PM_EXTERNAL_CONSTANTS, "constants", PM_F32, p->constants_bytes));
     uint32_t params = p->n_blocks + p->n_externals;
     if (p->n_params) PM_TRY(add_external(l, PM_EXTERNAL_PARAMS, "params", PM_I32, 4 * (uint64_t)p->n_params));
-    if (p->constants_bytes > SIZE_MAX / 2)
-        return pm_raise(PM_ERR_MEMORY,
-                        "lowering: constants of %" PRIu64 " bytes, at most %zu fit the host's memory",
-                        p->constants_bytes, SIZE_MAX / 2);
+    if (p->constants_bytes > MAX_CONSTANTS_BYTES)
+        return pm_raise(PM_ERR_MEMORY, "lowering: constants of %" PRIu64 " bytes, at most %u are possible",
+                        p->constants_bytes, MAX_CONSTANTS_BYTES);
     char *data = pm_arena_alloc(&p->arena, (size_t)p->constants_bytes);
     if (!data) return PM_ERR_MEMORY;
     p->constants = data;

@@ -38,7 +38,7 @@ pm_status pm_infer_advance(pm_tensor *t);
 pm_status pm_infer_rotary(pm_tensor *t);
 pm_status pm_infer_rel_shift(pm_tensor *t);
 
-uint64_t pm_cost_elems(const pm_tensor *t);  /* elements written */
+uint64_t pm_cost_elems(const pm_tensor *t); /* elements written */
 uint64_t pm_cost_one(const pm_tensor *t);
 uint64_t pm_cost_reads(const pm_tensor *t);  /* elements read */
 uint64_t pm_cost_matmul(const pm_tensor *t); /* multiply-adds */

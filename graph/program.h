@@ -126,6 +126,9 @@ typedef struct pm_program {
 
 void pm_program_destroy(pm_program *p); /* accepts NULL */
 
+/* Of all externals of a kind: what weights and states take in the executor's store. */
+uint64_t pm_program_external_bytes(const pm_program *p, pm_external_kind kind);
+
 /* Indices by name; -1 when there is none. */
 int pm_program_input(const pm_program *p, const char *name);
 int pm_program_output(const pm_program *p, const char *name);

@@ -12,7 +12,9 @@ uint64_t pm_compute_cost(const pm_compute *c) {
 
 void pm_compute_get_figures(const pm_compute *c, pm_compute_figures *out) {
     const pm_program *p = c->program;
-    *out = (pm_compute_figures){.constant_bytes = p->constants_bytes,
+    *out = (pm_compute_figures){.weight_bytes = pm_program_external_bytes(p, PM_EXTERNAL_WEIGHT),
+                                .state_bytes = pm_program_external_bytes(p, PM_EXTERNAL_STATE),
+                                .constant_bytes = p->constants_bytes,
                                 .arena_bytes = p->arena_bytes,
                                 .lower_bound_bytes = p->lower_bound_bytes,
                                 .copied_bytes = p->copied_bytes,
@@ -28,8 +30,6 @@ void pm_compute_get_figures(const pm_compute *c, pm_compute_figures *out) {
         const pm_external *e = &p->externals[i];
         out->n_weights += e->kind == PM_EXTERNAL_WEIGHT;
         out->n_states += e->kind == PM_EXTERNAL_STATE;
-        if (e->kind == PM_EXTERNAL_WEIGHT) out->weight_bytes += e->bytes;
-        if (e->kind == PM_EXTERNAL_STATE) out->state_bytes += e->bytes;
     }
 }
 

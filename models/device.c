@@ -11,11 +11,13 @@ pm_status pm_device_open(const char *spec, const pm_device_options *options, pm_
         o.validate = options->validate;
         o.profile = options->profile;
         o.max_block_bytes = options->max_block_bytes;
+        o.max_memory_bytes = options->max_memory_bytes;
         o.broken_kernel = options->test_break_kernel;
     }
     pm_device *d = pm_calloc(1, sizeof *d);
     if (!d) return PM_ERR_MEMORY;
     pm_status s = pm_executor_open(spec ? spec : "auto", &o, &d->executor);
+    d->max_memory_bytes = o.max_memory_bytes;
     if (s == PM_OK)
         *out_device = d;
     else
@@ -35,6 +37,10 @@ const char *pm_device_name(const pm_device *d) {
 
 const char *pm_device_note(const pm_device *d) {
     return pm_executor_note(d->executor);
+}
+
+const char *pm_device_memory_note(pm_device *d) {
+    return pm_executor_memory_note(d->executor);
 }
 
 bool pm_device_is_software(const pm_device *d) {
@@ -57,7 +63,8 @@ void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats) {
                                    .store_bytes = s.store_bytes,
                                    .arena_bytes = s.arena_bytes,
                                    .n_pipelines = s.n_pipelines,
-                                   .n_messages = s.n_messages};
+                                   .n_messages = s.n_messages,
+                                   .host_bytes = s.host_bytes};
 }
 
 pm_status pm_device_trace(pm_device *const *devices, size_t n, char **out_json) {

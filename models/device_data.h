@@ -7,6 +7,7 @@
 
 struct pm_device {
     pm_executor *executor;
+    uint64_t max_memory_bytes; /* as it was opened with */
     uint32_t
         n_serials; /* sessions and computations opened so far: names in the store begin with their number */
 };

@@ -43,6 +43,19 @@ static void drop_weights(pm_session *s) {
     }
 }
 
+/* Weights alone may be more than a device without other memory is allowed: said before any is read. */
+static pm_status want_memory(const pm_session *s) {
+    const pm_model *m = s->model;
+    uint64_t limit = s->device->max_memory_bytes, bytes = 0;
+    if (!limit || pm_executor_caps(s->executor)->vulkan) return PM_OK;
+    for (size_t i = 0; i < m->n_needs; i++) bytes += sizeof(float) * pm_need_elems(&m->needs[i]);
+    return bytes <= limit ? PM_OK
+                          : pm_raise(PM_ERR_MEMORY,
+                                     "memory: the %zu weights of %s take %" PRIu64 " bytes, at most %" PRIu64
+                                     " are allowed on %s, which has no other memory to read them from",
+                                     m->n_needs, m->files.path, bytes, limit, pm_executor_name(s->executor));
+}
+
 pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_session) {
     *out_session = NULL;
     pm_session *s = pm_calloc(1, sizeof *s);
@@ -52,7 +65,7 @@ pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_sess
     s->executor = d->executor;
     s->decoder_start = m->info.decoder_start_id;
     snprintf(s->prefix, sizeof s->prefix, "s%u/", (unsigned)++d->n_serials);
-    pm_status status = PM_OK;
+    pm_status status = want_memory(s);
     for (size_t i = 0; status == PM_OK && i < m->n_needs; i++) status = upload(s, &m->needs[i]);
     if (status == PM_OK)
         *out_session = s;

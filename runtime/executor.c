@@ -197,6 +197,16 @@ pm_status pm_executor_get(pm_executor *ex, const char *name, void *data, uint64_
 void pm_executor_drop(pm_executor *ex, const char *name) {
     ex->vtable->drop(ex, name);
 }
+
+const char *pm_executor_memory_note(pm_executor *ex) {
+    pm_text text = {0};
+    ex->memory_note[0] = 0;
+    if (ex->vtable->describe_memory) ex->vtable->describe_memory(ex, &text);
+    if (text.data) snprintf(ex->memory_note, sizeof ex->memory_note, "%s", text.data);
+    pm_text_free(&text);
+    return ex->memory_note;
+}
+
 void pm_executor_get_stats(const pm_executor *ex, pm_executor_stats *out) {
     *out = ex->stats;
 }

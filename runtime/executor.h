@@ -25,11 +25,12 @@ typedef struct pm_executor_options {
     bool poison;        /* reference, cpu: NaN into arena ranges when they die, and before the run (tests) */
     bool
         validate; /* Vulkan: load the validation layer; its messages make runs fail (see pm_executor_messages) */
-    bool profile;             /* time each dispatch */
-    bool no_cache;            /* Vulkan: no pipeline cache on disk */
-    const char *cache_dir;    /* NULL: $XDG_CACHE_HOME/pumice or ~/.cache/pumice */
-    uint64_t max_block_bytes; /* lowers the device's limit (tests); 0: the device's */
-    uint64_t submit_cost;     /* lowers the cost of one submission (tests); 0: the device's */
+    bool profile;              /* time each dispatch */
+    bool no_cache;             /* Vulkan: no pipeline cache on disk */
+    const char *cache_dir;     /* NULL: $XDG_CACHE_HOME/pumice or ~/.cache/pumice */
+    uint64_t max_block_bytes;  /* lowers the device's limit (tests); 0: the device's */
+    uint64_t max_memory_bytes; /* of store, arena and constants (pumice/device.h); 0: as much as there is */
+    uint64_t submit_cost;      /* lowers the cost of one submission (tests); 0: the device's */
     int32_t
         broken_kernel; /* test only: 1 + pm_kernel whose results this executor spoils (one element); 0: none */
 } pm_executor_options;
@@ -52,7 +53,9 @@ int pm_choose_device(const pm_caps *caps, size_t n, const char *spec);
 pm_status pm_executor_put(pm_executor *ex, const char *name, const void *data, uint64_t bytes) PM_MUST_USE;
 bool pm_executor_has(const pm_executor *ex, const char *name);
 pm_status pm_executor_get(pm_executor *ex, const char *name, void *data,
-                          uint64_t bytes) PM_MUST_USE;    /* reads it back */
+                          uint64_t bytes) PM_MUST_USE; /* reads it back */
+/* Which tensors of the store lie in the host's memory, for want of the device's; "" when none does. Valid until the next call. */
+const char *pm_executor_memory_note(pm_executor *ex);
 void pm_executor_drop(pm_executor *ex, const char *name); /* programs that use it must be unloaded before */
 
 /* Programs. The program must outlive the loaded one. All programs of an executor share one arena (contents of a program's
@@ -79,6 +82,7 @@ typedef struct pm_executor_stats {
     uint64_t n_submits;
     uint64_t host_ns, device_ns; /* host: in pm_loaded_run but not waiting; device: waiting for it */
     uint64_t store_bytes, arena_bytes;
+    uint64_t host_bytes; /* of the store: in the host's memory, read over the device's bus */
     uint64_t n_pipelines, n_pipelines_cached;
     uint64_t n_messages; /* validation layer */
 } pm_executor_stats;
@@ -95,6 +99,7 @@ typedef struct pm_executor_vtable {
     bool (*has)(const pm_executor *ex, const char *name);
     pm_status (*get)(pm_executor *ex, const char *name, void *data, uint64_t bytes);
     void (*drop)(pm_executor *ex, const char *name);
+    void (*describe_memory)(const pm_executor *ex, pm_text *out); /* NULL: there is one memory alone */
     pm_status (*load)(pm_executor *ex, const pm_program *p, pm_loaded **out);
     void (*unload)(pm_loaded *l);
     pm_status (*write)(pm_loaded *l, uint32_t input, const void *data, uint64_t bytes);
@@ -115,6 +120,7 @@ struct pm_executor { /* first member of each implementation's struct */
     pm_text messages;
     pm_trace trace;
     char note[512]; /* see pm_executor_note */
+    char memory_note[512];
 };
 struct pm_loaded { /* likewise */
     pm_executor *executor;

@@ -77,6 +77,10 @@ expect "compile, empty"     3 'stdin: .*line 1' -- "$pumice" compile -
 expect "compile, bad param" 2 'position=x' -- "$pumice" compile "$tmp/gpt2.txt" --time --param position=x
 expect "compile, no param"  2 'speed' -- "$pumice" compile "$tmp/gpt2.txt" --device cpu --time --param speed=3
 expect "compile, stage and time" 2 'runs nothing' -- "$pumice" compile "$tmp/gpt2.txt" --time --stage fused
+expect "max memory, enough" 0 '^三点半$' -- "$pumice" translate numbers-en-zh --device cpu --max-memory 64M "half past three"
+expect "max memory, too little" 5 '80 weights of numbers-en-zh take 3627964 bytes, at most 1048576' -- "$pumice" translate numbers-en-zh --device cpu --max-memory 1M "half past three"
+expect "max memory, no number" 2 'lots, expected' -- "$pumice" bench model numbers-en-zh --max-memory lots
+expect "max memory, too large" 2 '99999999999G' -- "$pumice" verify numbers-en-zh --max-memory 99999999999G
 expect "verify"             0 'all within bounds' -- "$pumice" verify numbers-en-zh --device cpu
 for ending in svg html npy json; do
     expect "attend $ending" 0 - -- "$pumice" attend numbers-en-zh "half past three" -o "$tmp/a.$ending" --device cpu

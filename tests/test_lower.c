@@ -419,6 +419,65 @@ static void test_binding_too_large(void **state) {
     pm_graph_destroy(g);
 }
 
+/* Tables of more than 4 GiB: cut by rows for a device that binds less, with offsets of 64 bits; what cannot be cut, and what has more
+ * elements than 31 bits count, is refused. Nothing is allocated here. */
+static void test_over_4_gib(void **state) {
+    (void)state;
+    const uint64_t rows = 70000, row_bytes = 4 * 20000;
+    pm_caps caps;
+    pm_graph *g = NULL;
+    pm_program *p = NULL;
+    pm_caps_baseline(&caps);
+    caps.max_binding_bytes = UINT32_MAX;
+    caps.max_block_bytes = 1ull << 40;
+    const pm_compile_options options = {.caps = &caps};
+    assert_ok(
+        pm_graph_parse("graph \"g\"\n%0 = input \"x\" f32[1,20000]\n%1 = weight \"w\" f32[70000,20000]\n"
+                       "%2 = matmul(%0, %1) f32[1,70000]\n%3 = input \"ids\" i32[3]\n"
+                       "%4 = gather(%1, %3) f32[3,20000]\noutput \"y\" %2\noutput \"z\" %4\n",
+                       &g));
+    assert_ok(pm_compile(g, &options, &p));
+    test_check_program(p, &caps);
+    uint64_t seen[2] = {0}, n_parts[2] = {0};
+    for (uint32_t i = 0; i < p->n_dispatches; i++) {
+        const pm_dispatch *d = &p->dispatches[i];
+        bool gathers = d->kernel == PM_KERNEL_GATHER;
+        if (!gathers && d->kernel != PM_KERNEL_MATMUL) continue;
+        const pm_range *w = &d->bindings[gathers ? 0 : 1];
+        assert_true(w->bytes <= UINT32_MAX);
+        assert_true(w->offset <= seen[gathers] && w->offset + w->bytes >= seen[gathers]);
+        seen[gathers] = w->offset + w->bytes;
+        n_parts[gathers]++;
+    }
+    assert_true(seen[0] == rows * row_bytes && seen[1] == rows * row_bytes);
+    assert_true(n_parts[0] == 2 && n_parts[1] == 2);
+    pm_program_destroy(p);
+    pm_graph_destroy(g);
+    assert_ok(
+        pm_graph_parse("graph \"g\"\n%0 = weight \"w\" f32[70000,20000]\n%1 = exp(%0) f32[70000,20000]\n"
+                       "output \"y\" %1\n",
+                       &g));
+    assert_int_equal(pm_compile(g, &options, &p), PM_ERR_DEVICE);
+    assert_non_null(strstr(pm_error_text(), "weight \"w\": 5600000000 bytes"));
+    pm_graph_destroy(g);
+    assert_int_equal(pm_graph_parse("graph \"g\"\n%0 = weight \"w\" f32[65536,32768]\n", &g), PM_ERR_FILE);
+    assert_non_null(strstr(pm_error_text(), "line 2"));
+    assert_non_null(strstr(pm_error_text(), "[65536,32768] has too many elements"));
+}
+
+/* A line that asks for gigabytes of numbers. */
+static void test_constants_too_large(void **state) {
+    (void)state;
+    pm_graph *g = NULL;
+    pm_program *p = NULL;
+    assert_ok(pm_graph_parse("graph \"g\"\n%0 = iota i32[2000000000]\n%1 = param \"p\" i32[]\n"
+                             "%2 = add(%0, %1) i32[2000000000]\noutput \"y\" %2\n",
+                             &g));
+    assert_int_equal(pm_compile(g, NULL, &p), PM_ERR_MEMORY);
+    assert_non_null(strstr(pm_error_text(), "constants of 8000000000 bytes"));
+    pm_graph_destroy(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_graphs),
@@ -435,6 +494,8 @@ int main(void) {
         cmocka_unit_test(test_deaths),
         cmocka_unit_test(test_blocks_and_submissions),
         cmocka_unit_test(test_binding_too_large),
+        cmocka_unit_test(test_over_4_gib),
+        cmocka_unit_test(test_constants_too_large),
     };
     return run_all_tests(tests);
 }

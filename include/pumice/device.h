@@ -22,8 +22,13 @@ typedef struct pm_device_options {
     bool validate;             /* Vulkan: run under the validation layer, with synchronization validation */
     bool profile;              /* time each dispatch: one after another, for pm_device_trace */
     uint64_t max_block_bytes;  /* lower the device's allocation limit, for tests; 0: the device's own */
+    uint64_t max_memory_bytes; /* see below; 0: as much as there is */
     int32_t test_break_kernel; /* tests only: 1 + number of a kernel whose results are spoiled */
 } pm_device_options;
+
+/* max_memory_bytes: of weights, states, constants and intermediate results together. On a Vulkan device weights past it, or past what
+ * its heap has, lie in the host's memory, which it reads over its bus (pm_device_memory_note says which). What must be on the
+ * device and does not fit, and on a CPU executor all that does not, is PM_ERR_MEMORY with the numbers. */
 
 /* spec: "auto" (best discrete GPU, then integrated, else the CPU), "cpu", "reference" (the naive executor), "vulkan" (the first
  * Vulkan device of any kind), "vulkan:N", or a part of a device's name. Errors: PM_ERR_DEVICE names what there is. */
@@ -31,7 +36,9 @@ pm_status pm_device_open(const char *spec, const pm_device_options *options,
                          pm_device **out_device) PM_MUST_USE;
 void pm_device_close(pm_device *d); /* close models' sessions first; accepts NULL */
 const char *pm_device_name(const pm_device *d);
-const char *pm_device_note(const pm_device *d);     /* why "auto" took the CPU, or "" */
+const char *pm_device_note(const pm_device *d); /* why "auto" took the CPU, or "" */
+/* Which weights lie in the host's memory, since the device's is full or at its limit; "" when none does. Valid until the next call. */
+const char *pm_device_memory_note(pm_device *d);
 bool pm_device_is_software(const pm_device *d);     /* a CPU executor or a software Vulkan driver */
 const char *pm_device_messages(const pm_device *d); /* validation messages so far, "" when none */
 
@@ -39,6 +46,7 @@ typedef struct pm_device_stats {
     uint64_t n_runs, n_submits, n_recordings;
     uint64_t host_ns, device_ns; /* host: preparing and submitting; device: waiting for it */
     uint64_t store_bytes, arena_bytes, n_pipelines, n_messages;
+    uint64_t host_bytes; /* of the store: in the host's memory, read by the device over its bus */
 } pm_device_stats;
 void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats);
 

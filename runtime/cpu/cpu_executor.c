@@ -51,7 +51,21 @@ static void fill_words(uint32_t *words, uint64_t n, uint32_t value) {
 
 /* ---- store ---- */
 
+/* A limit that was set holds for all that lives: there is no other memory to go to. */
+static pm_status want_room(const cpu_executor *ex, const char *what, uint64_t bytes) {
+    uint64_t limit = ex->base.options.max_memory_bytes, stored = ex->store.bytes,
+             arena = ex->base.stats.arena_bytes, all = 0;
+    if (!limit || (pm_add_u64(stored + arena, bytes, &all) && all <= limit)) return PM_OK;
+    return pm_raise(PM_ERR_MEMORY,
+                    "memory: %llu bytes for %s, beside %llu of weights and states and %llu of intermediate "
+                    "results, at most %llu together are allowed on %s",
+                    (unsigned long long)bytes, what, (unsigned long long)stored, (unsigned long long)arena,
+                    (unsigned long long)limit, ex->base.caps.name);
+}
+
 static pm_status store_put(pm_executor *ex, const char *name, const void *data, uint64_t bytes) {
+    cpu_executor *cpu = (cpu_executor *)ex;
+    if (!pm_cpu_store_find(&cpu->store, name)) PM_TRY(want_room(cpu, name, bytes));
     pm_status s = pm_cpu_store_put(&((cpu_executor *)ex)->store, name, data, bytes);
     ex->stats.store_bytes = ((cpu_executor *)ex)->store.bytes;
     return s;
@@ -80,6 +94,7 @@ static pm_status grow_block(cpu_executor *ex, cpu_block *b, uint64_t bytes) {
     if (bytes <= b->bytes) return PM_OK;
     if (bytes > SIZE_MAX / 2)
         return pm_raise(PM_ERR_MEMORY, "arena: a block of %llu bytes", (unsigned long long)bytes);
+    PM_TRY(want_room(ex, "intermediate results", bytes - b->bytes));
     uint32_t *words = pm_alloc((size_t)bytes + GUARD_WORDS * 4);
     if (!words) return PM_ERR_MEMORY;
     pm_free(b->words);

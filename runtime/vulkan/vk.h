@@ -34,10 +34,11 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
     X(vkEnumeratePhysicalDevices)                                                                            \
     X(vkGetPhysicalDeviceProperties)                                                                         \
     X(vkGetPhysicalDeviceProperties2)                                                                        \
-    X(vkGetPhysicalDeviceFeatures2) X(vkGetPhysicalDeviceMemoryProperties)                                   \
-        X(vkGetPhysicalDeviceQueueFamilyProperties) X(vkEnumerateDeviceExtensionProperties)                  \
-            X(vkCreateDevice) X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT)                       \
-                X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
+    X(vkGetPhysicalDeviceFeatures2)                                                                          \
+    X(vkGetPhysicalDeviceMemoryProperties) X(vkGetPhysicalDeviceQueueFamilyProperties)                       \
+        X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)                     \
+            X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)                             \
+                X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;
@@ -78,6 +79,7 @@ typedef struct pm_vk_buffer {
     VkDeviceMemory memory;
     unsigned char *mapped; /* NULL: reached by staging */
     uint64_t bytes;
+    bool own; /* in the device's own memory: counts against max_memory_bytes */
 } pm_vk_buffer;
 /* A part of a buffer. */
 typedef struct pm_vk_place {
@@ -106,6 +108,8 @@ struct pm_vk_store_block { /* freed with its last tensor */
     pm_vk_buffer buffer;
     pm_vk_taken *taken; /* by tensors; in the order of offset, apart */
     size_t n_taken, cap_taken;
+    bool states; /* of states alone, which stay where they are; else of weights, which may move out */
+    bool host;   /* moved out, or never in: in the host's memory, which the device reads over its bus */
 };
 typedef struct pm_vk_tensor {
     char *name;
@@ -152,7 +156,8 @@ typedef struct pm_vk_executor {
     pm_vk_store store;
     pm_vk_arena arena;
     pm_vk_pipelines pipelines;
-    bool lost; /* nothing is submitted any more */
+    uint64_t own_bytes; /* of all buffers in the device's own memory */
+    bool lost;          /* nothing is submitted any more */
     bool hung; /* lost, and what was submitted may still run: its objects are leaked, never destroyed */
 } pm_vk_executor;
 
@@ -185,6 +190,11 @@ pm_status pm_vk_store_put(pm_executor *ex, const char *name, const void *data, u
 pm_status pm_vk_store_get(pm_executor *ex, const char *name, void *data, uint64_t bytes) PM_MUST_USE;
 bool pm_vk_store_has(const pm_executor *ex, const char *name);
 void pm_vk_store_drop(pm_executor *ex, const char *name);
+void pm_vk_store_describe(const pm_executor *ex, pm_text *out);
+/* A buffer in the device's own memory for what must be there (arena, states, constants): where there is no room, blocks
+ * of weights move to the host's memory, the newest first; programs bind again. PM_ERR_MEMORY, with numbers: all have. */
+pm_status pm_vk_make_room(pm_vk_executor *ex, uint64_t bytes, const char *name,
+                          pm_vk_buffer *out) PM_MUST_USE;
 bool pm_vk_store_find(const pm_vk_executor *ex, const char *name, pm_vk_place *out);
 void pm_vk_store_destroy(pm_vk_executor *ex);
 pm_status pm_vk_arena_reserve(pm_vk_executor *ex, const pm_program *p) PM_MUST_USE;

@@ -185,6 +185,7 @@ static const pm_executor_vtable vtable = {
     .has = pm_vk_store_has,
     .get = pm_vk_store_get,
     .drop = pm_vk_store_drop,
+    .describe_memory = pm_vk_store_describe,
     .load = pm_vk_load,
     .unload = pm_vk_unload,
     .write = pm_vk_write,

@@ -86,7 +86,7 @@ static pm_status find_external(pm_vk_loaded *l, const pm_external *e, pm_vk_plac
     pm_vk_executor *ex = vk(l);
     const pm_program *p = l->base.program;
     if (e->kind == PM_EXTERNAL_CONSTANTS) {
-        PM_TRY(pm_vk_buffer_create(ex, e->bytes, PM_VK_USE_DEVICE, "constants", &l->constants));
+        PM_TRY(pm_vk_make_room(ex, e->bytes, "constants", &l->constants));
         *out = (pm_vk_place){&l->constants, 0, e->bytes};
         uint64_t bytes = e->bytes < p->constants_bytes ? e->bytes : p->constants_bytes;
         return pm_vk_upload(ex, &l->constants, 0, p->constants, bytes);

@@ -7,7 +7,7 @@
 #define OWN    VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT
 
 /* Property sets to try, best first. */
-static const VkMemoryPropertyFlags device_choice[] = {OWN, 0};
+static const VkMemoryPropertyFlags device_choice[] = {OWN, OWN};
 static const VkMemoryPropertyFlags unified_choice[] = {OWN | HOST | CACHED, OWN | HOST};
 static const VkMemoryPropertyFlags upload_choice[] = {HOST, HOST};
 static const VkMemoryPropertyFlags readback_choice[] = {HOST | CACHED, HOST};
@@ -87,6 +87,8 @@ pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use,
     PM_GOTO(pm_vk_check(ex->d.vkCreateBuffer(ex->device, &info, NULL, &out->handle), "vkCreateBuffer"));
     PM_GOTO(allocate(ex, use, name, out));
     pm_vk_name(ex, VK_OBJECT_TYPE_BUFFER, (uint64_t)out->handle, name);
+    out->own = use == PM_VK_USE_DEVICE;
+    if (out->own) ex->own_bytes += out->bytes;
     return PM_OK;
 fail:
     pm_vk_buffer_destroy(ex, out);
@@ -96,5 +98,6 @@ fail:
 void pm_vk_buffer_destroy(pm_vk_executor *ex, pm_vk_buffer *b) {
     if (b->handle && !ex->hung) ex->d.vkDestroyBuffer(ex->device, b->handle, NULL);
     if (b->memory && !ex->hung) ex->d.vkFreeMemory(ex->device, b->memory, NULL); /* unmaps */
+    if (b->own) ex->own_bytes -= b->bytes;
     *b = (pm_vk_buffer){0};
 }
