@@ -79,6 +79,7 @@ typedef struct picture_layout {
     int64_t rows, columns; /* of panels */
     picture_axis query, key;
     double panel_w, panel_h, width, height;
+    double title; /* room for it, in half sizes of its font */
 } picture_layout;
 /* PM_ERR_USAGE for a picture that is too large. */
 int picture_measure(const picture_choice *c, picture_layout *out);

@@ -76,12 +76,14 @@ static void measure_axis(const pm_axis *axis, double room, double largest, pictu
     o->margin = 10 + fmin(widest, LONGEST) * o->font / 2;
 }
 
-static void arrange(const pm_attention *a, picture_layout *o) {
+/* Layers by heads; one row of either becomes a grid, about as wide as high. */
+static void arrange(const pm_attention *a, picture_layout *o, double ratio) {
+    int64_t n = a->n_layers * a->n_heads;
     o->rows = a->n_layers;
     o->columns = a->n_heads;
     if (a->n_layers > 1 && a->n_heads > 1) return;
-    int64_t n = a->n_layers * a->n_heads; /* one row of them becomes a grid */
-    o->columns = (int64_t)ceil(sqrt((double)n));
+    o->columns = (int64_t)ceil(sqrt((double)n * ratio));
+    if (o->columns > n) o->columns = n;
     o->rows = (n + o->columns - 1) / o->columns;
 }
 
@@ -106,15 +108,17 @@ int picture_measure(const picture_choice *c, picture_layout *o) {
     const pm_attention *a = c->map;
     char title[ROOM];
     memset(o, 0, sizeof *o);
-    arrange(a, o);
+    arrange(a, o, 1);
     double room = o->columns == 1 ? 1100 : fmax(120, fmin(420, 6000 / (double)o->columns));
     if (picture_is_overlay(a))
         measure_overlay(a, o, o->columns == 1 ? room : fmin(room, 240));
     else
         measure_matrix(a, o, room);
-    o->panel_w = fmax(o->panel_w, 150) + GAP;
+    o->panel_w = fmax(o->panel_w, picture_is_overlay(a) ? 210 : 150) + GAP; /* room for what stands around */
     o->panel_h += NAME + GAP;
-    double head = fmax(15 + 6.5 * text_width(fitted(c->title, LONGEST_TITLE, title)), SCALE + 120);
+    if (o->panel_w > 2 * o->panel_h || o->panel_h > 2 * o->panel_w) arrange(a, o, o->panel_h / o->panel_w);
+    o->title = fmax(LONGEST_TITLE, (o->panel_w * (double)o->columns - GAP) / 6.5);
+    double head = fmax(15 + 6.5 * text_width(fitted(c->title, o->title, title)), SCALE + 120);
     o->width = ceil(fmax(o->panel_w * (double)o->columns, head) + GAP);
     o->height = ceil(o->panel_h * (double)o->rows + HEAD);
     if (o->width <= most_side && o->height <= most_side && o->width * o->height <= most_pixels) return PM_OK;
@@ -158,7 +162,7 @@ static void draw_head(const drawing *d) {
     unsigned char rgb[SCALE][3];
     picture_cells bar = {{GAP, 32, SCALE, 10}, SCALE, 1, rgb[0], NULL};
     bool overlay = picture_is_overlay(d->c->map);
-    put(d, GAP, 16, 13, false, fitted(d->c->title, LONGEST_TITLE, room));
+    put(d, GAP, 16, 13, false, fitted(d->c->title, d->o->title, room));
     for (int i = 0; i < SCALE; i++) {
         double x = (i + 0.5) / SCALE;
         picture_colour(x * x, rgb[i]);
@@ -200,35 +204,38 @@ static void draw_matrix(const drawing *d, const float *w, double x, double y) {
     d->on->frame(d->on->to, &box);
 }
 
+static void draw_photo(const drawing *d, const picture_box *box) {
+    const pm_image *image = &d->c->map->image;
+    for (int64_t i = 0; i < image->width * image->height; i++) {
+        const uint8_t *p = image->pixels + i * image->channels;
+        double gray = image->channels == 3 ? 0.3 * p[0] + 0.59 * p[1] + 0.11 * p[2] : p[0];
+        memset(d->rgb + 3 * i, (int)(80 + 0.65 * gray), 3);
+    }
+    d->on->cells(d->on->to, &(picture_cells){*box, image->width, image->height, d->rgb, NULL});
+}
+
 /* The picture in faint gray, each patch tinted by the weight that the query gives it. */
 static void draw_overlay(const drawing *d, const float *w, double x, double y) {
     const pm_attention *a = d->c->map;
-    const pm_image *image = &a->image;
     const pm_axis *keys = &a->key;
     char text[96];
-    double scale = d->o->key.cell, w_all = scale * (double)image->width,
-           h_all = scale * (double)image->height;
-    double side = scale * floor((double)image->width / (double)keys->columns), rest = 0;
-    double tall = scale * floor((double)image->height / (double)keys->rows);
-    picture_box box = {x, y, w_all, h_all};
-    for (int64_t i = 0; i < image->width * image->height * 3; i++) {
-        const uint8_t *p = image->pixels + i / 3 * image->channels;
-        double gray = image->channels == 3 ? 0.3 * p[0] + 0.59 * p[1] + 0.11 * p[2] : p[0];
-        d->rgb[i] = (unsigned char)(80 + 0.65 * gray);
-    }
-    d->on->cells(d->on->to, &(picture_cells){box, image->width, image->height, d->rgb, NULL});
+    double scale = d->o->key.cell, rest = 0;
+    double side = scale * (double)keys->side;
+    picture_box box = {x, y, scale * (double)a->image.width, scale * (double)a->image.height};
     const float *row = w + d->c->query * a->n_keys;
+    draw_photo(d, &box);
     for (int64_t i = 0; i < keys->n_lead; i++) rest += (double)row[i];
     for (int64_t i = 0; i < keys->rows * keys->columns; i++) {
         float value = row[keys->n_lead + i];
-        picture_box patch = {x + side * (double)(i % keys->columns), y + tall * (double)(i / keys->columns),
-                             side, tall};
+        picture_box patch = {x + side * (double)(i % keys->columns), y + side * (double)(i / keys->columns),
+                             side, side};
         d->on->tint(d->on->to, &patch, (double)value / d->largest, value);
+        if (i + keys->n_lead == d->c->query) d->on->frame(d->on->to, &patch);
     }
     d->on->frame(d->on->to, &box);
     snprintf(text, sizeof text, "from %.20s; %.3f on tokens without a place", a->query.labels[d->c->query],
              rest);
-    put(d, x, y + h_all + 9, 8.5, false, text);
+    put(d, x, y + box.h + 9, 8.5, false, text);
 }
 
 static void draw_panels(const drawing *d) {

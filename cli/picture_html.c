@@ -36,7 +36,7 @@ static const char script[] =
     "const stops=[[250,250,252],[190,211,236],[98,150,207],[32,84,158],[8,24,66]];\n"
     "function colour(x){x=4*Math.sqrt(Math.min(Math.max(x/most,0),1));const i=Math.min(3,x|0);return stops[i].map((a,k)=>a+(stops[i+1][k]-a)*(x-i))}\n"
     "const c=$('c'),g=c.getContext('2d'),font=s=>s+'px system-ui,sans-serif';let cw,ch,left=0,top_=0;\n"
-    "function size(W,H){const r=devicePixelRatio||1,k=Math.min(r,16000/W,16000/H);c.width=W*k;c.height=H*k;c.style.width=W+'px';c.style.height=H+'px';"
+    "function size(W,H){const r=devicePixelRatio||1,k=Math.min(r,16000/W,16000/H,Math.sqrt(1e8/W/H));c.width=W*k;c.height=H*k;c.style.width=W+'px';c.style.height=H+'px';"
     "g.setTransform(k,0,0,k,0,0);g.fillStyle='#fff';g.fillRect(0,0,W,H)}\n"
     "const cell=n=>Math.max(1,Math.min(24,Math.floor(1100/n)));\n"
     "const letters=s=>Math.max(9,Math.min(15,s*.7));\n"
@@ -53,7 +53,7 @@ static const char script[] =
     " g.strokeStyle='#667';g.strokeRect(left,top_,nk*cw,nq*ch)}\n"
     "const photo=new Image();\n"
     "function overlay(){const k=Math.max(1,Math.floor(560/Math.max(p.width,p.height)))*(p.width>1000?1000/p.width:1);left=top_=8;"
-    "cw=Math.floor(p.width/p.columns)*k;ch=Math.floor(p.height/p.rows)*k;\n"
+    "cw=ch=p.side*k;\n"
     " size(p.width*k+16,p.height*k+16);g.imageSmoothingEnabled=false;g.filter='grayscale(1)';g.globalAlpha=.7;g.drawImage(photo,8,8,p.width*k,p.height*k);g.globalAlpha=1;g.filter='none';\n"
     " const q=+$('q').value;for(let i=0;i<p.rows*p.columns;i++){g.fillStyle='rgba(227,23,10,'+.85*Math.min(1,m[q*nk+p.lead+i]/most)+')';"
     "g.fillRect(8+i%p.columns*cw,8+Math.floor(i/p.columns)*ch,cw,ch)}\n"
@@ -101,10 +101,10 @@ static void add_patches(const picture_choice *c, picture_file *f) {
     if (rgb) picture_add_pixels(&png, rgb, image->width, image->height);
     picture_add(
         f,
-        "\"patches\":{\"lead\":%lld,\"rows\":%lld,\"columns\":%lld,\"width\":%lld,\"height\":%lld,\"query\":%lld,"
+        "\"patches\":{\"lead\":%lld,\"rows\":%lld,\"columns\":%lld,\"side\":%lld,\"width\":%lld,\"height\":%lld,\"query\":%lld,"
         "\"image\":\"data:image/png;base64,",
-        (long long)a->key.n_lead, (long long)a->key.rows, (long long)a->key.columns, (long long)image->width,
-        (long long)image->height, (long long)c->query);
+        (long long)a->key.n_lead, (long long)a->key.rows, (long long)a->key.columns, (long long)a->key.side,
+        (long long)image->width, (long long)image->height, (long long)c->query);
     if (!rgb || png.failed)
         f->failed = true;
     else

@@ -1,5 +1,6 @@
 /* The canvas of attention pictures as SVG: small maps are rectangles whose values a viewer can show, large ones pictures of pixels. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/picture.h"
 
@@ -35,13 +36,30 @@ static void add_rectangles(picture_file *f, const picture_cells *c) {
     }
 }
 
+/* Each colour as often as it has pixels on the page: viewers that smooth pictures have nothing to smooth then. */
+static void add_image(picture_file *f, const picture_cells *c) {
+    int64_t x = (int64_t)(c->box.w / (double)c->columns + 0.5),
+            y = (int64_t)(c->box.h / (double)c->rows + 0.5);
+    if (x < 1) x = 1;
+    if (y < 1) y = 1;
+    int64_t width = c->columns * x, height = c->rows * y;
+    unsigned char *rgb = malloc((size_t)(width * height) * 3), *to = rgb;
+    for (int64_t i = 0; rgb && i < width * height; i++, to += 3)
+        memcpy(to, c->rgb + 3 * (i / width / y * c->columns + i % width / x), 3);
+    if (rgb)
+        picture_add_pixels(f, rgb, width, height);
+    else
+        f->failed = true;
+    free(rgb);
+}
+
 static void add_cells(void *to, const picture_cells *c) {
     picture_file *f = ((svg *)to)->f, png = {0};
     if (c->values && ((svg *)to)->small) {
         add_rectangles(f, c);
         return;
     }
-    picture_add_pixels(&png, c->rgb, c->columns, c->rows);
+    add_image(&png, c);
     picture_add(
         f,
         "<image x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" preserveAspectRatio=\"none\" "

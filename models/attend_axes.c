@@ -53,6 +53,7 @@ static pm_status patch_axis(const pm_spec *spec, const pm_array *pixels, int64_t
     const pm_patches *p = &spec->patches;
     char text[48];
     PM_TRY(begin_axis(axis, PM_AXIS_PATCHES, n));
+    axis->side = p->size;
     axis->rows = pixels->dims[2] / p->size;
     axis->columns = pixels->dims[3] / p->size;
     int64_t lead = axis->rows * axis->columns + p->lead[0].n + (p->registers.name ? p->registers.n : 0) +
@@ -75,9 +76,11 @@ typedef struct shade {
     double scale, offset;
 } shade;
 
-static void find_shades(const pm_model *m, const float *x, int64_t channels, int64_t elems, shade out[3]) {
+static pm_status find_shades(const pm_model *m, const float *x, int64_t channels, int64_t elems,
+                             shade out[3]) {
     pm_image_rules rules;
-    bool known = pm_model_image_rules(m, &rules) == PM_OK && rules.factor > 0;
+    pm_status s = pm_model_image_rules(m, &rules);
+    bool known = s == PM_OK && rules.factor > 0;
     float least = x[0], most = x[0];
     for (int64_t i = 1; i < channels * elems; i++) {
         least = fminf(least, x[i]);
@@ -88,6 +91,7 @@ static void find_shades(const pm_model *m, const float *x, int64_t channels, int
         double deviation = known ? (double)rules.deviation[c] : 1;
         out[c] = (shade){unit * deviation, unit * (known ? (double)rules.mean[c] : -(double)least)};
     }
+    return s == PM_ERR_MEMORY ? s : PM_OK;
 }
 
 static uint8_t as_byte(double x) {
@@ -103,7 +107,7 @@ static pm_status show_picture(const pm_model *m, const pm_map_inputs *in, const 
     pm_status s = all ? pm_convert_f32(pixels, all) : PM_ERR_MEMORY;
     if (s == PM_OK) s = pm_image_make(w, h, shown, out);
     const float *x = all + in->row * channels * elems;
-    if (s == PM_OK) find_shades(m, x, shown, elems, by);
+    if (s == PM_OK) s = find_shades(m, x, shown, elems, by);
     for (int64_t c = 0; s == PM_OK && c < shown; c++)
         for (int64_t i = 0; i < elems; i++)
             out->pixels[i * shown + c] = as_byte((double)x[c * elems + i] * by[c].scale + by[c].offset);
@@ -118,7 +122,9 @@ static pm_status frame_axis(const pm_model *m, int64_t n, pm_axis *axis) {
     double seconds = 0;
     char text[48];
     PM_TRY(begin_axis(axis, PM_AXIS_FRAMES, n));
-    if (pm_whisper_open(m, &w) == PM_OK) { /* without its files there are numbers of frames */
+    pm_status s = pm_whisper_open(m, &w);
+    if (s == PM_ERR_MEMORY) return s;
+    if (s == PM_OK) { /* without its files there are numbers of frames */
         seconds = (double)w.mel.hop / w.mel.rate * (double)w.frames / (double)n;
         pm_whisper_close(&w);
     }

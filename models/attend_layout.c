@@ -168,7 +168,8 @@ static void unfold_global(const layer_map *one, int64_t head, int64_t j, int64_t
 
 /* Query rows of map PM_LAYOUT_GLOBAL are the global tokens alone. */
 static void unfold_layer(const pm_map *map, const layer_map *band, const layer_map *columns, const globals *g,
-                         int64_t reach, int64_t i, pm_attention *a) {
+                         int64_t i, pm_attention *a) {
+    int64_t reach = map->stack->reach[a->first_layer + i];
     int64_t t = a->n_keys, n_columns = band->keys - (2 * reach + 1);
     bool alone = map->layout == PM_LAYOUT_GLOBAL;
     for (int64_t h = 0; h < a->n_heads; h++) {
@@ -204,7 +205,7 @@ static pm_status take_sparse_layer(const pm_map *map, const pm_map_inputs *in, c
                      n_columns, g->n);
         goto fail;
     }
-    unfold_layer(map, &band, &columns, g, reach, i, a);
+    unfold_layer(map, &band, &columns, g, i, a);
 fail:
     pm_free(band.all);
     pm_free(columns.all);

@@ -15,7 +15,6 @@ typedef struct family {
     test_session o;
     const char *name;
     pm_tensors *reference;
-    float *expected; /* of one map: [layers][heads][queries][keys] */
 } family;
 
 static bool open_family(pm_device *d, const char *name, family *out) {
@@ -28,7 +27,6 @@ static bool open_family(pm_device *d, const char *name, family *out) {
 
 static void close_family(family *f) {
     pm_tensors_free(f->reference);
-    free(f->expected);
     test_close(&f->o);
 }
 
@@ -134,49 +132,51 @@ static void check_parts(const family *f, const pm_attend_options *all, const pm_
     pm_attention_free(&one);
 }
 
-/* Element by element in double: share[l][q][k] = (mean over heads + identity) over its row's sum; the product of all, the first layer last. */
-static void check_rollout(const family *f, const pm_attend_options *all, const pm_attention *a, int64_t row) {
-    pm_attend_options o = *all;
-    pm_attention r;
+/* The mean over heads and the identity, over the row's sum. */
+static double share(const pm_attention *a, int64_t l, int64_t q, int64_t k) {
+    double sum = 1, is = q == k;
+    for (int64_t h = 0; h < a->n_heads; h++) {
+        is += (double)at(a, l, h, q)[k] / (double)a->n_heads;
+        for (int64_t j = 0; j < a->n_keys; j++) sum += (double)at(a, l, h, q)[j] / (double)a->n_heads;
+    }
+    return is / sum;
+}
+
+/* Layers 0 .. last: from[q,k], the weight of all paths from q down to k. */
+static double *roll_out(const pm_attention *a, int64_t last) {
     int64_t n = a->n_queries;
-    o.rollout = true;
-    assert_ok(pm_session_attend(f->o.s, &o, &r));
-    assert_true(r.n_layers == 1 && r.n_heads == 1 && r.rollout && r.first_layer == a->n_layers - 1);
-    check_rows(f, &r, row, false);
     double *now = calloc((size_t)(n * n), sizeof *now), *next = calloc((size_t)(n * n), sizeof *next);
     for (int64_t i = 0; i < n; i++) now[i * n + i] = 1;
-    for (int64_t l = 0; l < a->n_layers; l++) {
-        for (int64_t q = 0; q < n; q++) {
-            double sum = 1;
-            for (int64_t k = 0; k < n * a->n_heads; k++)
-                sum += (double)at(a, l, k / n, q)[k % n] / (double)a->n_heads;
+    for (int64_t l = last; l >= 0; l--) { /* from the top: the other order */
+        memset(next, 0, (size_t)(n * n) * sizeof *next);
+        for (int64_t j = 0; j < n; j++)
             for (int64_t k = 0; k < n; k++) {
-                double x = now[q * n + k] / sum; /* the identity's share */
-                for (int64_t j = 0; j < n; j++)
-                    for (int64_t h = 0; h < a->n_heads; h++)
-                        x += (double)at(a, l, h, q)[j] / (double)a->n_heads / sum * now[j * n + k];
-                next[q * n + k] = x;
+                double w = share(a, l, j, k);
+                for (int64_t q = 0; q < n; q++) next[q * n + k] += now[q * n + j] * w;
             }
-        }
         memcpy(now, next, (size_t)(n * n) * sizeof *now);
     }
-    for (int64_t i = 0; i < n * n; i++)
-        if (!(fabs((double)r.weights[i] - now[i]) < 1e-5))
-            fail_msg("%s: rollout is %g, expected %g", f->name, (double)r.weights[i], now[i]);
-    pm_attention_free(&r);
-    o.layers = PM_ATTEND_ONE; /* through the first layer alone */
-    assert_ok(pm_session_attend(f->o.s, &o, &r));
-    assert_int_equal(r.first_layer, 0);
-    for (int64_t q = 0; q < n; q++) {
-        double sum = 1, first = 0;
-        for (int64_t k = 0; k < n * a->n_heads; k++)
-            sum += (double)at(a, 0, k / n, q)[k % n] / (double)a->n_heads;
-        for (int64_t h = 0; h < a->n_heads; h++) first += (double)at(a, 0, h, q)[0] / (double)a->n_heads;
-        assert_true(fabs((double)r.weights[q * n] - (first + (q == 0)) / sum) < 1e-5);
-    }
-    pm_attention_free(&r);
-    free(now);
     free(next);
+    return now;
+}
+
+static void check_rollout(const family *f, const pm_attend_options *all, const pm_attention *a, int64_t row) {
+    pm_attend_options o = *all;
+    o.rollout = true;
+    for (int64_t last = 0; last < a->n_layers; last++) {
+        pm_attention r;
+        o.layers = last < a->n_layers - 1 ? PM_ATTEND_ONE : PM_ATTEND_EACH;
+        o.layer = last;
+        assert_ok(pm_session_attend(f->o.s, &o, &r));
+        assert_true(r.n_layers == 1 && r.n_heads == 1 && r.rollout && r.first_layer == last);
+        check_rows(f, &r, row, false);
+        double *expected = roll_out(a, last);
+        for (int64_t i = 0; i < a->n_queries * a->n_queries; i++)
+            if (!(fabs((double)r.weights[i] - expected[i]) < 1e-5))
+                fail_msg("%s: rollout is %g, expected %g", f->name, (double)r.weights[i], expected[i]);
+        free(expected);
+        pm_attention_free(&r);
+    }
 }
 
 /* ---- every family ---- */
@@ -234,52 +234,67 @@ static void test_families(void **state) {
 
 /* ---- Longformer ---- */
 
-/* Every number of the reference's band and columns is found at its token, by another walk: from the file's numbers to the map. */
+/* Where the row's global tokens are, by what the folders' names say where there is no mask. */
+static int64_t list_globals(const family *f, int64_t row, int64_t t, int64_t *out) {
+    const pm_array *global = pm_tensors_get(f->reference, "in.global_attention_mask"),
+                   *mask = pm_tensors_get(f->reference, "in.attention_mask");
+    int64_t n = 0;
+    for (int64_t i = 0; i < t; i++) {
+        size_t at_i = (size_t)(row * t + i);
+        bool is = global ? word_of(global, at_i) != 0 : strcmp(f->name, "longformer-classify") == 0 && i == 0;
+        if (is && word_of(mask, at_i) != 0) out[n++] = i;
+    }
+    return n;
+}
+
+typedef struct sparse_layer {
+    const pm_array *band, *columns;
+    int64_t globals[64], n, n_columns;
+} sparse_layer;
+
+/* Weight of key k in row `head * T + q` of the file: in the band, or in the column of a global token; 0 elsewhere. */
+static double local_weight(const sparse_layer *s, int64_t head, int64_t q, int64_t k) {
+    int64_t width = s->band->dims[3], reach = (width - s->n_columns - 1) / 2, j = k - q + reach;
+    size_t row = (size_t)((head * s->band->dims[2] + q) * width);
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->globals[i] == k) return word_of(s->band, row + (size_t)i);
+    return j >= 0 && j <= 2 * reach ? word_of(s->band, row + (size_t)(s->n_columns + j)) : 0;
+}
+
+static double sparse_weight(const sparse_layer *s, int64_t head, int64_t q, int64_t k) {
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->globals[i] == q)
+            return word_of(s->columns, (size_t)((head * s->columns->dims[2] + k) * s->n_columns + i));
+    return local_weight(s, head, q, k);
+}
+
+static void check_longformer_layer(const family *f, const pm_attention *a, int64_t row, int64_t l) {
+    char text[64];
+    sparse_layer s = {0};
+    int64_t t = a->n_keys;
+    s.n = list_globals(f, row, t, s.globals);
+    snprintf(text, sizeof text, "out.attentions.%d", (int)l);
+    s.band = pm_tensors_get(f->reference, text);
+    snprintf(text, sizeof text, "out.global_attentions.%d", (int)l);
+    s.columns = pm_tensors_get(f->reference, text);
+    s.n_columns = s.columns ? s.columns->dims[3] : 0;
+    for (int64_t i = 0; i < a->n_heads * t * t; i++) {
+        int64_t h = i / t / t, q = i / t % t, k = i % t;
+        double is = (double)at(a, l, h, q)[k], expected = sparse_weight(&s, row * a->n_heads + h, q, k);
+        if (!(fabs(is - expected) < 1e-5))
+            fail_msg("%s: layer %d, head %d, query %d, key %d: %g, expected %g", f->name, (int)l, (int)h,
+                     (int)q, (int)k, is, expected);
+    }
+}
+
 static void check_longformer(pm_device *d, const char *name) {
     family f;
     assert_true(open_family(d, name, &f));
-    const pm_array *global = pm_tensors_get(f.reference, "in.global_attention_mask"),
-                   *mask = pm_tensors_get(f.reference, "in.attention_mask"),
-                   *ids = pm_tensors_get(f.reference, "in.input_ids");
-    for (int64_t row = 0; row < ids->dims[0]; row++) {
+    int64_t n_rows = pm_tensors_get(f.reference, "in.input_ids")->dims[0];
+    for (int64_t row = 0; row < n_rows; row++) {
         pm_attention a;
         assert_ok(pm_session_attend(f.o.s, &(pm_attend_options){.inputs = f.reference, .row = row}, &a));
-        for (int64_t l = 0; l < a.n_layers; l++) {
-            char text[64];
-            int64_t t = a.n_keys, globals[64], n = 0;
-            snprintf(text, sizeof text, "out.attentions.%d", (int)l);
-            const pm_array *band = pm_tensors_get(f.reference, text);
-            snprintf(text, sizeof text, "out.global_attentions.%d", (int)l);
-            const pm_array *columns = pm_tensors_get(f.reference, text);
-            for (int64_t i = 0; i < t; i++) {
-                bool is = global ? word_of(global, (size_t)(row * t + i)) != 0
-                                 : strcmp(name, "longformer-classify") == 0 && i == 0;
-                if (is && word_of(mask, (size_t)(row * t + i)) != 0) globals[n++] = i;
-            }
-            int64_t n_columns = columns ? columns->dims[3] : 0, reach = (band->dims[3] - n_columns - 1) / 2;
-            for (int64_t h = 0; h < a.n_heads; h++)
-                for (int64_t q = 0; q < t; q++) {
-                    const float *is = at(&a, l, h, q);
-                    size_t from = (size_t)(((row * a.n_heads + h) * t + q) * band->dims[3]);
-                    int64_t number = -1;
-                    double sum = 0;
-                    for (int64_t j = 0; j < n; j++)
-                        if (globals[j] == q) number = j;
-                    for (int64_t j = 0; number < 0 && j < n; j++)
-                        assert_true(fabs((double)is[globals[j]] - word_of(band, from + (size_t)j)) < 1e-5);
-                    for (int64_t j = -reach; number < 0 && j <= reach; j++) {
-                        double w = word_of(band, from + (size_t)(n_columns + j + reach));
-                        if (w > 0) assert_true(fabs((double)is[q + j] - w) < 1e-5);
-                        sum += w;
-                    }
-                    for (int64_t k = 0; number >= 0 && k < t; k++) {
-                        size_t there =
-                            (size_t)(((row * a.n_heads + h) * columns->dims[2] + k) * n_columns + number);
-                        assert_true(fabs((double)is[k] - word_of(columns, there)) < 1e-5);
-                    }
-                    (void)sum;
-                }
-        }
+        for (int64_t l = 0; l < a.n_layers; l++) check_longformer_layer(&f, &a, row, l);
         pm_attention_free(&a);
     }
     close_family(&f);

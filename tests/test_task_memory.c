@@ -1,5 +1,5 @@
 /* Memory that runs out at any point of what commands do with texts and pictures: each call says so and leaves nothing. */
-#include "pumice/image.h"
+#include "pumice/attend.h"
 #include "pumice/text.h"
 #include "tests/support_memory.h"
 #include "tests/support_models.h"
@@ -65,6 +65,53 @@ static pm_status match(pm_session *s) {
     return status;
 }
 
+/* ---- attention maps ---- */
+
+static pm_status attend(pm_session *s, const pm_attend_options *o) {
+    pm_attention a;
+    pm_status status = pm_session_attend(s, o, &a);
+    pm_attention_free(&a);
+    return status;
+}
+
+static const int32_t ids[] = {5, 9, 7, 4, 11};
+
+static pm_status attend_pair(pm_session *s) {
+    return attend(s, &(pm_attend_options){.text = "the city", .pair = "of", .heads = PM_ATTEND_MEAN});
+}
+
+static pm_status attend_cross(pm_session *s) {
+    return attend(
+        s, &(pm_attend_options){.ids = ids, .n_ids = 3, .generate = &(pm_generate_options){.max_new = 2}});
+}
+
+static pm_status attend_globals(pm_session *s) {
+    return attend(s, &(pm_attend_options){.ids = ids, .n_ids = 5, .rollout = true});
+}
+
+static pm_status attend_global_rows(pm_session *s) {
+    return attend(s, &(pm_attend_options){.ids = ids, .n_ids = 5, .map = "global"});
+}
+
+static pm_status attend_segments(pm_session *s) {
+    return attend(s, &(pm_attend_options){.ids = ids, .n_ids = 5, .segment = 3});
+}
+
+static pm_status attend_picture(pm_session *s) {
+    pm_image image = {0};
+    pm_status status = open_picture("rgb.jpg", &image);
+    if (status == PM_OK) status = attend(s, &(pm_attend_options){.image = &image});
+    pm_image_free(&image);
+    return status;
+}
+
+static pm_status attend_sound(pm_session *s) {
+    float samples[4000] = {0.5f, -0.5f, 0.25f};
+    pm_sound sound = {samples, 4000, 16000};
+    return attend(
+        s, &(pm_attend_options){.sound = &sound, .transcribe = &(pm_transcribe_options){.max_new = 2}});
+}
+
 static pm_status run_task(void *user) {
     const row *r = user;
     test_path folder;
@@ -89,7 +136,19 @@ static void test_tasks(void **state) {
     for (size_t i = 0; i < PM_COUNT(rows); i++) assert_true(test_every_allocation(run_task, &rows[i]) > 100);
 }
 
+static void test_attention(void **state) {
+    (void)state;
+    row rows[] = {{"classify", attend_pair},
+                  {"see", attend_picture},
+                  {"../speech", attend_sound},
+                  {"../reference/t5", attend_cross},
+                  {"../reference/longformer-classify", attend_globals},
+                  {"../reference/longformer-classify", attend_global_rows},
+                  {"../reference/transfo-xl", attend_segments}};
+    for (size_t i = 0; i < PM_COUNT(rows); i++) assert_true(test_every_allocation(run_task, &rows[i]) > 100);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tasks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tasks), cmocka_unit_test(test_attention)};
     return run_all_tests(tests);
 }

@@ -44,14 +44,14 @@ typedef struct pm_attend_options {
     bool rollout;
 } pm_attend_options;
 
-/* Patches: n_lead tokens of the model's own, then rows x columns patches. Frames: pieces of sound. */
+/* Patches: n_lead tokens of the model's own, then rows x columns patches of side x side pixels. Frames: pieces of sound. */
 typedef enum pm_axis_kind { PM_AXIS_TOKENS, PM_AXIS_PATCHES, PM_AXIS_FRAMES } pm_axis_kind;
 typedef struct pm_axis {
     pm_axis_kind kind;
     int64_t n;
     /* UTF-8 on one line, without control characters. "[class]" and "row,column" of patches, seconds of frames. */
     char **labels;
-    int64_t n_lead, rows, columns;
+    int64_t n_lead, rows, columns, side; /* side: pixels of a patch */
 } pm_axis;
 
 /* weights[n_layers][n_heads][n_queries][n_keys], of layers and heads from first_layer and first_head on; means count as one. A row of
