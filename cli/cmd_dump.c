@@ -1,13 +1,42 @@
 /* pumice dump: the graph at a stage, the memory plan, or the program. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/texts.h"
+#include "pumice/graph.h"
+
+static int read_graph(const char *path, pm_graph **out) {
+    char *text = NULL;
+    int code = cli_read_file(path, &text);
+    if (code) return code;
+    pm_status s = pm_graph_parse(text, out);
+    free(text);
+    return s == PM_OK ? PM_OK : cli_error(s, "%s: %s", path, pm_error_text());
+}
+
+/* What differs between two text dumps. As diff: 0 when nothing does, 1 when something does. */
+static int diff(char **paths, const char *to) {
+    pm_graph *a = NULL, *b = NULL;
+    char *text = NULL;
+    bool same = false;
+    int code = read_graph(paths[0], &a);
+    if (!code) code = read_graph(paths[1], &b);
+    if (!code) {
+        pm_status s = pm_graph_diff(a, b, &text, &same);
+        code = s == PM_OK ? cli_write_file(to, text, strlen(text)) : cli_library_error(s);
+    }
+    pm_text_release(text);
+    pm_graph_destroy(a);
+    pm_graph_destroy(b);
+    return code ? code : !same;
+}
 
 int cmd_dump(int argc, char **argv) {
     const char *stage = "fused", *format = "text", *path = "-", *which = "forward", *want = "final",
                *device = NULL, *profile = NULL;
     int64_t batch = 0, length = 0, target = 0;
-    bool json = false, no_fuse = false;
+    bool json = false, no_fuse = false, differ = false;
     const cli_flag flags[] = {
         {"--stage", CLI_STRING, &stage, "S", "built, fused, planned or program", 0, 0},
         {"--format", CLI_STRING, &format, "F",
@@ -25,18 +54,24 @@ int cmd_dump(int argc, char **argv) {
          "times from a trace that run, bench or generate wrote with --trace", 0, 0},
         {"--no-fuse", CLI_BOOL, &no_fuse, NULL, "keep primitive operations, to compare with", 0, 0},
         {"--json", CLI_BOOL, &json, NULL, "the same as --format json", 0, 0},
+        {"--diff", CLI_BOOL, &differ, NULL,
+         "compare two text dumps of graphs, given in MODEL's place; exit code 1: they differ", 0, 0},
     };
-    const cli_usage usage = {"dump MODEL --stage built|fused|planned|program",
+    const cli_usage usage = {"dump MODEL --stage built|fused|planned|program, or dump --diff A B",
                              "Shows what the compiler made of a model.",
                              "pumice dump numbers-en-zh --stage fused",
                              flags,
                              sizeof flags / sizeof *flags,
                              1,
-                             1};
+                             2};
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
     if (code) return code;
+    if (differ != (n_words == 2))
+        return cli_error(PM_ERR_USAGE, "dump: %zu arguments, expected %s", n_words,
+                         differ ? "--diff A B, two files" : "one, MODEL, or --diff A B");
+    if (differ) return diff(words, path);
 
     pm_model *model = NULL;
     pm_device *d = NULL;

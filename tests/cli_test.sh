@@ -52,6 +52,19 @@ expect "dump fused, CSV"    2 'no such form'         -- "$pumice" dump numbers-e
 expect "dump planned"       0 '"ratio"' -- "$pumice" dump numbers-en-zh --stage planned --format json
 expect "dump program"       0 '"n_barriers"' -- "$pumice" dump numbers-en-zh --stage program --format json
 expect "dump dot"           0 'digraph' -- "$pumice" dump numbers-en-zh --stage fused --format dot
+expect "dump --diff, the same" 0 '^0 removed, 0 added, 0 changed' -- bash -c '"$0" dump "$1" --stage fused -o "$2/a" && "$0" dump "$1" --stage fused | sed s/%/%9/g > "$2/b" && "$0" dump --diff "$2/a" "$2/b"' "$pumice" "$data/gpt2" "$tmp"
+sed 's/gelu_tanh/relu/' "$tmp/a" > "$tmp/b"
+"$pumice" dump --diff "$tmp/a" "$tmp/b" > "$tmp/out"
+[ $? -eq 1 ] && grep -q 'attributes {act=gelu_tanh} -> {act=relu}' "$tmp/out" || { echo "FAILED dump --diff, changed"; cat "$tmp/out"; failures=$((failures + 1)); }
+expect "dump --diff, one file" 2 'two files' -- "$pumice" dump --diff "$tmp/a"
+expect "dump --diff, no graph" 3 'cli_test.sh: graph text, line' -- "$pumice" dump --diff "$tmp/a" "$here/cli_test.sh"
+expect "run --trace"        0 'outputs from' -- "$pumice" run "$data/gpt2" --inputs "$data/gpt2/reference.safetensors" --want final --outputs "$tmp/o" --device cpu --trace "$tmp/t.json"
+expect "generate --trace"   0 '^5,9,2,' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --print ids --device cpu --trace "$tmp/g.json"
+grep -q '"cat": "dispatch"' "$tmp/t.json" && grep -q '"cat": "dispatch"' "$tmp/g.json" || { echo "FAILED: no dispatches in a trace"; failures=$((failures + 1)); }
+expect "dump --profile"     0 '^ +us' -- "$pumice" dump "$data/gpt2" --stage program --device cpu --length 11 --profile "$tmp/t.json"
+expect "profile of another shape" 2 'no run of this program' -- "$pumice" dump "$data/gpt2" --stage program --device cpu --length 12 --profile "$tmp/t.json"
+expect "profile of no stage" 2 'has no dispatches to time' -- "$pumice" dump "$data/gpt2" --stage built --device cpu --profile "$tmp/t.json"
+expect "profile is no trace" 3 'traceEvents' -- "$pumice" dump "$data/gpt2" --stage program --device cpu --profile "$data/gpt2/config.json"
 expect "dump, no such stage" 2 'cooked' -- "$pumice" dump numbers-en-zh --stage cooked
 # A bare graph: what dump prints, compiled again, is the same program.
 "$pumice" dump numbers-en-zh --stage built -o "$tmp/graph.txt"

@@ -136,6 +136,9 @@ pm_tensor *pm_rel_shift(pm_graph *g, pm_tensor *x, pm_tensor *position, int64_t 
 /* Text: one line a tensor; pm_graph_parse reads what pm_graph_print wrote. *out_text is freed with pm_text_release. */
 pm_status pm_graph_print(const pm_graph *g, char **out_text) PM_MUST_USE;
 pm_status pm_graph_parse(const char *text, pm_graph **out_graph) PM_MUST_USE;
+/* What differs from a to b, as lines for people, by label: "-" removed, "+" added, "~" changed. Tensors are paired by what they are,
+ * not by number. Freed with pm_text_release; *out_same: nothing differs. */
+pm_status pm_graph_diff(const pm_graph *a, const pm_graph *b, char **out_text, bool *out_same) PM_MUST_USE;
 void pm_text_release(char *text);
 
 #ifdef __cplusplus
