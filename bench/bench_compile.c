@@ -95,7 +95,7 @@ static int measure(const char *name, void (*make)(pm_graph *g, size_t n), size_t
     uint64_t before = 0, after = 0, start;
     double ms[3] = {0};
     pm_status s = pm_graph_create(name, &g);
-    if (s != PM_OK) return s;
+    if (s != PM_OK) return (int)s;
     random_state = n;
     make(g, n);
     start = pm_now_ns();

@@ -457,13 +457,17 @@ static void test_errors(void **state) {
 
 /* ---- memory ---- */
 
-/* Everything between opening a device and the second new id. */
+/* Everything between opening a device and the last new id: with one beam the decode loop is among it. */
 static pm_status generate_and_close(void *user) {
     pm_device *d = NULL;
     pm_model *m = NULL;
     pm_session *session = NULL;
     pm_generated g = {0};
-    pm_generate_options options = {.max_new = 2, .ignore_eos = true, .n_beams = *(int *)user};
+    int n_beams = *(int *)user;
+    pm_generate_options options = {.max_new = n_beams > 1 ? 2 : 4,
+                                   .ignore_eos = true,
+                                   .n_beams = n_beams,
+                                   .repetition_penalty = n_beams > 1 ? 1 : 1.1f};
     pm_status s = pm_device_open("reference", NULL, &d);
     if (s == PM_OK) s = pm_model_open(test_reference("llama", NULL).s, &m);
     if (s == PM_OK) s = pm_session_open(m, d, &session);

@@ -477,6 +477,36 @@ static void test_by_hand_vulkan(void **state) {
     (void)state, check_by_hand(test_device());
 }
 
+/* A submission holds no more steps than its device's limit of work. */
+static void test_limit_of_work(void **state) {
+    (void)state;
+    pm_device *d = open_device("cpu");
+    int32_t ids[PM_LOOP_RING], id;
+    size_t n_free, n_limited, n_tight;
+    bool found;
+    size_t *const counts[] = {&n_free, &n_limited, &n_tight};
+    uint64_t cost = 0;
+    for (size_t i = 0; i < PM_COUNT(counts); i++) {
+        d->executor->caps.submit_cost = i == 0 ? 0 : i == 1 ? 3 * cost + cost / 2 : cost / 3;
+        test_session o = test_open_on(d, test_reference("llama", NULL).s);
+        pm_decoder decoder;
+        pm_loop loop = {0};
+        pm_ready *r;
+        assert_ok(pm_decoder_open(&decoder, o.s, 1, 40));
+        assert_ok(pm_decoder_feed(&decoder, (int32_t[]){5, 9}, 2));
+        assert_ok(pm_decoder_best(&decoder, &id, &found));
+        assert_ok(pm_loop_run(&loop, &decoder, id, 20, ids, counts[i]));
+        assert_ok(pm_loop_program(&loop, &decoder, &r));
+        for (uint32_t k = 0; i == 0 && k < r->program->n_dispatches; k++)
+            cost += r->program->dispatches[k].cost;
+        test_close(&o);
+    }
+    assert_int_equal(n_free, 20);
+    assert_int_equal(n_limited, 3);
+    assert_int_equal(n_tight, 1);
+    pm_device_close(d);
+}
+
 /* At most one submission for sixteen tokens, and nothing is recorded. */
 static void test_submissions(void **state) {
     (void)state;
@@ -505,7 +535,7 @@ int main(void) {
         cmocka_unit_test(test_listeners),     cmocka_unit_test(test_host_only),
         cmocka_unit_test(test_rules_around),  cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_by_hand),       cmocka_unit_test(test_by_hand_vulkan),
-        cmocka_unit_test(test_submissions),
+        cmocka_unit_test(test_submissions),   cmocka_unit_test(test_limit_of_work),
     };
     return run_all_tests(tests);
 }
