@@ -92,7 +92,7 @@ static void add_live(const map *m) {
                 "<path class=\"peak\" d=\"M%.1f %.1fV%.1f\" stroke=\"#c0392b\" stroke-dasharray=\"2 3\"/>"
                 "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"#c0392b\">peak: step %zu</text>\n",
                 x_of(m, peak) + m->per_step / 2, TOP, bottom,
-                x_of(m, peak) + (peak * 2 > m->n_steps ? -4 : m->per_step + 4), bottom - 6,
+                x_of(m, peak) + (peak * 2 > m->n_steps ? -4 : m->per_step + 4), TOP - 4,
                 peak * 2 > m->n_steps ? "end" : "start", peak);
 }
 

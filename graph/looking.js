@@ -117,6 +117,7 @@
     const from = holder(line.from), to = holder(line.to), n = line.points.length;
     line.g.classList.toggle('gone', from !== null && from === to);
     const at = line.points.map(([x, y], i) => [x, height(y, from && within(y, from) ? 'from' : to && within(y, to) ? 'to' : '')]);
+    if (line.lane && from && to && at[n - 1][1] - at[0][1] < 40) return line.g.setAttribute('d', `M${at[0]}L${at[n - 1]}`); // neighbours
     if (line.lane && from) at[1][1] = at[2][1] = at[0][1] + 5; // between the frames
     if (line.lane && to) at[3][1] = at[4][1] = at[5][1] - 6;
     let d = `M${at[0][0]} ${at[0][1]}`;

@@ -1,7 +1,7 @@
 /* From a graph to boxes, lines and blocks, without their places. Owns what stands in a box, and in which order blocks come:
  * a block goes on as long as operations of its label can run, so that a layer is in one piece although the schedule is not. */
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "graph/ops.h"
@@ -112,10 +112,29 @@ static pm_status add_line(pm_picture *p, pm_box *b, pm_text *t) {
     return PM_OK;
 }
 
-/* The end of a name, from a dot on: "q_proj.weight" of "model.layers.0.self_attn.q_proj.weight". */
+/* The end of a name, from a dot on: "q_proj.weight" of "model.layers.0.self_attn.q_proj.weight", and of "layers.0.q.weight+k.weight"
+ * as much as has all its parts. */
 static const char *tail_of(const char *name, size_t most) {
-    while (strlen(name) > most && strchr(name, '.')) name = strchr(name, '.') + 1;
+    size_t first = strcspn(name, "+"), dot;
+    while (strlen(name) > most && (dot = strcspn(name, ".")) < first) {
+        name += dot + 1;
+        first -= dot + 1;
+    }
     return name;
+}
+
+/* Six digits are enough to look at: "eps=9.99999975e-06" becomes "eps=1e-05". */
+static void add_short_numbers(pm_text *t, const char *text) {
+    for (const char *at = text; *at;) {
+        size_t n = strspn(at, "+-.0123456789e"), whole = strspn(at, "+-0123456789");
+        if (at > text && at[-1] == '=' && n > whole && n > 7)
+            pm_text_add(t, "%.6g", strtod(at, NULL));
+        else if (n == 0)
+            pm_text_add_bytes(t, at, n = 1);
+        else
+            pm_text_add_bytes(t, at, n);
+        at += n;
+    }
 }
 
 static pm_status add_operand(pm_picture *p, pm_box *b, const pm_tensor *x) {
@@ -142,7 +161,10 @@ static pm_status add_attrs(pm_picture *p, pm_box *b) {
     pm_text t = {0}, all = {0};
     if (x->op == PM_OP_RESHAPE || x->op == PM_OP_EXPAND) return PM_OK;
     pm_attrs_print(&all, &x->attrs);
-    if (all.length > 3) pm_text_add(&t, "%.*s", (int)all.length - 3, all.data + 2);
+    if (all.length > 3) {
+        all.data[all.length - 1] = 0;
+        add_short_numbers(&t, all.data + 2);
+    }
     pm_status s = pm_text_status(&all);
     pm_text_free(&all);
     if (s == PM_OK && (t.data || t.failed)) return add_line(p, b, &t);
