@@ -85,6 +85,19 @@ static void test_weights_on_the_host(void **state) {
     pm_tensors_free(want);
 }
 
+/* Of an embedding a few rows are read: it is the first to lie outside, though it stands in front of the model. */
+static void test_tables_first(void **state) {
+    (void)state;
+    if (!has_vulkan()) skip();
+    pm_device *d = open_limited(test_device(), 74000); /* of 77696 bytes, 7808 of the table */
+    test_session o = test_open_on(d, test_reference("llama", NULL).s);
+    assert_non_null(
+        strstr(pm_device_memory_note(d), "from model.embed_tokens.weight to model.embed_tokens.weight"));
+    assert_int_equal(host_bytes(d), 7808);
+    test_close(&o);
+    pm_device_close(d);
+}
+
 /* The loop of generation, with its states and several programs. */
 static void test_generation(void **state) {
     (void)state;
@@ -193,8 +206,9 @@ static void test_one_memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_memory), cmocka_unit_test(test_weights_on_the_host),
-        cmocka_unit_test(test_generation), cmocka_unit_test(test_moved_under_a_program)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_memory),
+                                       cmocka_unit_test(test_weights_on_the_host),
+                                       cmocka_unit_test(test_generation), cmocka_unit_test(test_tables_first),
+                                       cmocka_unit_test(test_moved_under_a_program)};
     return run_all_tests(tests);
 }
