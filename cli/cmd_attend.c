@@ -119,6 +119,9 @@ static int draw(const attend_flags *f, const pm_attention *map, const char *titl
     if (f->query >= map->n_queries)
         return cli_error(PM_ERR_USAGE, "--query: %lld, there are tokens 0 to %lld", (long long)f->query,
                          (long long)map->n_queries - 1);
+    if (f->query && !picture_is_overlay(map))
+        return cli_error(PM_ERR_USAGE, "--query: %lld, expected only where patches of a picture are drawn",
+                         (long long)f->query);
     int code = formats[f->format].write(&choice, &file);
     if (!code && file.failed)
         code = cli_error(PM_ERR_MEMORY, "out of memory: the picture of an attention map");

@@ -126,9 +126,7 @@ static pm_status make_ids(pm_session *s, const pm_map *map, const pm_attend_opti
     pm_generate_options how = o->generate ? *o->generate : (pm_generate_options){0};
     id_list source = {0};
     size_t n = 0;
-    if (o->pair && (m->arch->encoder_decoder || m->arch->decoder))
-        return pm_raise(PM_ERR_USAGE, "attention: %s reads one text, a pair is not expected", m->files.path);
-    if (o->pair && o->text) {
+    if (o->pair) {
         PM_TRY(add_pair(m, o, to->made, &n));
         return check_length(m, n);
     }
@@ -191,8 +189,28 @@ static pm_status take_given(const pm_map *map, const pm_attend_options *o, pm_ma
     return PM_OK;
 }
 
+static pm_status refuse(const pm_session *s, const char *option, const char *what) {
+    return pm_raise(PM_ERR_USAGE, "attention: %s is not expected, %s %s", option, s->model->files.path, what);
+}
+
+/* Options that would do nothing. */
+static pm_status check_unused(const pm_session *s, const pm_map *map, const pm_attend_options *o) {
+    bool two = s->model->arch->encoder_decoder;
+    if (o->target && !two) return refuse(s, "target", "has no decoder besides its encoder");
+    if (o->target && o->inputs) return refuse(s, "target", "is given its decoder's ids by inputs");
+    if (o->generate && (o->generate->from || o->generate->to) && (!two || map->reads != PM_ATTEND_TEXT))
+        return refuse(s, "from or to", "does not translate texts");
+    if (o->segment && map->layout != PM_LAYOUT_SEGMENTS)
+        return refuse(s, "segment", "has no memory of segments");
+    if (o->pair && (two || s->model->arch->decoder || !o->text)) return refuse(s, "pair", "reads one text");
+    if (o->inputs && (o->text || o->ids || o->image || o->sound))
+        return refuse(s, "anything besides inputs", "reads one of them");
+    return PM_OK;
+}
+
 pm_status pm_map_inputs_make(pm_session *s, const pm_map *map, const pm_attend_options *o,
                              pm_map_inputs *out) {
+    PM_TRY(check_unused(s, map, o));
     if (o->inputs) return take_given(map, o, out);
     PM_TRY(make(s, map, o, out));
     out->tensors = out->made;

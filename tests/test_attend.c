@@ -476,7 +476,10 @@ static void test_refused(void **state) {
     refuse(o.s, WITH(other.ids = (int32_t[]){5, 1 << 20, 1}), "1048576");
     refuse(o.s, WITH(other.text = "x"), "expected one and nothing else");
     refuse(o.s, WITH(other.rollout = true, other.layers = PM_ATTEND_MEAN), "mean is not expected");
-    refuse(o.s, WITH(other.pair = "x"), "a pair is not expected");
+    refuse(o.s, WITH(other.pair = "x"), "pair is not expected");
+    refuse(o.s, WITH(other.target = ids, other.n_target = 3), "target is not expected");
+    refuse(o.s, WITH(other.segment = 2), "segment is not expected");
+    refuse(o.s, WITH(other.generate = &(pm_generate_options){.to = "fr"}), "from or to is not expected");
     test_close(&o);
     o = test_open(test_reference("t5", NULL).s, "cpu");
     refuse(o.s, WITH(other.rollout = true), "map \"cross\" is not");
