@@ -89,6 +89,7 @@ int picture_png(const picture_choice *c, picture_file *out) {
     cairo_status_t s = cairo_surface_write_to_png_stream(surface, take_bytes, out);
     cairo_destroy(cr);
     cairo_surface_destroy(surface);
+    pango_cairo_font_map_set_default(NULL); /* frees the fonts that were found */
     if (code) return code;
     return s == CAIRO_STATUS_SUCCESS
                ? PM_OK
