@@ -6,16 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/bench_random.h"
+
 #define ALIGNMENT 256u
-
-static uint64_t random_state = 1;
-
-static uint32_t below(uint32_t n) { /* splitmix64 */
-    uint64_t z = random_state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)((z ^ z >> 31) % n);
-}
 
 /* ---- interval sets ---- */
 

@@ -183,16 +183,20 @@ static sort_key by_first(const item *x) {
 static sort_key by_last(const item *x) {
     return (sort_key){.major = x->last, .minor = x->bytes};
 }
+static uint64_t area(const item *x) {
+    uint64_t product;
+    return pm_mul_u64(x->bytes, life(x), &product) ? product : UINT64_MAX;
+}
 static sort_key by_area(const item *x) {
-    uint64_t area;
-    if (!pm_mul_u64(x->bytes, life(x), &area)) area = UINT64_MAX;
-    return (sort_key){.major = area, .minor = x->bytes};
+    return (sort_key){.major = area(x), .minor = x->bytes};
+}
+static sort_key by_area_and_life(const item *x) {
+    return (sort_key){.major = area(x), .minor = life(x)};
 }
 
 /* The best ones first, for when the budget ends early; all with the tightest gap, then all with the lowest.
  */
-typedef sort_key (*order_fn)(const item *x);
-static const order_fn orders[] = {by_first, by_size, by_breadth, by_area, by_last, by_life};
+static const pm_pack_order orders[] = {by_first, by_size, by_breadth, by_area, by_last, by_life};
 
 static bool done(const packer *p) {
     return p->best_bytes == p->bound || (p->best_bytes != NOWHERE && p->looks > BUDGET);
@@ -203,7 +207,7 @@ static pm_status try_orders(packer *p) {
     sort_key *keys = pm_calloc(p->n, sizeof *keys);
     if (!keys) return PM_ERR_MEMORY;
     for (size_t k = 0; s == PM_OK && k < 2 * PM_COUNT(orders) && !done(p); k++) {
-        const order_fn order = orders[k % PM_COUNT(orders)];
+        const pm_pack_order order = orders[k % PM_COUNT(orders)];
         uint64_t bytes;
         for (size_t i = 0; i < p->n; i++) {
             keys[i] = order(&p->items[i]);
@@ -220,10 +224,11 @@ static pm_status try_orders(packer *p) {
 
 /* Best fit, where no block has an end that it would have to know. */
 static pm_status try_skylines(packer *p, const pm_pack_job *job) {
+    static const pm_pack_order choices[] = {by_life, by_size, by_area_and_life};
     p->in_time = false;
-    for (int k = 0; k < PM_N_SKYLINES && !done(p) && p->one_block; k++) {
+    for (size_t k = 0; k < PM_COUNT(choices) && !done(p) && p->one_block; k++) {
         uint64_t bytes;
-        PM_TRY(pm_skyline_order(job, (pm_skyline_choice)k, p->order, &p->looks));
+        PM_TRY(pm_skyline_order(job, choices[k], p->order, &p->looks));
         PM_TRY(pack(p, true, &bytes));
     }
     return PM_OK;

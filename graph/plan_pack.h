@@ -17,6 +17,7 @@ typedef struct pm_pack_key {
     uint32_t index;
 } pm_pack_key;
 int pm_compare_pack_keys(const void *a, const void *b);
+typedef pm_pack_key (*pm_pack_order)(const pm_pack_item *x); /* sets no index */
 
 typedef struct pm_pack_job {
     const pm_pack_item *items;
@@ -31,16 +32,9 @@ typedef struct pm_pack_job {
  */
 pm_status pm_pack(const pm_pack_job *job, uint64_t *out_at) PM_MUST_USE;
 
-/* Which of the items that fit a stretch of the skyline goes there. */
-typedef enum pm_skyline_choice {
-    PM_SKYLINE_LONGEST,
-    PM_SKYLINE_LARGEST,
-    PM_SKYLINE_AREA,
-    PM_N_SKYLINES
-} pm_skyline_choice;
 /* The order in which best fit places the items (plan_skyline.c), from low to high; packed in it by the lowest gaps, none lies
- * higher. Adds to *looks what it cost, in looks at an item. */
-pm_status pm_skyline_order(const pm_pack_job *job, pm_skyline_choice choice, uint32_t *out_order,
+ * higher. best_first: of the items that fit a place, the first goes there. Adds to *looks what it cost, in looks at an item. */
+pm_status pm_skyline_order(const pm_pack_job *job, pm_pack_order best_first, uint32_t *out_order,
                            uint64_t *looks) PM_MUST_USE;
 
 #endif

@@ -28,36 +28,25 @@ typedef struct skyline {
     uint32_t *heap, n_heap; /* the lowest stretch on top; of equal ones the first */
 } skyline;
 
-static pm_pack_key key_of(const pm_pack_item *x, uint32_t index, pm_skyline_choice choice) {
-    uint64_t life = (uint64_t)(x->last - x->first) + 1, area;
-    if (!pm_mul_u64(x->bytes, life, &area)) area = UINT64_MAX;
-    switch (choice) {
-    case PM_SKYLINE_LONGEST: return (pm_pack_key){life, x->bytes, index};
-    case PM_SKYLINE_LARGEST: return (pm_pack_key){x->bytes, life, index};
-    default: return (pm_pack_key){area, life, index};
-    }
-}
-
-static pm_status sort_items(skyline *s, const pm_pack_job *job, pm_skyline_choice choice) {
+static pm_status sort_items(skyline *s, const pm_pack_job *job, pm_pack_order best_first) {
     pm_pack_key *keys = pm_calloc(job->n, sizeof *keys);
     if (!keys) return PM_ERR_MEMORY;
-    for (uint32_t i = 0; i < job->n; i++)
-        if (job->items[i].bytes) keys[s->n_items++] = key_of(&job->items[i], i, choice);
+    for (uint32_t i = 0; i < job->n; i++) {
+        if (!job->items[i].bytes) continue;
+        keys[s->n_items] = best_first(&job->items[i]);
+        keys[s->n_items++].index = i;
+        s->start[job->items[i].first + 2]++;
+    }
     qsort(keys, s->n_items, sizeof *keys, pm_compare_pack_keys);
+    for (uint32_t step = 0; step < job->n_steps; step++) s->start[step + 2] += s->start[step + 1];
     for (uint32_t i = 0; i < s->n_items; i++) {
-        s->by_rank[i] = keys[i].index;
-        s->rank[keys[i].index] = i;
-        s->start[job->items[keys[i].index].first + 1]++;
+        uint32_t x = keys[i].index;
+        s->by_rank[i] = x;
+        s->rank[x] = i;
+        s->by_first[s->start[job->items[x].first + 1]++] =
+            x; /* then start[step + 1] is where the next step begins */
     }
     pm_free(keys);
-    for (uint32_t step = 0; step < job->n_steps; step++) s->start[step + 1] += s->start[step];
-    for (uint32_t i = s->n_items; i-- > 0;) { /* from the end of each step's items */
-        uint32_t first = job->items[s->by_rank[i]].first;
-        s->by_first[s->start[first + 1] - 1] = s->by_rank[i];
-        s->start[first + 1]--;
-    }
-    for (uint32_t step = 0; step < job->n_steps; step++) s->start[step] = s->start[step + 1];
-    s->start[job->n_steps] = s->n_items;
     return PM_OK;
 }
 
@@ -200,12 +189,12 @@ static void close_skyline(skyline *s) {
     pm_free(s->heap);
 }
 
-pm_status pm_skyline_order(const pm_pack_job *job, pm_skyline_choice choice, uint32_t *out_order,
+pm_status pm_skyline_order(const pm_pack_job *job, pm_pack_order best_first, uint32_t *out_order,
                            uint64_t *looks) {
     skyline s;
     uint32_t n_placed = 0;
     pm_status status = open_skyline(job, &s);
-    if (status == PM_OK) status = sort_items(&s, job, choice);
+    if (status == PM_OK) status = sort_items(&s, job, best_first);
     if (status == PM_OK) (void)add_stretch(&s, &(stretch){0, job->n_steps - 1, 0, NONE, NONE, 0});
     while (status == PM_OK && n_placed < s.n_items) {
         uint32_t lowest = s.heap[0], x = find_item(&s, &s.stretches[lowest], looks);

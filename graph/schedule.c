@@ -288,19 +288,24 @@ static pm_status try_walk(schedule *s, bool backwards, uint64_t *best_peak, pm_g
     return status;
 }
 
-pm_status pm_schedule(const pm_graph *g, uint64_t worth, pm_graph **out) {
+/* The better walk's order, where its peak is less than `enough`; else *best stays NULL. */
+static pm_status try_walks(const pm_graph *g, uint64_t enough, pm_graph **best) {
     schedule s;
-    pm_graph *best = NULL;
-    uint64_t peak = 0, enough;
-    *out = NULL;
     pm_status status = open_schedule(g, &s);
-    if (status == PM_OK) status = pm_plan_peak(g, ALIGNMENT, &peak);
-    if (worth < peak / SHARE) worth = peak / SHARE;
-    enough = peak > worth ? peak - worth : 0;
-    if (status == PM_OK) status = try_walk(&s, false, &enough, &best);
-    if (status == PM_OK) status = try_walk(&s, true, &enough, &best);
-    if (status == PM_OK && !best) status = copy(g, &best);
+    if (status == PM_OK) status = try_walk(&s, false, &enough, best);
+    if (status == PM_OK) status = try_walk(&s, true, &enough, best);
     close_schedule(&s);
+    return status;
+}
+
+pm_status pm_schedule(const pm_graph *g, uint64_t worth, pm_graph **out) {
+    pm_graph *best = NULL;
+    uint64_t peak = 0;
+    *out = NULL;
+    pm_status status = pm_plan_peak(g, ALIGNMENT, &peak);
+    if (worth < peak / SHARE) worth = peak / SHARE;
+    if (status == PM_OK && peak > worth) status = try_walks(g, peak - worth, &best);
+    if (status == PM_OK && !best) status = copy(g, &best);
     if (status == PM_OK)
         *out = best;
     else

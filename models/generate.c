@@ -203,9 +203,13 @@ static bool ends_late(const pm_search *g) {
     return g->loop.n_ends == 0 && g->options->n_stops == 0;
 }
 
+static int64_t most_steps(const pm_search *g) {
+    return g->options->loop_steps ? g->options->loop_steps : LOOP_STEPS;
+}
+
 static void begin_loop(pm_search *g) {
     const pm_model *m = g->s->model;
-    int64_t most = g->options->loop_steps ? g->options->loop_steps : LOOP_STEPS;
+    int64_t most = most_steps(g);
     g->loop = (pm_loop){.ends = m->eos,
                         .n_ends = g->options->ignore_eos ? 0 : m->n_eos,
                         .penalty = g->rules.repetition_penalty};
@@ -226,7 +230,7 @@ static int64_t steps_ahead(const pm_search *g) {
 /* One submission of the loop. *out_stuck: the host has to choose what follows. Each one may be twice as long as the one before:
  * of an output that ends in the middle, no more steps are in vain than were made. */
 static pm_status loop(pm_search *g, int64_t n, int32_t *id, bool *out_stuck, bool *out_done) {
-    int64_t most = g->options->loop_steps ? g->options->loop_steps : LOOP_STEPS;
+    int64_t most = most_steps(g);
     int32_t ids[PM_LOOP_RING];
     size_t n_ids;
     g->loop.ids = g->ids;
