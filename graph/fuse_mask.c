@@ -119,10 +119,6 @@ static bool read_comparison(pm_mask_form *m, const placed *p, bool negate, pm_af
     return true;
 }
 
-static bool is_scalar(const pm_tensor *t) {
-    return !t || pm_elems(t) == 1;
-}
-
 /* Coefficient c may stand for `want`: it is that, or its variable is always 0. */
 static bool goes(int64_t c, int64_t want, int64_t n) {
     return c == want || (c == 0 && n == 1);
@@ -135,9 +131,9 @@ static bool enter_form(pm_mask_form *m, const pm_affine *d) {
     bool at_query = d->q != 0 || (d->symbol && d->origin == -1); /* a single query may as well be a length */
     if (!d->q && !d->k && !d->symbol) return d->origin < 0;      /* always true: no mask */
     if (!m->has_causal && !m->global.n && goes(d->k, 1, n_k) && goes(d->q, -1, n_q) && at_query &&
-        is_scalar(d->symbol) && (!d->symbol || d->n_symbol == -1))
+        (!d->symbol || d->n_symbol == -1))
         return m->causal = *d, m->has_causal = true;
-    if (!m->has_window && !m->global.n && goes(d->k, -1, n_k) && goes(d->q, 1, n_q) && is_scalar(d->symbol) &&
+    if (!m->has_window && !m->global.n && goes(d->k, -1, n_k) && goes(d->q, 1, n_q) &&
         (!d->symbol || d->n_symbol == 1))
         return m->window = *d, m->has_window = true;
     if (!m->has_length && d->q == 0 && goes(d->k, 1, n_k) && (!d->symbol || d->n_symbol == -1))
@@ -165,7 +161,7 @@ bool pm_fuse_read_relative(pm_mask_form *m, const pm_tensor *bias) {
     rows.t = p.t->in[1];
     pm_relative_bias r = {.table = p.t->in[0]};
     if (!read_affine(m, rows, 0, &r.row) || !goes(r.row.q, -1, n_q) || !goes(r.row.k, 1, n_k)) return false;
-    if (r.row.symbol && (r.row.n_symbol != -1 || !is_scalar(r.row.symbol))) return false;
+    if (r.row.symbol && r.row.n_symbol != -1) return false;
     bool has_position = m->has_causal || m->has_window;
     if (has_position && pm_fuse_mask_position(m, &origin) != r.row.symbol) return false;
     m->relative = r;

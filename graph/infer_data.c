@@ -77,6 +77,14 @@ pm_status pm_infer_rotary(pm_tensor *t) {
     return pm_infer_same(t);
 }
 
+/* One for all of x, or one for each of its outermost dim. */
+static pm_status want_position(const pm_tensor *t, const pm_tensor *position, const pm_tensor *x) {
+    if (position->rank == 0) return PM_OK;
+    if (position->rank == 1 && x->rank > 2 && position->dims[0] == x->dims[0]) return PM_OK;
+    return pm_raise(PM_ERR_USAGE, "%s: position is %s, rank 0 or [%" PRId64 "] was expected for x %s",
+                    pm_op_get(t->op)->name, pm_shape(position).s, x->dims[0], pm_shape(x).s);
+}
+
 pm_status pm_infer_cache_write(pm_tensor *t) {
     const pm_tensor *state = t->in[0], *x = t->in[1], *position = t->in[2];
     if (state->op != PM_OP_STATE && state->op != PM_OP_CACHE_WRITE)
@@ -91,9 +99,7 @@ pm_status pm_infer_cache_write(pm_tensor *t) {
             "cache_write: state %s%s and x %s%s, [B,G,S,D] and [B,G,T,D] of one type were expected",
             pm_dtype_name(state->dtype), pm_shape(state).s, pm_dtype_name(x->dtype), pm_shape(x).s);
     PM_TRY(pm_want_type(t, 2, "position", PM_TYPE_I32));
-    if (position->rank != 0)
-        return pm_raise(PM_ERR_USAGE, "cache_write: position is %s, rank 0 was expected",
-                        pm_shape(position).s);
+    PM_TRY(want_position(t, position, x));
     if (t->n_in == 4 || (t->n_in > 3 && (!t->in[3] || !t->in[4])))
         return pm_raise(PM_ERR_USAGE,
                         "cache_write: one of cos and sin is missing, both or none was expected");
@@ -128,8 +134,7 @@ pm_status pm_infer_rel_shift(pm_tensor *t) {
     if (x->rank < 2)
         return pm_raise(PM_ERR_USAGE, "rel_shift: x is %s, [..,T,N] was expected", pm_shape(x).s);
     if (position) PM_TRY(pm_want_type(t, 1, "position", PM_TYPE_I32));
-    if (position && position->rank != 0)
-        return pm_raise(PM_ERR_USAGE, "rel_shift: position is %s, rank 0 was expected", pm_shape(position).s);
+    if (position) PM_TRY(want_position(t, position, x));
     if (t->attrs.length < 1)
         return pm_raise(PM_ERR_USAGE, "rel_shift: length is %" PRId64 ", 1 key or more was expected",
                         t->attrs.length);

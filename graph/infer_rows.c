@@ -139,7 +139,8 @@ pm_status pm_want_masks(const pm_mask_rule *r) {
     PM_TRY(want_operand(r, r->position + 2, PM_MASK_KEYS, "keys"));
     PM_TRY(want_operand(r, r->position + 3, PM_MASK_BIAS | PM_MASK_SINK, "bias"));
     if (position) PM_TRY(pm_want_type(t, r->position, "position", PM_TYPE_I32));
-    if (position && position->rank != 0) return bad_operand(r, r->position, "position", "rank 0");
+    if (position && position->rank != 0 && (position->rank != 1 || position->dims[0] != batch_of(r)))
+        return bad_operand(r, r->position, "position", "rank 0 or [B]");
     PM_TRY(want_length(r));
     PM_TRY(want_keys(r));
     if (bias) PM_TRY(pm_want_type(t, r->position + 3, "bias", PM_TYPE_F32));

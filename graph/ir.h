@@ -103,7 +103,7 @@ enum {
     PM_ATTN_K = 1,
     PM_ATTN_V = 2,
     PM_ATTN_POSITION =
-        3, /* I32 rank 0: position of query row 0 among the keys (PM_MASK_CAUSAL, PM_MASK_WINDOW) */
+        3, /* I32 rank 0 or [B]: position of query row 0 among the keys (PM_MASK_CAUSAL, PM_MASK_WINDOW) */
     PM_ATTN_LENGTH =
         4, /* I32 [B] or rank 0: keys at or past it are absent (PM_MASK_LENGTH); [B,T] (and PM_MASK_ROWS) */
     PM_ATTN_KEY_MASK = 5, /* I32 or BOOL [B,S]: keys with 0 are absent (PM_MASK_KEYS); I32 [B,S + ceil(S /

@@ -22,6 +22,8 @@ void pm_lower_params(pm_dispatch *d, pm_kernel kernel, const void *params);
  * PM_ERR_OTHER if not, since only a pass could have laid it out otherwise. */
 pm_status pm_lower_want_rows(const pm_tensor *t) PM_MUST_USE;
 
+/* Over the batch; 0 for one position of all, and where there is none. */
+uint32_t pm_lower_position_stride(const pm_tensor *position);
 /* The optional operands that softmax and attention share, bound in the order position, length, key_mask,
  * bias. `first` is the index of the position operand. */
 pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d,

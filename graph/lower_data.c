@@ -84,6 +84,7 @@ pm_status pm_lower_cache_write(pm_lowering *l, const pm_tensor *t, uint32_t part
     (void)part;
     PM_TRY(pm_lower_bind(l, out, x, false, &p.x_offset));
     PM_TRY(pm_lower_bind(l, out, position, false, &p.position_offset));
+    p.position_stride = pm_lower_position_stride(position);
     PM_TRY(pm_lower_bind(l, out, cosine, false, &p.cos_offset));
     PM_TRY(pm_lower_bind(l, out, sine, false, &p.sin_offset));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.state_offset));
@@ -129,6 +130,8 @@ pm_status pm_lower_rel_shift(pm_lowering *l, const pm_tensor *t, uint32_t part, 
     pm_lower_strides(x, PM_DIMS, p.x_stride);
     pm_lower_strides(t, PM_DIMS, p.y_stride);
     p.n_distances = (uint32_t)x->dims[x->rank - 1];
+    p.position_stride = pm_lower_position_stride(position);
+    p.batch_axis = (uint32_t)(PM_DIMS - x->rank);
     pm_lower_params(out, PM_KERNEL_REL_SHIFT, &p);
     return PM_OK;
 }

@@ -31,6 +31,10 @@ pm_status pm_lower_want_rows(const pm_tensor *t) {
                     pm_op_get(t->op)->name, (long long)t->strides[last]);
 }
 
+uint32_t pm_lower_position_stride(const pm_tensor *position) {
+    return position && position->rank && position->dims[0] != 1 ? (uint32_t)position->strides[0] : 0;
+}
+
 static const pm_tensor *operand(const pm_tensor *t, int i) {
     return i < t->n_in ? t->in[i] : NULL;
 }
@@ -43,6 +47,7 @@ pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_
     PM_TRY(pm_lower_bind(l, d, length, false, &out->length_offset));
     PM_TRY(pm_lower_bind(l, d, keys, false, &out->key_mask_offset));
     PM_TRY(pm_lower_bind(l, d, operand(t, first + 3), false, &out->bias_offset));
+    out->position_stride = pm_lower_position_stride(operand(t, first));
     if (length && length->rank && length->dims[0] != 1) out->length_stride = (uint32_t)length->strides[0];
     if (keys && keys->dims[0] != 1) out->key_mask_stride = (uint32_t)keys->strides[0];
     return PM_OK;

@@ -11,7 +11,7 @@
 #define PM_ATTENTION_PARAMS_H
 #include "common.params.h"
 
-/* The parameters take 124 bytes of 128: a relative bias and a sink have the bias's words, a new operand needs room made first.
+/* The parameters take all of 128 bytes: a relative bias and a sink have the bias's words, a new operand needs room made first.
  *
  * Of a relative bias bias_stride holds: how many distances the table has, its stride over h, the origin. */
 #define PM_ATTN_RELATIVE_COUNT  0

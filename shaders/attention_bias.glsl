@@ -6,7 +6,7 @@
 uvec2 bias_row(uint b, uint h, uint t) {
     if ((MASK & PM_MASK_RELATIVE) == 0u)
         return uvec2(p.bias_offset + b * p.bias_stride[0] + h * p.bias_stride[1] + t * p.bias_stride[2], 0u);
-    if ((MASK & PM_MASK_POSITION) != 0u) t += uint(position[p.position_offset]);
+    if ((MASK & PM_MASK_POSITION) != 0u) t += uint(position[p.position_offset + b * p.position_stride]);
     return uvec2(p.bias_offset + h * p.bias_stride[1], p.bias_stride[PM_ATTN_RELATIVE_ORIGIN] - t);
 }
 

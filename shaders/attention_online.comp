@@ -31,9 +31,9 @@ shared float query[N_QUERY];
 shared float weight[LOCAL_X]; // exp(z - largest) of this block's keys
 
 // x: where this head's places begin; y: the query's position.
-uvec2 place_row(uint h, uint t) {
+uvec2 place_row(uint b, uint h, uint t) {
     int at = int(t); // positions have 30 bits, as sizes have
-    if ((MASK & PM_MASK_POSITION) != 0u) at += clamp(position[p.position_offset], -0x3fffffff, 0x3fffffff);
+    if ((MASK & PM_MASK_POSITION) != 0u) at += clamp(position[p.position_offset + b * p.position_stride], -0x3fffffff, 0x3fffffff);
     return uvec2(p.bias_offset + h * p.bias_stride[1], uint(at));
 }
 
@@ -69,7 +69,7 @@ void main() {
     uint q_row = p.q_offset + b * p.q_stride[0] + h * p.q_stride[1] + t * p.q_stride[2];
     uint k_head = p.k_offset + b * p.k_stride[0] + g * p.k_stride[1];
     uint v_head = p.v_offset + b * p.v_stride[0] + g * p.v_stride[1];
-    uvec2 biases = PLACES != 0u ? place_row(h, t) : bias_row(b, h, t);
+    uvec2 biases = PLACES != 0u ? place_row(b, h, t) : bias_row(b, h, t);
     uvec3 range = key_range(b, t, p.n_keys);
     uint first = range_first(range), end = range_end(range);
     for (uint d = lane; d < N_QUERY; d += LOCAL_X) query[d] = q[q_row + d];

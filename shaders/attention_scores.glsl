@@ -26,7 +26,7 @@ uvec3 tile_range(uint b, uint t0, uint last) {
     uint limit = key_limit(b, last, p.n_keys);
     if (HAS_ROWS)
         [[dont_unroll]] for (uint t = t0; t < last; t++) limit = max(limit, key_limit(b, t, p.n_keys));
-    return uvec3(key_band(t0, p.n_keys).x, min(key_band(last, p.n_keys).y, limit), limit);
+    return uvec3(key_band(b, t0, p.n_keys).x, min(key_band(b, last, p.n_keys).y, limit), limit);
 }
 
 #endif

@@ -1,6 +1,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-// cache_write: state[i0,i1,position+i2,i3] = x[i0,i1,i2,i3]; rows outside 0 .. n_slots-1 are dropped. When TURNED, x is turned
+// cache_write: state[i0,i1,position[i0]+i2,i3] = x[i0,i1,i2,i3]; rows outside 0 .. n_slots-1 are dropped. When TURNED, x is turned
 // on the way as rotary does it. One invocation an element of x; the rest of the state keeps its contents. Words are moved as
 // integers, so that a state may hold I32.
 #include "data.params.h"
@@ -30,7 +30,7 @@ void main() {
     if (i >= p.n) return;
     uint at[4];
     unflatten(i, p.dims, at);
-    uint slot = uint(position[p.position_offset]) + at[2]; // wraps for rows before 0: negative ones become large
+    uint slot = uint(position[p.position_offset + at[0] * p.position_stride]) + at[2]; // wraps for rows before 0: negative ones become large
     if (slot >= p.n_slots) return;
     uint word = TURNED && at[3] < p.turned ? turned(at) : x[p.x_offset + strided(at, p.x_stride)];
     at[2] = slot;

@@ -19,6 +19,7 @@
 /* What softmax and attention have for their masks; in C also as one struct, `masks`, which the lowering fills. */
 #define PM_MASK_FIELDS                                                                                       \
     pm_uint position_offset, length_offset, key_mask_offset, bias_offset;                                    \
+    pm_uint position_stride; /* over b; 0 for one position */                                                \
     pm_uint length_stride;   /* over b; 0 for one length; over t it is 1 (PM_MASK_ROWS) */                   \
     pm_uint key_mask_stride; /* over b; over s it is 1 */                                                    \
     float scale, softcap;
@@ -112,7 +113,7 @@ typedef struct pm_mask_params {
 #define PM_SPEC_MASK   8 /* of softmax and attention: PM_MASK_* */
 #define PM_SPEC_WINDOW 9
 
-/* Which keys a query sees; softmax and attention. Query row t stands at key position t + position. */
+/* Which keys a query sees; softmax and attention. Query row t of batch b stands at key position t + position[b]. */
 #define PM_MASK_CAUSAL   1  /* key s is present when s <= t + position */
 #define PM_MASK_WINDOW   2  /* and s > t + position - window */
 #define PM_MASK_LENGTH   4  /* and s < length[b] */

@@ -1,7 +1,7 @@
 /* gather:      y[i,c] = table[ids[i] - first_row, c] for the n_rows rows from first_row; for other ids nothing is
  *              written when keep_others, else 0; a table larger than a binding is gathered in parts
  *              bindings: table, ids, y
- * cache_write: state[i0,i1,position+i2,i3] = x[i0,i1,i2,i3], rows past n_slots dropped; x turned as rotary does when
+ * cache_write: state[i0,i1,position[i0]+i2,i3] = x[i0,i1,i2,i3], rows past n_slots dropped; x turned as rotary does when
  *              PM_SPEC_TURNED  bindings: x, position, cos, sin, state
  * advance:     the end of one step of a decode loop: next becomes the loop's id, and its position moves on, see PM_LOOP_*
  *              bindings: next, logit, loop
@@ -23,6 +23,7 @@ PM_PARAMS(pm_cache_write_params) {
     pm_uint n;       /* elements of x */
     pm_uint dims[4]; /* of x */
     pm_uint x_offset, position_offset, state_offset;
+    pm_uint position_stride; /* over dim 0; 0 for one position */
     pm_uint x_stride[4], state_stride[4];
     pm_uint n_slots; /* dim 2 of the state */
     /* as in pm_rotary_params; of use when PM_SPEC_TURNED */
@@ -50,5 +51,6 @@ PM_PARAMS(pm_rel_shift_params) {
     pm_uint x_offset, position_offset, y_offset;
     pm_uint x_stride[PM_DIMS], y_stride[PM_DIMS];
     pm_uint n_distances, has_position;
+    pm_uint position_stride, batch_axis; /* a position for each of dims[batch_axis]; stride 0: one */
 };
 #endif

@@ -1,5 +1,5 @@
 // Which keys a query sees: PM_MASK_* of common.params.h, shared by softmax and attention. The includer has declared, before:
-// parameters `p` with position_offset, length_offset, length_stride, key_mask_offset, key_mask_stride, and buffers
+// parameters `p` with position_offset, position_stride, length_offset, length_stride, key_mask_offset, key_mask_stride, and buffers
 // position[] (int), lengths[] (int), key_mask[] (uint).
 #ifndef PM_MASK_GLSL
 #define PM_MASK_GLSL
@@ -19,11 +19,11 @@ uint key_limit(uint b, uint t, uint n_keys) {
     return uint(clamp(n, 0, int(n_keys)));
 }
 
-// Keys x .. y-1 are near query t. x may lie past the keys. Exact for every position and window: nothing wraps.
-uvec2 key_band(uint t, uint n_keys) {
+// Keys x .. y-1 are near query t of batch b. x may lie past the keys. Exact for every position and window: nothing wraps.
+uvec2 key_band(uint b, uint t, uint n_keys) {
     uint low = 0u, high = n_keys, at = t;
     if ((MASK & (PM_MASK_CAUSAL | PM_MASK_WINDOW)) != 0u) {
-        int behind = (MASK & PM_MASK_POSITION) != 0u ? position[p.position_offset] : 0;
+        int behind = (MASK & PM_MASK_POSITION) != 0u ? position[p.position_offset + b * p.position_stride] : 0;
         at += uint(behind);
         if (behind < 0 && at >= 0x80000000u) return uvec2(0u, (MASK & PM_MASK_CAUSAL) != 0u ? 0u : n_keys); // before all keys
         if ((MASK & PM_MASK_CAUSAL) != 0u) high = min(high, at + 1u);
@@ -34,7 +34,7 @@ uvec2 key_band(uint t, uint n_keys) {
 
 // Both: keys x .. y-1 are near and before the limit; z is the limit, before which lie the global keys.
 uvec3 key_range(uint b, uint t, uint n_keys) {
-    uvec2 band = key_band(t, n_keys);
+    uvec2 band = key_band(b, t, n_keys);
     uint limit = key_limit(b, t, n_keys);
     return uvec3(band.x, max(min(band.y, limit), band.x), limit);
 }

@@ -17,7 +17,7 @@ void main() {
     uint to = p.y_offset + strided(at, p.y_stride);
     int row_at = int(at[3]) - int(at[4]);
     if (p.has_position != 0u) {
-        int far = position[p.position_offset];
+        int far = position[p.position_offset + at[p.batch_axis] * p.position_stride];
         row_at += clamp(far, -0x3fffffff, 0x3fffffff); // sizes have 30 bits: the sum keeps its sign
     }
     at[4] = uint(clamp(row_at, 0, int(p.n_distances) - 1));

@@ -23,7 +23,7 @@ const uint PART = 16 * LOCAL_X; // keys of which an invocation adds its share in
 uvec2 bias_row(uint at[5]) {
     if ((MASK & PM_MASK_RELATIVE) == 0u) return uvec2(p.bias_offset + strided(at, p.bias_stride), 0u);
     uint head = at[0] * p.bias_stride[0] + at[1] * p.bias_stride[1] + at[2] * p.bias_stride[2], t = at[3];
-    if ((MASK & PM_MASK_POSITION) != 0u) t += uint(position[p.position_offset]);
+    if ((MASK & PM_MASK_POSITION) != 0u) t += uint(position[p.position_offset + at[0] * p.position_stride]);
     return uvec2(p.bias_offset + head, p.bias_stride[PM_SOFTMAX_RELATIVE_ORIGIN] - t);
 }
 

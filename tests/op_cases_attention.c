@@ -1,7 +1,15 @@
 /* Cases of the kernel attention. size: T, S, D, H, G, then bits below; the batch is 2. */
 #include "tests/op_cases_masks.h"
 
-enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_SCORES = 4, BIAS_HEADS = 8, SHORT_TABLE = 16, BATCH = 2 };
+enum {
+    LENGTH_A_BATCH = 1,
+    KEYS_BOOL = 2,
+    BIAS_SCORES = 4,
+    BIAS_HEADS = 8,
+    SHORT_TABLE = 16,
+    AT_A_BATCH = 32,
+    BATCH = 2
+};
 
 static int64_t n_places(const test_op_case *c) {
     return c->size[5] >> 16;
@@ -29,7 +37,7 @@ static pm_tensor *attend(pm_graph *g, const test_op_case *c, pm_tensor *q, pm_te
     const int64_t bts[3] = {BATCH, c->size[0], c->size[1]};
     uint32_t mask = c->attrs.mask;
     pm_tensor *in[PM_ATTN_PLACES + 1] = {q, k, v};
-    if (mask & PM_MASK_POSITION) in[PM_ATTN_POSITION] = pm_param(g, "position");
+    if (mask & PM_MASK_POSITION) in[PM_ATTN_POSITION] = test_position(g, c->size[5] & AT_A_BATCH, BATCH);
     if (mask & PM_MASK_LENGTH) in[PM_ATTN_LENGTH] = test_length(g, mask, c->size[5] & LENGTH_A_BATCH, bts);
     if (mask & PM_MASK_KEYS) in[PM_ATTN_KEY_MASK] = test_keys(g, mask, c->size[5] & KEYS_BOOL, bts);
     if (mask & (PM_MASK_BIAS | PM_MASK_SINK)) in[PM_ATTN_BIAS] = bias_of(g, c);
@@ -220,6 +228,24 @@ static const test_op_case cases[] = {
     WINDOW("window, position far behind", POSITION, 4, DIMS(5, 33, 16, 2, 2), AT(-2147483648.0)),
     WINDOW("largest window", POSITION, INT32_MAX, DIMS(5, 33, 16, 2, 2), AT(-5)),
     WINDOW("largest window, position far away", POSITION, INT32_MAX, DIMS(17, 33, 16, 2, 2), AT(2147483647)),
+    MASKED("causal, a position each", CAUSAL | POSITION, DIMS(5, 33, 16, 2, 2, AT_A_BATCH), AT_EACH(9)),
+    MASKED("causal, a position each, T 1", CAUSAL | POSITION, DIMS(1, 200, 64, 4, 2, AT_A_BATCH),
+           AT_EACH(129)),
+    MASKED("causal, a position each, T 67", CAUSAL | POSITION, DIMS(67, 97, 16, 4, 2, AT_A_BATCH),
+           AT_EACH(7)),
+    MASKED("causal, a position each, one before the keys", CAUSAL | POSITION,
+           DIMS(5, 33, 16, 2, 2, AT_A_BATCH), AT_EACH(-11)),
+    MASKED("causal, a position each, one past the keys", CAUSAL | POSITION,
+           DIMS(20, 33, 16, 2, 2, AT_A_BATCH), AT_EACH(26)),
+    WINDOW("window, a position each", CAUSAL | POSITION, 8, DIMS(5, 77, 16, 2, 2, AT_A_BATCH), AT_EACH(50)),
+    WINDOW("window, a position each, T 1", CAUSAL | POSITION, 16, DIMS(1, 77, 64, 2, 2, AT_A_BATCH),
+           AT_EACH(5)),
+    WINDOW("window, a position each, T 40", CAUSAL | POSITION, 16, DIMS(40, 177, 16, 2, 2, AT_A_BATCH),
+           AT_EACH(100)),
+    WINDOW("window, a position each, without causal", POSITION, 8, DIMS(5, 33, 16, 2, 2, AT_A_BATCH),
+           AT_EACH(9)),
+    WINDOW("window, a position each, sink", SINK | CAUSAL | POSITION, 8,
+           DIMS(3, 200, 16, 2, 2, BIAS_HEADS | AT_A_BATCH), AT_EACH(150)),
     WINDOW("window", CAUSAL, 4, DIMS(17, 17, 16, 2, 2)),
     WINDOW("window of 1", CAUSAL, 1, DIMS(5, 9, 16, 2, 2)),
     WINDOW("window 64 of 200", CAUSAL | POSITION, 64, DIMS(3, 200, 16, 2, 2), AT(150)),
@@ -284,6 +310,12 @@ static const test_op_case cases[] = {
                 AT(-2147483648.0)),
     BY_DISTANCE(", far origin, position there", POSITION, 1 << 30, DIMS(5, 33, 16, 2, 2, BIAS_HEADS),
                 AT((1 << 30) - 20)),
+    BY_DISTANCE(", a position each, step", CAUSAL | POSITION, 199,
+                DIMS(1, 200, 64, 4, 2, BIAS_HEADS | AT_A_BATCH), AT_EACH(129)),
+    BY_DISTANCE(", a position each", CAUSAL | POSITION, 32, DIMS(5, 33, 16, 2, 2, BIAS_HEADS | AT_A_BATCH),
+                AT_EACH(15)),
+    BY_DISTANCE(", a position each, T 40", POSITION, 99, DIMS(40, 100, 64, 4, 4, BIAS_HEADS | AT_A_BATCH),
+                AT_EACH(40)),
     BY_DISTANCE(" masks", 0, 16, DIMS(17, 33, 16, 2, 2, BIAS_HEADS), {"bias", TEST_SPECIAL, -4, 4}),
     BY_DISTANCE(" is NaN", 0, 4, DIMS(5, 40, 16, 2, 2, BIAS_HEADS), {"bias", TEST_NAN, -4, 4}),
     {.name = "attention, bias by distance and all masks",
@@ -329,6 +361,16 @@ static const test_op_case cases[] = {
     BY_PLACE(", negative position", , POSITION, 20, 5, 33, 16, 2, 2, AT(-9)),
     BY_PLACE(", position far away", , POSITION, 20, 5, 33, 16, 2, 2, AT(2147483647)),
     BY_PLACE(", position far behind", , POSITION, 20, 5, 33, 16, 2, 2, AT(-2147483648.0)),
+    {.name = "attention by place, a position each",
+     .build = attention,
+     .size = {18, 40, 16, 2, 2, 40 << 16 | AT_A_BATCH},
+     .attrs = {.mask = CAUSAL | POSITION, .scale = 0.25f},
+     .hints = {AT_EACH(8)}},
+    {.name = "attention by place, a position each, heads T 1",
+     .build = attention_heads,
+     .size = {1, 90, 64, 4, 4, 60 << 16 | AT_A_BATCH},
+     .attrs = {.mask = CAUSAL | POSITION | PM_MASK_WINDOW, .window = 20, .scale = 0.125f},
+     .hints = {AT_EACH(30)}},
     BY_PLACE(", keys", , PM_MASK_KEYS, 20, 5, 70, 16, 2, 2, KEYS),
     BY_PLACE(", length", , PM_MASK_LENGTH | CAUSAL | POSITION, 33, 5, 33, 16, 2, 2, AT(25), LENGTH(20, 20)),
     {.name = "attention by place, window and softcap",
@@ -370,6 +412,11 @@ static const test_op_case cases[] = {
      .build = attention,
      .attrs = {.scale = 0.03f},
      .size = {3, 9, 1100, 2, 1}},
+    {.name = "attention all masks, a position each",
+     .build = attention,
+     .size = {19, 70, 16, 4, 2, LENGTH_A_BATCH | BIAS_HEADS | AT_A_BATCH},
+     .attrs = {.mask = 63, .window = 40, .scale = 0.25f, .softcap = 3},
+     .hints = {AT_EACH(40), LENGTH(60, 61), KEYS, {"bias", TEST_SPECIAL, -2, 2}}},
     {.name = "attention all masks heads",
      .build = attention_heads,
      .size = {9, 70, 64, 4, 2, LENGTH_A_BATCH},

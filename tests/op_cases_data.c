@@ -1,5 +1,5 @@
 /* Cases of the kernels gather, cache_write, advance, rotary and rel_shift, and of concat, which runs as copies. */
-#include "tests/support_ops.h"
+#include "tests/op_cases_masks.h"
 
 #include <math.h>
 
@@ -115,6 +115,14 @@ static pm_tensor *cache_write_heads(pm_graph *g, const test_op_case *c) {
     return cache_write_of(g, c, pm_transpose(g, x, 1, 2));
 }
 
+/* each batch at its own */
+static pm_tensor *cache_write_each(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){s[0], s[2], s[1], s[4]});
+    pm_tensor *state = pm_state(g, "state", PM_F32, 4, (int64_t[]){s[0], s[1], s[3], s[4]});
+    return pm_cache_write(g, state, pm_transpose(g, x, 1, 2), test_position(g, true, s[0]));
+}
+
 /* twice: the second write stands after the first */
 static pm_tensor *cache_write_twice(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size;
@@ -130,6 +138,16 @@ static pm_tensor *cache_write_turned(pm_graph *g, const test_op_case *c) {
     pm_tensor *state = pm_state(g, "state", PM_F32, 4, (int64_t[]){s[0], s[1], s[3], s[4]});
     pm_tensor *in[] = {state, pm_transpose(g, pm_slice(g, x, 2, s[1], s[1]), 1, 2), pm_param(g, "position"),
                        pm_weight(g, "cos", PM_F32, 2, table), pm_weight(g, "sin", PM_F32, 2, table)};
+    return pm_add_op(g, PM_OP_CACHE_WRITE, 5, in, NULL);
+}
+
+/* each batch at its own position and with its own rows of the tables */
+static pm_tensor *cache_write_turned_each(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size, table[4] = {s[0], 1, s[2], s[5]};
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){s[0], s[1], s[2], s[4]});
+    pm_tensor *state = pm_state(g, "state", PM_F32, 4, (int64_t[]){s[0], s[1], s[3], s[4]});
+    pm_tensor *in[] = {state, x, test_position(g, true, s[0]), pm_input(g, "cos", PM_F32, 4, table),
+                       pm_input(g, "sin", PM_F32, 4, table)};
     return pm_add_op(g, PM_OP_CACHE_WRITE, 5, in, NULL);
 }
 
@@ -194,6 +212,19 @@ static pm_tensor *rel_shift_strided(pm_graph *g, const test_op_case *c) {
                         s[3]);
 }
 
+/* heads, T, N, S; the batch is 4 */
+static pm_tensor *rel_shift_each(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *x = pm_input(g, "x", PM_F32, 4, (int64_t[]){4, s[0], s[1], s[2]});
+    return pm_rel_shift(g, x, test_position(g, true, 4), s[3]);
+}
+
+static pm_tensor *rel_shift_each_of_groups(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size;
+    pm_tensor *x = pm_input(g, "x", PM_F32, 5, (int64_t[]){3, 2, s[0], s[1], s[2]});
+    return pm_rel_shift(g, x, test_position(g, true, 3), s[3]);
+}
+
 static pm_tensor *rel_shift_rank2(pm_graph *g, const test_op_case *c) {
     return pm_rel_shift(g, pm_input(g, "x", PM_F32, 2, c->size + 1), NULL, c->size[3]);
 }
@@ -215,6 +246,16 @@ static pm_tensor *rel_shift_rank2(pm_graph *g, const test_op_case *c) {
         .name = "cache_write " text, .build = cache_write##how, .size = {__VA_ARGS__}, .hints = {            \
             {"position", TEST_UNIFORM, at, at},                                                              \
             {"later", TEST_UNIFORM, 2, 2},                                                                   \
+            {"cos", TEST_UNIFORM, -1, 1},                                                                    \
+            {"sin", TEST_UNIFORM, -1, 1},                                                                    \
+        }                                                                                                    \
+    }
+/* Each batch at its own position, the first one at low + 3. */
+#define CACHE_EACH(text, how, low, ...)                                                                      \
+    {                                                                                                        \
+        .name = "cache_write, a position each" text, .build = cache_write##how##_each,                       \
+        .size = {__VA_ARGS__}, .hints = {                                                                    \
+            AT_EACH(low),                                                                                    \
             {"cos", TEST_UNIFORM, -1, 1},                                                                    \
             {"sin", TEST_UNIFORM, -1, 1},                                                                    \
         }                                                                                                    \
@@ -303,6 +344,12 @@ static const test_op_case cases[] = {
     ADVANCE("by no number: -infinity", -2, 5, 2, 1),
     ADVANCE("by no number: NaN", -2, 3, 3, 1),
 
+    CACHE_EACH("", , -9, 4, 3, 3, 17, 5), /* the first ones begin before 0, the last one ends past the end */
+    CACHE_EACH(", T 1", , 0, 5, 2, 1, 40, 16),
+    CACHE_EACH(", one", , 2, 1, 2, 3, 9, 4),
+    CACHE_EACH(", turned", _turned, -4, 3, 2, 3, 17, 8, 8),
+    CACHE_EACH(", turned, T 1, 4 of 7", _turned, 0, 5, 3, 1, 33, 7, 4),
+    CACHE_EACH(", large", , 10, 9, 8, 33, 100, 64),
     CACHE("one", , 5, 1, 1, 1, 9, 1),
     CACHE("more rows than slots", , 0, 1, 2, 11, 9, 3),
     CACHE("heads", _heads, 3, 2, 3, 5, 17, 8),
@@ -340,6 +387,14 @@ static const test_op_case cases[] = {
     REL_SHIFT("far behind", , -2147483648.0, 2, 5, 6, 17, 1),
     REL_SHIFT("a step", , 64, 4, 1, 65, 70, 1),
     REL_SHIFT("strided", _strided, 3, 3, 5, 8, 9, 1),
+    {.name = "rel_shift, a position each",
+     .build = rel_shift_each,
+     .size = {3, 5, 17, 12},
+     .hints = {AT_EACH(-6)}},
+    {.name = "rel_shift, a position each, rank 5",
+     .build = rel_shift_each_of_groups,
+     .size = {2, 4, 9, 21},
+     .hints = {AT_EACH(1)}},
     REL_SHIFT("rank 2", _rank2, 0, 1, 9, 5, 33, 0),
     REL_SHIFT("large", , 100, 8, 65, 165, 165, 1),
 };

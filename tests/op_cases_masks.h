@@ -7,6 +7,9 @@
 
 #define AT(position)                                                                                         \
     { "position", TEST_UNIFORM, position, position }
+/* A position for each batch, 7 apart: low + 3, low + 10, .. */
+#define AT_EACH(low)                                                                                         \
+    { "position", TEST_RAMP, low, (low) + 1000 }
 #define LENGTH(low, high)                                                                                    \
     { "length", TEST_RAMP, low, high }
 #define KEYS                                                                                                 \
@@ -24,6 +27,13 @@
     { "keys", TEST_RARE, 1, 2 }
 #define LENGTHS(n)                                                                                           \
     { "length", TEST_UNIFORM, -1, n }
+
+/* One for all, or one for each of `n`: a column, as a loop's words are. */
+static inline pm_tensor *test_position(pm_graph *g, bool each, int64_t n) {
+    if (!each) return pm_param(g, "position");
+    pm_tensor *words = pm_input(g, "position", PM_I32, 2, (int64_t[]){n, 7});
+    return pm_reshape(g, pm_slice(g, words, 1, 3, 1), 1, &n);
+}
 
 /* The operands length and key_mask that `mask` names, for scores of `batch`, T queries and S keys. */
 static inline pm_tensor *test_length(pm_graph *g, uint32_t mask, bool a_batch, const int64_t bts[3]) {

@@ -1,7 +1,7 @@
 /* Cases of the kernel softmax. size[0 .. rank-1] are the dims of the scores; size[5] holds the bits below. */
 #include "tests/op_cases_masks.h"
 
-enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_ROWS = 4, BIAS_KEYS = 8, BIAS_HEADS = 16 };
+enum { LENGTH_A_BATCH = 1, KEYS_BOOL = 2, BIAS_ROWS = 4, BIAS_KEYS = 8, BIAS_HEADS = 16, AT_A_BATCH = 32 };
 
 static int64_t batch_of(const test_op_case *c) {
     return test_rank_of(c) > 2 ? c->size[0] : 1;
@@ -27,7 +27,7 @@ static pm_tensor *softmax_of(pm_graph *g, const test_op_case *c, pm_tensor *x) {
     int rank = test_rank_of(c);
     const int64_t bts[3] = {batch_of(c), rank > 1 ? c->size[rank - 2] : 1, c->size[rank - 1]};
     pm_tensor *in[5] = {x};
-    if (mask & PM_MASK_POSITION) in[1] = pm_param(g, "position");
+    if (mask & PM_MASK_POSITION) in[1] = test_position(g, c->size[5] & AT_A_BATCH, bts[0]);
     if (mask & PM_MASK_LENGTH) in[2] = test_length(g, mask, c->size[5] & LENGTH_A_BATCH, bts);
     if (mask & PM_MASK_KEYS) in[3] = test_keys(g, mask, c->size[5] & KEYS_BOOL, bts);
     if (mask & (PM_MASK_BIAS | PM_MASK_SINK)) in[4] = bias_of(g, c);
@@ -168,6 +168,16 @@ static const test_op_case cases[] = {
     MASKED("causal, many queries", , CAUSAL, DIMS(1, 2, 67, 67)),
     WINDOW("window", CAUSAL, 4, DIMS(1, 2, 17, 17)),
     WINDOW("window of 1", CAUSAL, 1, DIMS(1, 2, 5, 9)),
+    MASKED("causal, a position each", , CAUSAL | POSITION, DIMS(3, 2, 5, 33, 0, AT_A_BATCH), AT_EACH(4)),
+    MASKED("causal, a position each, T 1", , CAUSAL | POSITION, DIMS(5, 1, 1, 77, 0, AT_A_BATCH),
+           AT_EACH(-5)),
+    MASKED("causal, a position each, rank 3", , CAUSAL | POSITION, DIMS(3, 5, 33, 0, 0, AT_A_BATCH),
+           AT_EACH(4)),
+    MASKED("causal, a position each, rank 5", , CAUSAL | POSITION, DIMS(3, 2, 2, 3, 33, AT_A_BATCH),
+           AT_EACH(4)),
+    MASKED("causal, a position each, sliced", _sliced, CAUSAL | POSITION, DIMS(3, 2, 5, 33, 0, AT_A_BATCH),
+           AT_EACH(4)),
+    WINDOW("window, a position each", CAUSAL | POSITION, 8, DIMS(3, 3, 5, 33, 0, AT_A_BATCH), AT_EACH(9)),
     WINDOW("window, position", CAUSAL | POSITION, 8, DIMS(2, 3, 5, 33), AT(25)),
     WINDOW("window past the keys", CAUSAL | POSITION, 3, DIMS(2, 3, 5, 33), AT(32)),
     WINDOW("window without causal", POSITION, 8, DIMS(1, 2, 5, 33), AT(12)),
@@ -209,6 +219,7 @@ static const test_op_case cases[] = {
     BY_DISTANCE(", one for all heads", , 0, 6, DIMS(2, 3, 5, 70, 0, BIAS_HEADS)),
     BY_DISTANCE(" reversed", _reversed, 0, 15, DIMS(2, 3, 17, 17)),
     BY_DISTANCE(", causal, position", , CAUSAL | POSITION, 30, DIMS(2, 3, 5, 33), AT(26)),
+    BY_DISTANCE(", a position each", , CAUSAL | POSITION, 30, DIMS(3, 3, 5, 33, 0, AT_A_BATCH), AT_EACH(2)),
     BY_DISTANCE(", negative position", , POSITION, 2, DIMS(2, 3, 5, 33), AT(-20)),
     BY_DISTANCE(", far origin, far position", , POSITION, 1 << 30, DIMS(2, 3, 5, 33), AT(2147483647)),
     BY_DISTANCE(", origin far behind, far position", , POSITION, -(1 << 30), DIMS(2, 3, 5, 33),

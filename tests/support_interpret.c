@@ -196,13 +196,18 @@ static const pm_tensor *input(const pm_tensor *t, int i) {
     return i < t->n_in ? t->in[i] : NULL;
 }
 
+/* Where the queries of batch b begin: one word, or one for each. 0 without. */
+static double position_of(const run *r, const pm_tensor *position, int64_t b) {
+    return position ? *element(r, position, (int64_t[]){b}) : 0;
+}
+
 /* The masks of t, whose operands begin at `first`, for query q and key k of batch b. */
 static bool is_present(const run *r, const pm_tensor *t, int first, int64_t b, int64_t q, int64_t k) {
     static const int64_t none[1] = {0};
     const pm_tensor *position = input(t, first), *length = input(t, first + 1), *keys = input(t, first + 2);
     uint32_t mask = t->attrs.mask;
     int64_t row[2] = {b, q};
-    double at = (double)q + (position ? *element(r, position, none) : 0), key = (double)k;
+    double at = (double)q + position_of(r, position, b), key = (double)k;
     double word = mask & PM_MASK_KEYS ? *element(r, keys, (int64_t[]){b, k}) : 1;
     bool everywhere = mask & PM_MASK_GLOBAL && word > 1;
     if (mask & PM_MASK_CAUSAL && key > at && !everywhere) return false;
@@ -213,11 +218,10 @@ static bool is_present(const run *r, const pm_tensor *t, int first, int64_t b, i
 
 /* The relative bias of [..., h, q, k]; 0 for distances that the table does not have. */
 static double by_distance(const run *r, const pm_tensor *t, int first, int32_t rank, const int64_t *at) {
-    static const int64_t none[1] = {0};
-    const pm_tensor *position = input(t, first), *table = input(t, first + 3);
+    const pm_tensor *table = input(t, first + 3);
     int64_t head = rank > 2 && table->dims[0] != 1 ? at[rank - 3] : 0;
     int64_t column = at[rank - 1] - at[rank - 2] + t->attrs.origin;
-    if (position) column -= (int64_t)*element(r, position, none);
+    column -= (int64_t)position_of(r, input(t, first), rank > 2 ? at[0] : 0);
     return column >= 0 && column < table->dims[1] ? *element(r, table, (int64_t[]){head, column}) : 0;
 }
 
@@ -260,7 +264,7 @@ static double softmax(const run *r, const pm_tensor *t, const int64_t *at) {
 /* The second half of a query . the place of key s. */
 static double by_place(const run *r, const pm_tensor *t, const int64_t *query, int64_t s) {
     const pm_tensor *q = t->in[PM_ATTN_Q], *places = t->in[PM_ATTN_PLACES];
-    double position = t->in[PM_ATTN_POSITION] ? *element(r, t->in[PM_ATTN_POSITION], NULL) : 0, dot = 0;
+    double position = position_of(r, t->in[PM_ATTN_POSITION], query[0]), dot = 0;
     double far = fmin(fmax((double)(query[2] - s) + position, 0), (double)places->dims[1] - 1);
     for (int64_t d = 0; d < places->dims[2]; d++)
         dot += *element(r, q, (int64_t[]){query[0], query[1], query[2], places->dims[2] + d}) *
@@ -357,11 +361,10 @@ static double concat(const run *r, const pm_tensor *t, const int64_t *at) {
 
 static void cache_write(const run *r, const pm_tensor *t) {
     const pm_tensor *x = t->in[1];
-    int64_t position = (int64_t)*element(r, t->in[2], NULL);
     place p = {{0}};
     do {
         place to = p;
-        to.at[2] += position;
+        to.at[2] += (int64_t)position_of(r, t->in[2], p.at[0]);
         if (to.at[2] >= 0 && to.at[2] < t->dims[2])
             *element(r, t, to.at) = t->n_in > 3 ? turned_element(r, t, x, 3, p.at) : *element(r, x, p.at);
     } while (advance(x, &p));
@@ -385,7 +388,7 @@ static void advance_loop(const run *r, const pm_tensor *t) {
 static double rel_shift(const run *r, const pm_tensor *t, const int64_t *at) {
     const pm_tensor *x = t->in[0];
     int32_t last = t->rank - 1;
-    double position = t->n_in > 1 ? *element(r, t->in[1], NULL) : 0;
+    double position = position_of(r, input(t, 1), at[0]);
     place p;
     memcpy(p.at, at, sizeof p.at);
     p.at[last] =

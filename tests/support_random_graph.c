@@ -177,11 +177,16 @@ static pm_tensor *bias_of(gen *n, pm_attrs *a, int rank, const int64_t *scores) 
     return a->mask |= PM_MASK_SINK, want_dense(n, PM_F32, rank, dims);
 }
 
+/* One for all, or one for each of the batch. */
+static pm_tensor *position_of(gen *n, int64_t batch) {
+    return below(n, 2) ? pm_param(n->g, "position") : want_dense(n, PM_I32, 1, &batch);
+}
+
 /* Fills position, length, key_mask and bias for scores of these dims. */
 static void add_masks(gen *n, pm_tensor **in, pm_attrs *a, int rank, const int64_t *scores) {
     int64_t keys[2] = {rank > 2 ? scores[0] : 1, scores[rank - 1]}, rows[2] = {keys[0], scores[rank - 2]};
     bool by_row = below(n, 2), global = below(n, 2);
-    if (below(n, 2)) in[0] = pm_param(n->g, "position"), a->mask |= PM_MASK_POSITION | PM_MASK_CAUSAL;
+    if (below(n, 2)) in[0] = position_of(n, keys[0]), a->mask |= PM_MASK_POSITION | PM_MASK_CAUSAL;
     if (below(n, 2)) a->mask |= PM_MASK_WINDOW, a->window = 1 + (int64_t)below(n, 9);
     if (below(n, 2)) {
         in[1] = want_dense(n, PM_I32, by_row ? 2 : 1, by_row ? rows : keys);
@@ -283,7 +288,7 @@ static pm_tensor *make_cache_write(gen *n, pm_op op) {
     int64_t s[4] = {dim(n), dim(n), 8, dim(n)}, x[4] = {s[0], s[1], dim(n), s[3]};
     char name[32];
     snprintf(name, sizeof name, "state%u", n->n_leaves++);
-    pm_tensor *state = pm_state(n->g, name, PM_F32, 4, s), *position = pm_param(n->g, "position");
+    pm_tensor *state = pm_state(n->g, name, PM_F32, 4, s), *position = position_of(n, s[0]);
     state = pm_cache_write(n->g, state, want(n, PM_F32, 4, x), position);
     if (below(n, 2)) state = pm_cache_write(n->g, state, want(n, PM_F32, 4, x), pm_const_i32(n->g, 3));
     if (s[3] % 2 == 0) {
@@ -315,7 +320,7 @@ static pm_tensor *make_rotary(gen *n, pm_op op) {
 
 static pm_tensor *make_rel_shift(gen *n, pm_op op) {
     int64_t x[4] = {dim(n), dim(n), dim(n), dim(n)};
-    pm_tensor *in[2] = {want(n, PM_F32, 4, x), below(n, 2) ? want(n, PM_I32, 0, NULL) : NULL};
+    pm_tensor *in[2] = {want(n, PM_F32, 4, x), below(n, 2) ? position_of(n, x[0]) : NULL};
     return pm_add_op(n->g, op, 2, in, &(pm_attrs){.length = dim(n)});
 }
 

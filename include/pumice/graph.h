@@ -120,8 +120,8 @@ pm_tensor *pm_grouped_matmul(pm_graph *g, pm_tensor *x, pm_tensor *w, pm_tensor 
 pm_tensor *pm_gather(pm_graph *g, pm_tensor *table, pm_tensor *ids);
 pm_tensor *pm_concat(pm_graph *g, int n, pm_tensor *const *parts, int axis);
 
-/* Writes x[B,G,T,D] into state[B,G,S,D] at rows position .. position+T-1 (position: rank-0 I32) and returns the state
- * after the write, which later reads must use. Rows that would fall outside S are not written. */
+/* Writes x[B,G,T,D] into state[B,G,S,D] at rows position .. position+T-1 and returns the state after the write, which
+ * later reads must use. position: I32, one for all (rank 0) or one for each of B. Rows that would fall outside S are not written. */
 pm_tensor *pm_cache_write(pm_graph *g, pm_tensor *state, pm_tensor *x, pm_tensor *position);
 
 /* A decode loop that stays on the device: `loop` is an I32 state of PM_LOOP_WORDS words (shaders/common.params.h).
@@ -130,7 +130,8 @@ pm_tensor *pm_cache_write(pm_graph *g, pm_tensor *state, pm_tensor *x, pm_tensor
 pm_tensor *pm_advance(pm_graph *g, pm_tensor *loop, pm_tensor *next, pm_tensor *logit);
 
 /* From distances to keys (Dai et al. 2019): x[...,T,N] to y[...,T,n_keys], y[...,t,s] = x[...,t,d], where
- * d = t + position - s tells how far key s lies behind query t, held within 0 .. N-1. position: rank-0 I32, or NULL for 0. */
+ * d = t + position - s tells how far key s lies behind query t, held within 0 .. N-1. position: I32, rank 0 or
+ * one for each of the outermost dim, or NULL for 0. */
 pm_tensor *pm_rel_shift(pm_graph *g, pm_tensor *x, pm_tensor *position, int64_t n_keys);
 
 /* Text: one line a tensor; pm_graph_parse reads what pm_graph_print wrote. *out_text is freed with pm_text_release. */

@@ -47,14 +47,14 @@ uint64_t pm_fast_cache_write_items(const pm_call *c) {
 void pm_fast_cache_write(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_cache_write_params *p = c->params;
     uint64_t d = p->dims[3];
-    int64_t position = ((const int32_t *)c->in[1])[p->position_offset];
+    const int32_t *position = (const int32_t *)c->in[1] + p->position_offset;
     if (p->x_stride[3] != 1 || p->state_stride[3] != 1) {
         pm_reference_cache_write(c, first * d, last * d);
         return;
     }
     for (uint64_t i = first; i < last; i++) {
         uint64_t t = i % p->dims[2], outer = i / p->dims[2], b = outer / p->dims[1];
-        int64_t slot = position + (int64_t)t;
+        int64_t slot = position[b * p->position_stride] + (int64_t)t;
         if (slot < 0 || slot >= p->n_slots) continue;
         const float *x = (const float *)c->in[0] + p->x_offset + pm_strided(i, p->dims, p->x_stride, 3);
         float *y = (float *)c->out + p->state_offset + b * p->state_stride[0] +

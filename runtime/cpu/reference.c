@@ -163,7 +163,8 @@ pm_keys pm_keys_of_row(const pm_call *c, const pm_mask_params *p, int first_in, 
                        int64_t n_keys) {
     uint32_t mask = c->spec[PM_SPEC_MASK];
     const int32_t *position = c->in[first_in], *length = c->in[first_in + 1], *words = c->in[first_in + 2];
-    int64_t at = (int64_t)bt[1] + (mask & PM_MASK_POSITION ? position[p->position_offset] : 0), end = n_keys;
+    int64_t at = (int64_t)bt[1], end = n_keys;
+    if (mask & PM_MASK_POSITION) at += position[p->position_offset + bt[0] * p->position_stride];
     if (mask & PM_MASK_LENGTH) {
         uint64_t row = mask & PM_MASK_ROWS ? bt[1] : 0;
         int64_t n = length[p->length_offset + bt[0] * p->length_stride + row];

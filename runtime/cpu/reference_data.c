@@ -59,11 +59,11 @@ static float flushed_bound(float x) {
 /* Words are copied, since the state may hold I32. */
 void pm_reference_cache_write(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_cache_write_params *p = c->params;
-    int64_t position = ((const int32_t *)c->in[1])[p->position_offset];
+    const int32_t *position = (const int32_t *)c->in[1] + p->position_offset;
     for (uint64_t i = first; i < last; i++) {
         uint64_t j = i % p->dims[3], row = i / p->dims[3] % p->dims[2], outer = i / p->dims[3] / p->dims[2];
         uint64_t b = outer / p->dims[1];
-        int64_t slot = position + (int64_t)row;
+        int64_t slot = position[b * p->position_stride] + (int64_t)row;
         if (slot < 0 || slot >= p->n_slots) continue;
         uint64_t at = p->state_offset + b * p->state_stride[0] + outer % p->dims[1] * p->state_stride[1] +
                       (uint64_t)slot * p->state_stride[2] + j * p->state_stride[3];
@@ -122,11 +122,20 @@ void pm_reference_rotary(const pm_call *c, uint64_t first, uint64_t last) {
     }
 }
 
+/* Where the queries of element i's batch begin. */
+static int64_t shift_position(const pm_call *c, uint64_t i) {
+    const pm_rel_shift_params *p = c->params;
+    uint64_t b = i;
+    if (!p->has_position) return 0;
+    for (uint32_t k = PM_DIMS; k-- > p->batch_axis + 1;) b /= p->dims[k];
+    return ((const int32_t *)c->in[1])[p->position_offset + b % p->dims[p->batch_axis] * p->position_stride];
+}
+
 void pm_reference_rel_shift(const pm_call *c, uint64_t first, uint64_t last) {
     const pm_rel_shift_params *p = c->params;
     const uint32_t *x = (const uint32_t *)c->in[0] + p->x_offset;
-    int64_t position = p->has_position ? ((const int32_t *)c->in[1])[p->position_offset] : 0;
     for (uint64_t i = first; i < last; i++) {
+        int64_t position = shift_position(c, i);
         int64_t s = (int64_t)(i % p->dims[4]), t = (int64_t)(i / p->dims[4] % p->dims[3]);
         int64_t distance = t + position - s, most = (int64_t)p->n_distances - 1;
         distance = distance < 0 ? 0 : distance < most ? distance : most;
