@@ -110,20 +110,29 @@ pm_status pm_infer_cache_write(pm_tensor *t) {
     return pm_set_result(t, state->dtype, 4, state->dims);
 }
 
+/* One for each sequence of the loop. */
+static pm_status want_of_sequences(const pm_tensor *t, int i, const char *what, int64_t n) {
+    int64_t stride;
+    if (pm_elems(t->in[i]) == n && pm_has_one_stride(t->in[i], &stride)) return PM_OK;
+    return pm_raise(PM_ERR_USAGE, "advance: %s is %s, %" PRId64 " evenly spaced elements were expected", what,
+                    pm_shape(t->in[i]).s, n);
+}
+
 pm_status pm_infer_advance(pm_tensor *t) {
     const pm_tensor *loop = t->in[0];
-    if ((loop->op != PM_OP_STATE && loop->op != PM_OP_ADVANCE) || loop->rank != 1 ||
-        loop->dims[0] != PM_LOOP_WORDS || loop->dtype != PM_I32)
-        return pm_raise(
-            PM_ERR_USAGE, "advance: the loop is the result of %s, %s%s, a state i32[%d] was expected",
-            pm_op_get(loop->op)->name, pm_dtype_name(loop->dtype), pm_shape(loop).s, PM_LOOP_WORDS);
+    if ((loop->op != PM_OP_STATE && loop->op != PM_OP_ADVANCE) || loop->rank < 1 || loop->rank > 2 ||
+        loop->dims[0] != PM_LOOP_WORDS || loop->dtype != PM_I32 || !pm_is_dense(loop))
+        return pm_raise(PM_ERR_USAGE,
+                        "advance: the loop is the result of %s, %s%s, a dense state i32[%d] or i32[%d,B] was "
+                        "expected",
+                        pm_op_get(loop->op)->name, pm_dtype_name(loop->dtype), pm_shape(loop).s,
+                        PM_LOOP_WORDS, PM_LOOP_WORDS);
+    int64_t n = loop->rank == 2 ? loop->dims[1] : 1;
     PM_TRY(pm_want_type(t, 1, "next", PM_TYPE_I32));
     PM_TRY(pm_want_type(t, 2, "logit", PM_TYPE_F32));
-    for (int i = 1; i < 3; i++)
-        if (pm_elems(t->in[i]) != 1)
-            return pm_raise(PM_ERR_USAGE, "advance: %s is %s, one element was expected",
-                            i == 1 ? "next" : "logit", pm_shape(t->in[i]).s);
-    return pm_set_result(t, PM_I32, 1, loop->dims);
+    PM_TRY(want_of_sequences(t, 1, "next", n));
+    PM_TRY(want_of_sequences(t, 2, "logit", n));
+    return pm_set_result(t, PM_I32, loop->rank, loop->dims);
 }
 
 /* x[..,T,N] by distance becomes [..,T,S] by key. */

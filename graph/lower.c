@@ -179,10 +179,10 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
     return PM_OK;
 }
 
-void pm_lower_halt(pm_lowering *l, const pm_dispatch *d, uint32_t word) {
+void pm_lower_halt(pm_lowering *l, const pm_dispatch *d, uint32_t word, uint32_t n) {
     const pm_range *r = &d->bindings[d->n_bindings - 1];
     l->p->has_halt = true;
-    l->p->halt = (pm_range){r->slot, r->offset + 4 * (uint64_t)word, 4};
+    l->p->halt = (pm_range){r->slot, r->offset + 4 * (uint64_t)word, 4 * (uint64_t)n};
 }
 
 /* ---- parts: dispatches of one operation ---- */

@@ -29,8 +29,8 @@ uint32_t pm_lower_position_stride(const pm_tensor *position);
 pm_status pm_lower_bind_masks(pm_lowering *l, const pm_tensor *t, int first, pm_dispatch *d,
                               pm_mask_params *out) PM_MUST_USE;
 
-/* The last binding holds the program's halt word, `word` elements behind where it begins (program.h). */
-void pm_lower_halt(pm_lowering *l, const pm_dispatch *d, uint32_t word);
+/* The last binding holds the program's n halt words, `word` elements behind where it begins (program.h). */
+void pm_lower_halt(pm_lowering *l, const pm_dispatch *d, uint32_t word, uint32_t n);
 
 /* t is a product or a gather, whose operand of rows (b, the table) is seen in slices where it is larger than one binding
  * or the work is more than one submission may hold: rows *out_first .. *out_first + *out_n - 1 are those of `part`. */

@@ -58,14 +58,22 @@ pm_status pm_lower_concat(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_
     return PM_OK;
 }
 
+/* Of a tensor that is evenly spaced; 0 for one element. */
+static uint32_t even_stride(const pm_tensor *x) {
+    int64_t stride = 0;
+    return pm_elems(x) > 1 && pm_has_one_stride(x, &stride) ? (uint32_t)stride : 0;
+}
+
 pm_status pm_lower_advance(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
-    pm_advance_params p = {.n = 1};
+    pm_advance_params p = {.n = t->rank == 2 ? (uint32_t)t->dims[1] : 1,
+                           .next_stride = even_stride(t->in[1]),
+                           .logit_stride = even_stride(t->in[2])};
     (void)part;
     PM_TRY(pm_lower_bind(l, out, t->in[1], false, &p.next_offset));
     PM_TRY(pm_lower_bind(l, out, t->in[2], false, &p.logit_offset));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.loop_offset));
     pm_lower_params(out, PM_KERNEL_ADVANCE, &p);
-    pm_lower_halt(l, out, p.loop_offset + PM_LOOP_HALT);
+    pm_lower_halt(l, out, p.loop_offset + PM_LOOP_HALT * p.n, p.n);
     return PM_OK;
 }
 

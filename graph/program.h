@@ -110,7 +110,7 @@ typedef struct pm_program {
     const char **param_names; /* word i */
     bool has_halt;            /* a program that feeds itself (pm_loaded_repeat): */
     pm_range
-        halt; /* when this word is not 0, running it again changes no output and nothing that is read later */
+        halt; /* when none of these words is 0, running it again changes no output and nothing that is read later */
     const void *constants; /* contents of the constants external */
     uint64_t constants_bytes;
     uint32_t n_deaths;

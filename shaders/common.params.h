@@ -133,7 +133,8 @@ typedef struct pm_mask_params {
  * theirs. So kernels find the few keys that all queries see without a look at each. */
 #define PM_KEY_BLOCK 32
 
-/* Words of a loop: what a decode loop on a device keeps from step to step. The host writes all of them before the first. */
+/* Words of a loop: what a decode loop on a device keeps of a sequence from step to step. The host writes all of them before
+ * the first. Those of several sequences lie side by side, [PM_LOOP_WORDS, B]. */
 #define PM_LOOP_POSITION 0 /* rows of the cache that are filled */
 #define PM_LOOP_ID       1 /* that the next step feeds */
 #define PM_LOOP_HALT     2 /* not 0: steps change no word of the loop any more; why, PM_HALT_* */

@@ -3,7 +3,8 @@
  *              bindings: table, ids, y
  * cache_write: state[i0,i1,position[i0]+i2,i3] = x[i0,i1,i2,i3], rows past n_slots dropped; x turned as rotary does when
  *              PM_SPEC_TURNED  bindings: x, position, cos, sin, state
- * advance:     the end of one step of a decode loop: next becomes the loop's id, and its position moves on, see PM_LOOP_*
+ * advance:     the end of one step of a decode loop: next becomes the loop's id, and its position moves on, see PM_LOOP_*;
+ *              of n sequences, whose words lie side by side: word w of sequence b at w * n + b
  *              bindings: next, logit, loop
  * rotary:      y[...,t,j] = x[...,t,j] cos[t,j] + r[j] sin[t,j], r[j] = j < R/2 ? -x[j+R/2] : x[j-R/2], for the first R of
  *              D = dims[3] (R: turned); the others are copied
@@ -32,8 +33,9 @@ PM_PARAMS(pm_cache_write_params) {
 #define PM_SPEC_TURNED 8
 
 PM_PARAMS(pm_advance_params) {
-    pm_uint n; /* 1: one invocation does it all */
+    pm_uint n; /* sequences */
     pm_uint next_offset, logit_offset, loop_offset;
+    pm_uint next_stride, logit_stride;
 };
 
 PM_PARAMS(pm_rotary_params) {

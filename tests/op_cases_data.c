@@ -162,6 +162,15 @@ static pm_tensor *advance(pm_graph *g, const test_op_case *c) {
     return pm_advance(g, pm_state(g, "loop", PM_I32, 1, &words), next, logit);
 }
 
+/* Sequences whose words begin at their number: a halted one, and such with other counts and ends. id and logit are columns
+ * of their rows; one logit of three is no number when size[1]. */
+static pm_tensor *advance_each(pm_graph *g, const test_op_case *c) {
+    const int64_t b = c->size[0], row[2] = {b, 5}, words[2] = {PM_LOOP_WORDS, b};
+    pm_tensor *next = pm_slice(g, pm_input(g, "next", PM_I32, 2, row), 1, 3, 1);
+    pm_tensor *logit = pm_slice(g, pm_input(g, c->size[1] ? "hard logit" : "logit", PM_F32, 2, row), 1, 2, 1);
+    return pm_advance(g, pm_state(g, "loop", PM_I32, 2, words), next, logit);
+}
+
 /* ---- rotary: B H T D; size[4]: rank of the tables; size[5]: dims that are turned, 0: all ---- */
 
 static pm_tensor *table_of(pm_graph *g, const test_op_case *c, const char *name) {
@@ -340,6 +349,24 @@ static const test_op_case cases[] = {
     ADVANCE("to the last end", -2, 4, 0, 2),
     ADVANCE("when halted", 0, 5, 0, 0),
     ADVANCE("when halted, to an end", -1, 4, 0, 0),
+    {.name = "advance each",
+     .build = advance_each,
+     .size = {5},
+     .hints = {{"loop", TEST_RAMP, -12, 0}, {"next", TEST_UNIFORM, -5, 5}}},
+    {.name = "advance each, one",
+     .build = advance_each,
+     .size = {1},
+     .hints = {{"loop", TEST_RAMP, -2, 200}, {"next", TEST_UNIFORM, 4, 4}}},
+    {.name = "advance each, from zeros",
+     .build = advance_each,
+     .size = {130},
+     .hints = {{"loop", TEST_UNIFORM, 0, 0}, {"next", TEST_UNIFORM, 0, 900}}},
+    {.name = "advance each, some halted, wild words",
+     .build = advance_each,
+     .size = {67, 1},
+     .hints = {{"loop", TEST_RARE, 0, -2147483648.0},
+               {"next", TEST_UNIFORM, 0, 900},
+               {"hard logit", TEST_NONFINITE, -4, 4}}},
     ADVANCE("by no number: infinity", -2, 5, 1, 1),
     ADVANCE("by no number: -infinity", -2, 5, 2, 1),
     ADVANCE("by no number: NaN", -2, 3, 3, 1),

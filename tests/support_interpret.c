@@ -370,19 +370,32 @@ static void cache_write(const run *r, const pm_tensor *t) {
     } while (advance(x, &p));
 }
 
-static void advance_loop(const run *r, const pm_tensor *t) {
-    double *words = element(r, t, (int64_t[]){0}), id = *element(r, t->in[1], (int64_t[PM_MAX_DIMS]){0});
-    if (words[PM_LOOP_HALT] != 0) return;
-    if (!isfinite(*element(r, t->in[2], (int64_t[PM_MAX_DIMS]){0}))) {
-        words[PM_LOOP_HALT] = PM_HALT_STUCK;
+/* A word of sequence b of the loop. */
+static double *word(const run *r, const pm_tensor *loop, int64_t w, int64_t b) {
+    return element(r, loop, (int64_t[]){w, b});
+}
+
+static void advance_sequence(const run *r, const pm_tensor *t, int64_t b, double id, double logit) {
+    if (*word(r, t, PM_LOOP_HALT, b) != 0) return;
+    if (!isfinite(logit)) {
+        *word(r, t, PM_LOOP_HALT, b) = PM_HALT_STUCK;
         return;
     }
-    words[PM_LOOP_IDS + (int)words[PM_LOOP_COUNT] % PM_LOOP_RING] = id;
-    words[PM_LOOP_COUNT]++;
-    words[PM_LOOP_POSITION]++;
-    words[PM_LOOP_ID] = id;
-    for (int i = 0; i < words[PM_LOOP_N_ENDS] && i < PM_LOOP_MAX_ENDS; i++)
-        if (words[PM_LOOP_ENDS + i] == id) words[PM_LOOP_HALT] = PM_HALT_END;
+    int count = (int)(*word(r, t, PM_LOOP_COUNT, b))++;
+    *word(r, t, PM_LOOP_IDS + count % PM_LOOP_RING, b) = id;
+    (*word(r, t, PM_LOOP_POSITION, b))++;
+    *word(r, t, PM_LOOP_ID, b) = id;
+    for (int i = 0; i < *word(r, t, PM_LOOP_N_ENDS, b) && i < PM_LOOP_MAX_ENDS; i++)
+        if (*word(r, t, PM_LOOP_ENDS + i, b) == id) *word(r, t, PM_LOOP_HALT, b) = PM_HALT_END;
+}
+
+static void advance_loop(const run *r, const pm_tensor *t) {
+    place next = {{0}}, logit = {{0}};
+    for (int64_t b = 0; b < (t->rank == 2 ? t->dims[1] : 1); b++) {
+        advance_sequence(r, t, b, *element(r, t->in[1], next.at), *element(r, t->in[2], logit.at));
+        advance(t->in[1], &next);
+        advance(t->in[2], &logit);
+    }
 }
 
 static double rel_shift(const run *r, const pm_tensor *t, const int64_t *at) {

@@ -300,13 +300,14 @@ static pm_tensor *make_cache_write(gen *n, pm_op op) {
 }
 
 static pm_tensor *make_advance(gen *n, pm_op op) {
-    const int64_t words = PM_LOOP_WORDS, one = 1;
+    const int64_t words[2] = {PM_LOOP_WORDS, below(n, 2) ? dim(n) : 1};
     char name[32];
     (void)op;
     snprintf(name, sizeof name, "loop%u", n->n_leaves++);
-    pm_tensor *loop = pm_state(n->g, name, PM_I32, 1, &words);
+    pm_tensor *loop = pm_state(n->g, name, PM_I32, words[1] == 1 ? 1 : 2, words);
     for (uint32_t i = 1 + below(n, 2); i > 0; i--)
-        loop = pm_advance(n->g, loop, want(n, PM_I32, 1, &one), want(n, PM_F32, 1, &one));
+        loop =
+            pm_advance(n->g, loop, want_dense(n, PM_I32, 1, words + 1), want_dense(n, PM_F32, 1, words + 1));
     return pm_add(n->g, loop, pm_const_i32(n->g, 1));
 }
 

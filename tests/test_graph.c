@@ -239,7 +239,7 @@ static void data(void **state) {
         {"cache_write(%8, %7, %2) f32[2,3,9,8]", "position is [3], rank 0 or [2]"},
         {"cache_write(%8, %7, %4, %0) f32[2,3,9,8]", "one of cos and sin is missing"},
         {"cache_write(%8, %7, %4, %0, %0) f32[2,3,9,8]", "cos [2,3] turns 3 dims of a head"},
-        {"advance(%8, %4, %2) i32[85]", "a state i32[85] was expected"},
+        {"advance(%8, %4, %2) i32[85]", "a dense state i32[85] or i32[85,B] was expected"},
         {"rotary(%6, %12, %12) f32[2,6,4,8]", NULL},
         {"rotary(%6, %19, %12) f32[2,6,4,8]", NULL},
         {"rotary(%6, %6, %12) f32[2,6,4,8]", "cos is [2,6,4,8]"},

@@ -14,15 +14,16 @@ static const char *const plain[] = {"reference", "cpu"};
 
 /* ---- programs that feed themselves ---- */
 
-/* The id 0 .. MODULUS - 1 is followed by the one `steps[id]` says, which has the logit logits[next]. */
-static pm_program *walk_program(const int32_t *steps, const float *logits, const pm_caps *caps) {
-    const int64_t words = PM_LOOP_WORDS, column[2] = {MODULUS, 1}, one = 1;
+/* The id 0 .. MODULUS - 1 is followed by the one `steps[id]` says, which has the logit logits[next]. n 0: one sequence, whose words
+ * have one dim. */
+static pm_program *walk_program(const int32_t *steps, const float *logits, int64_t n, const pm_caps *caps) {
+    const int64_t words[2] = {PM_LOOP_WORDS, n}, column[2] = {MODULUS, 1}, ids = n ? n : 1;
     pm_graph *g = NULL;
     pm_program *p = NULL;
     assert_ok(pm_graph_create("walk", &g));
-    pm_tensor *loop = pm_state(g, "loop", PM_I32, 1, &words);
-    pm_tensor *id = pm_reshape(g, pm_slice(g, loop, 0, PM_LOOP_ID, 1), 1, &one);
-    pm_tensor *next = pm_reshape(g, pm_gather(g, pm_const_data(g, PM_I32, 2, column, steps), id), 1, &one);
+    pm_tensor *loop = pm_state(g, "loop", PM_I32, n ? 2 : 1, words);
+    pm_tensor *id = pm_reshape(g, pm_slice(g, loop, 0, PM_LOOP_ID, 1), 1, &ids);
+    pm_tensor *next = pm_reshape(g, pm_gather(g, pm_const_data(g, PM_I32, 2, column, steps), id), 1, &ids);
     pm_tensor *logit = pm_gather(g, pm_const_data(g, PM_F32, 2, column, logits), next);
     pm_output(g, "loop", pm_advance(g, loop, next, logit));
     assert_ok(pm_compile(g, &(pm_compile_options){.caps = caps}, &p));
@@ -59,7 +60,7 @@ static void check_walk(const char *device, const pm_executor_options *options, i
     want[PM_LOOP_ENDS] = 99;
     want[PM_LOOP_ENDS + 1] = end;
     assert_ok(pm_executor_open(device, options, &ex));
-    pm_program *p = walk_program(steps, logits, pm_executor_caps(ex));
+    pm_program *p = walk_program(steps, logits, 0, pm_executor_caps(ex));
     assert_ok(pm_executor_put(ex, "loop", want, sizeof want));
     assert_ok(pm_executor_load(ex, p, &l));
     pm_executor_get_stats(ex, &before);
@@ -85,7 +86,51 @@ static void check_walk(const char *device, const pm_executor_options *options, i
     pm_executor_close(ex);
 }
 
+/* Several sequences in one program: each goes from another id to another end, one of them to a logit that is no number, and stands
+ * still then; when all do, an executor that sees it runs no more. */
+static void check_walk_together(const char *device, const pm_executor_options *options, bool all_end) {
+    enum { N = 4 };
+    const int32_t steps[MODULUS] = {3, 8, 7, 1, 0, 10, 4, 9, 5, 6, 2};
+    float logits[MODULUS] = {[7] = NAN};
+    int32_t want[N][PM_LOOP_WORDS] = {{0}}, words[PM_LOOP_WORDS * N], got[PM_LOOP_WORDS * N];
+    pm_executor *ex = NULL;
+    pm_loaded *l = NULL;
+    pm_executor_stats before, after;
+    for (int b = 0; b < N; b++) { /* 6 4 0 3 1 8 5 10 2 (7) */
+        want[b][PM_LOOP_POSITION] = 7 * b;
+        want[b][PM_LOOP_ID] = (const int32_t[N]){5, 6, 6, 0}[b];
+        want[b][PM_LOOP_N_ENDS] = 1;
+        want[b][PM_LOOP_ENDS] = (const int32_t[N]){99, 2, 4, all_end ? 1 : 99}[b];
+    }
+    logits[7] = all_end ? logits[7] : 1;
+    for (int i = 0; i < N * PM_LOOP_WORDS; i++) words[i] = want[i % N][i / N];
+    assert_ok(pm_executor_open(device, options, &ex));
+    pm_program *p = walk_program(steps, logits, N, pm_executor_caps(ex));
+    assert_int_equal(p->halt.bytes, 4 * N);
+    assert_ok(pm_executor_put(ex, "loop", words, sizeof words));
+    assert_ok(pm_executor_load(ex, p, &l));
+    pm_executor_get_stats(ex, &before);
+    for (uint32_t n = 1; n < 6; n++) {
+        assert_ok(pm_loaded_repeat(l, n));
+        for (uint32_t i = 0; i < n * N; i++) walk(want[i % N], steps, logits);
+        assert_ok(pm_loaded_read(l, 0, got, sizeof got));
+        for (int i = 0; i < N * PM_LOOP_WORDS; i++) assert_int_equal(got[i], want[i % N][i / N]);
+    }
+    pm_executor_get_stats(ex, &after);
+    assert_int_equal(want[1][PM_LOOP_COUNT], 8);
+    assert_int_equal(want[2][PM_LOOP_COUNT], 1);
+    assert_int_equal(want[0][PM_LOOP_HALT], all_end ? PM_HALT_STUCK : 0);
+    if (!pm_executor_caps(ex)->vulkan) /* 1, 2, 3, then 2 of 4, then 1 of 5 that shows that all have halted */
+        assert_int_equal(after.n_runs - before.n_runs, all_end ? 9 : 15);
+    assert_string_equal(pm_executor_messages(ex), "");
+    pm_loaded_unload(l);
+    pm_program_destroy(p);
+    pm_executor_close(ex);
+}
+
 static void check_walks(const char *device, const pm_executor_options *options) {
+    check_walk_together(device, options, true);
+    check_walk_together(device, options, false);
     check_walk(device, options, -1, -1);
     check_walk(device, options, 6, -1);
     check_walk(device, options, 3, -1); /* the first */

@@ -125,8 +125,8 @@ pm_tensor *pm_concat(pm_graph *g, int n, pm_tensor *const *parts, int axis);
 pm_tensor *pm_cache_write(pm_graph *g, pm_tensor *state, pm_tensor *x, pm_tensor *position);
 
 /* A decode loop that stays on the device: `loop` is an I32 state of PM_LOOP_WORDS words (shaders/common.params.h).
- * The id `next` (one I32), whose logit is one F32, is added to its ids and becomes the one to feed, at the next position. Returns
- * the state after that. */
+ * The id `next` (one I32), whose logit is one F32, is added to its ids and becomes the one to feed, at the next position. Of B
+ * sequences the state is [PM_LOOP_WORDS,B], and there are B ids and logits. Returns the state after that. */
 pm_tensor *pm_advance(pm_graph *g, pm_tensor *loop, pm_tensor *next, pm_tensor *logit);
 
 /* From distances to keys (Dai et al. 2019): x[...,T,N] to y[...,T,n_keys], y[...,t,s] = x[...,t,d], where

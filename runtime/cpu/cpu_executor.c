@@ -266,11 +266,20 @@ static pm_status run_once(pm_loaded *loaded) {
     return poison ? check_guards(ex, p) : PM_OK;
 }
 
-static pm_status run(pm_loaded *loaded, uint32_t n) {
+/* Whether another run would change nothing. */
+static bool is_halted(const pm_loaded *loaded) {
     const pm_program *p = loaded->program;
-    for (uint32_t i = 0, halt = 0; i < n && !halt; i++) {
+    const uint32_t *words = p->has_halt ? range_at((const cpu_loaded *)loaded, &p->halt) : NULL;
+    for (uint64_t i = 0; words && i < p->halt.bytes / 4; i++)
+        if (!words[i]) return false;
+    return words != NULL;
+}
+
+static pm_status run(pm_loaded *loaded, uint32_t n) {
+    bool halted = false;
+    for (uint32_t i = 0; i < n && !halted; i++) {
         PM_TRY(run_once(loaded));
-        if (p->has_halt) memcpy(&halt, range_at((cpu_loaded *)loaded, &p->halt), sizeof halt);
+        halted = is_halted(loaded);
     }
     return PM_OK;
 }

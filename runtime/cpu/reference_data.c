@@ -82,27 +82,33 @@ void pm_reference_cache_write(const pm_call *c, uint64_t first, uint64_t last) {
     }
 }
 
-static void set_word(const pm_call *c, uint32_t at, uint32_t value) {
+static void set_word(const pm_call *c, uint64_t at, uint32_t value) {
     ((uint32_t *)c->out)[at] = value;
     if (c->bound) c->bound[at] = 0;
 }
 
-void pm_reference_advance(const pm_call *c, uint64_t first, uint64_t last) {
+static void advance_sequence(const pm_call *c, uint64_t b) {
     const pm_advance_params *p = c->params;
-    const uint32_t *loop = (const uint32_t *)c->out + p->loop_offset;
-    uint32_t logit = ((const uint32_t *)c->in[1])[p->logit_offset], at = p->loop_offset;
-    if (first == last || loop[PM_LOOP_HALT]) return;
+    const uint32_t *loop = (const uint32_t *)c->out + p->loop_offset + b;
+    uint32_t logit = ((const uint32_t *)c->in[1])[p->logit_offset + b * p->logit_stride];
+    uint64_t at = p->loop_offset + b, n = p->n; /* n: from a word to the next one of the same sequence */
+    if (loop[PM_LOOP_HALT * n]) return;
     if ((logit & 0x7f800000u) == 0x7f800000u) {
-        set_word(c, at + PM_LOOP_HALT, PM_HALT_STUCK);
+        set_word(c, at + PM_LOOP_HALT * n, PM_HALT_STUCK);
         return;
     }
-    uint32_t id = ((const uint32_t *)c->in[0])[p->next_offset], count = loop[PM_LOOP_COUNT];
-    set_word(c, at + PM_LOOP_IDS + count % PM_LOOP_RING, id);
-    set_word(c, at + PM_LOOP_COUNT, count + 1);
-    set_word(c, at + PM_LOOP_POSITION, loop[PM_LOOP_POSITION] + 1);
-    set_word(c, at + PM_LOOP_ID, id);
-    for (uint32_t i = 0; i < loop[PM_LOOP_N_ENDS] && i < PM_LOOP_MAX_ENDS; i++)
-        if (loop[PM_LOOP_ENDS + i] == id) set_word(c, at + PM_LOOP_HALT, PM_HALT_END);
+    uint32_t id = ((const uint32_t *)c->in[0])[p->next_offset + b * p->next_stride];
+    uint32_t count = loop[PM_LOOP_COUNT * n], n_ends = loop[PM_LOOP_N_ENDS * n];
+    set_word(c, at + (PM_LOOP_IDS + count % PM_LOOP_RING) * n, id);
+    set_word(c, at + PM_LOOP_COUNT * n, count + 1);
+    set_word(c, at + PM_LOOP_POSITION * n, loop[PM_LOOP_POSITION * n] + 1);
+    set_word(c, at + PM_LOOP_ID * n, id);
+    for (uint32_t i = 0; i < n_ends && i < PM_LOOP_MAX_ENDS; i++)
+        if (loop[(PM_LOOP_ENDS + i) * n] == id) set_word(c, at + PM_LOOP_HALT * n, PM_HALT_END);
+}
+
+void pm_reference_advance(const pm_call *c, uint64_t first, uint64_t last) {
+    for (uint64_t b = first; b < last; b++) advance_sequence(c, b);
 }
 
 void pm_reference_rotary(const pm_call *c, uint64_t first, uint64_t last) {
