@@ -154,7 +154,7 @@ pm_status pm_plan_intervals(const pm_interval *intervals, size_t n, const pm_pla
     PM_TRY(check_limits(limits, n));
     item *items = pm_calloc(n, sizeof *items);
     uint64_t *at = pm_calloc(n, sizeof *at), alignment = limits->alignment;
-    pm_pack_job job = {.items = items, .n = n, .cut = MAX_BYTES};
+    pm_pack_job job = {.items = items, .n = n, .alignment = alignment, .cut = MAX_BYTES};
     pm_status s = PM_ERR_MEMORY;
     if (limits->max_block_bytes && limits->max_block_bytes < MAX_BYTES) job.cut = limits->max_block_bytes;
     job.cut -= job.cut % alignment;

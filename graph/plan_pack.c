@@ -1,16 +1,16 @@
 /* See plan_pack.h. Memory is one line of addresses, cut at multiples of a block's size. Items are placed one
  * by one into the gaps that the placed ones of the same time leave. The result depends on their order, so
- * several orders are tried, best fit's first (plan_skyline.c), then the best one is improved by placing earlier
- * what ended up on top; all within a budget counted in looks at placed items, not in time, and only until the
- * lower bound is met. Invariant: two items that share a step never share an address. */
+ * several orders are tried, best fit's first (plan_skyline.c), then the best packing is repaired (plan_repair.c);
+ * all within budgets counted in looks at placed items, not in time, and only until the lower bound is met.
+ * Invariant: two items that share a step never share an address. */
 #include "graph/plan_pack.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define BUDGET  8000000u /* in looks at placed intervals, 2 to 3 ns each; the first order is always finished */
-#define NOWHERE UINT64_MAX
-enum { MAX_FAILS = 5000 }; /* moves in a row that made nothing better */
+#define BUDGET        4000000u /* in looks at placed intervals, 2 to 3 ns each; the first order is always finished */
+#define REPAIR_BUDGET 5000000u
+#define NOWHERE       UINT64_MAX
 
 typedef pm_pack_item item;
 
@@ -35,13 +35,17 @@ typedef struct packer {
     uint64_t looks;
     uint32_t n_leaves, leaf_shift; /* step s belongs to leaf s >> leaf_shift */
     node *nodes;
-    uint32_t *order, *best_order;
+    uint32_t *order;
     uint64_t *at, *best_at; /* addresses by item */
     uint64_t *filled;       /* scratch: bytes used of each block */
     uint64_t best_bytes;
-    bool best_first_fit;
     bool in_time; /* the order is that of first steps: what has died is met no more */
 } packer;
+
+/* Something is found, and it is the best, or all that the budget is for. */
+static bool done(const packer *p) {
+    return p->best_bytes == p->bound || (p->best_bytes != NOWHERE && p->looks > BUDGET);
+}
 
 /* ---- one packing ---- */
 
@@ -132,25 +136,25 @@ static uint64_t arena_bytes(packer *p) {
     return sum;
 }
 
-/* Packs in p->order; keeps the result when it is the best. *out_bytes: NOWHERE when the budget was passed on
- * the way. */
-static pm_status pack(packer *p, bool first_fit, uint64_t *out_bytes) {
+static void keep_better(packer *p) {
+    uint64_t bytes = arena_bytes(p);
+    if (bytes >= p->best_bytes) return;
+    p->best_bytes = bytes;
+    memcpy(p->best_at, p->at, p->n * sizeof *p->at);
+}
+
+/* Packs in p->order; keeps the result when it is the best, and when the budget was not passed on the way. */
+static pm_status pack(packer *p, bool first_fit) {
     for (uint32_t i = 0; i < 2 * p->n_leaves; i++) p->nodes[i].n = p->nodes[i].sweep_at = 0;
-    *out_bytes = NOWHERE;
     for (size_t i = 0; i < p->n; i++) {
         const item *x = &p->items[p->order[i]];
         if (!x->bytes) continue;
-        if (p->looks > BUDGET && p->best_bytes != NOWHERE) return PM_OK;
+        if (done(p)) return PM_OK;
         uint64_t at = find_room(p, x, first_fit);
         p->at[p->order[i]] = at;
         PM_TRY(insert_in_tree(p, x, at));
     }
-    *out_bytes = arena_bytes(p);
-    if (*out_bytes >= p->best_bytes) return PM_OK;
-    p->best_bytes = *out_bytes;
-    p->best_first_fit = first_fit;
-    memcpy(p->best_at, p->at, p->n * sizeof *p->at);
-    memcpy(p->best_order, p->order, p->n * sizeof *p->order);
+    keep_better(p);
     return PM_OK;
 }
 
@@ -198,17 +202,12 @@ static sort_key by_area_and_life(const item *x) {
  */
 static const pm_pack_order orders[] = {by_first, by_size, by_breadth, by_area, by_last, by_life};
 
-static bool done(const packer *p) {
-    return p->best_bytes == p->bound || (p->best_bytes != NOWHERE && p->looks > BUDGET);
-}
-
 static pm_status try_orders(packer *p) {
     pm_status s = PM_OK;
     sort_key *keys = pm_calloc(p->n, sizeof *keys);
     if (!keys) return PM_ERR_MEMORY;
     for (size_t k = 0; s == PM_OK && k < 2 * PM_COUNT(orders) && !done(p); k++) {
         const pm_pack_order order = orders[k % PM_COUNT(orders)];
-        uint64_t bytes;
         for (size_t i = 0; i < p->n; i++) {
             keys[i] = order(&p->items[i]);
             keys[i].index = (uint32_t)i;
@@ -216,7 +215,7 @@ static pm_status try_orders(packer *p) {
         qsort(keys, p->n, sizeof *keys, pm_compare_pack_keys);
         for (size_t i = 0; i < p->n; i++) p->order[i] = keys[i].index;
         p->in_time = order == by_first;
-        s = pack(p, k >= PM_COUNT(orders), &bytes);
+        s = pack(p, k >= PM_COUNT(orders));
     }
     pm_free(keys);
     return s;
@@ -227,54 +226,21 @@ static pm_status try_skylines(packer *p, const pm_pack_job *job) {
     static const pm_pack_order choices[] = {by_life, by_size, by_area_and_life};
     p->in_time = false;
     for (size_t k = 0; k < PM_COUNT(choices) && !done(p) && p->one_block; k++) {
-        uint64_t bytes;
-        PM_TRY(pm_skyline_order(job, choices[k], p->order, &p->looks));
-        PM_TRY(pack(p, true, &bytes));
+        PM_TRY(pm_skyline_pack(job, choices[k], p->order, p->at, &p->looks));
+        keep_better(p);
+        PM_TRY(pack(p, true));
     }
     return PM_OK;
 }
 
 /* ---- improvement ---- */
 
-static uint64_t next_random(uint64_t *state) { /* splitmix64; the seed is fixed, so that a plan is, too */
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static size_t place_of_top(const packer *p) {
-    size_t top = 0;
-    uint64_t highest = 0;
-    for (size_t i = 0; i < p->n; i++) {
-        uint32_t x = p->order[i];
-        if (!p->items[x].bytes || p->best_at[x] + p->items[x].bytes <= highest) continue;
-        highest = p->best_at[x] + p->items[x].bytes;
-        top = i;
-    }
-    return top;
-}
-
-/* Moves the topmost item, or one of its time, to an earlier turn; keeps what is not worse. */
-static pm_status improve(packer *p) {
-    uint64_t random = p->n;
-    p->in_time = false;
-    for (uint32_t fails = 0; fails < MAX_FAILS && !done(p); fails++) {
-        uint64_t before = p->best_bytes, bytes;
-        memcpy(p->order, p->best_order, p->n * sizeof *p->order);
-        size_t from = place_of_top(p);
-        if (fails % 4 == 3) from = (size_t)(next_random(&random) % p->n);
-        size_t to = from ? (size_t)(next_random(&random) % from) : 0;
-        uint32_t moved = p->order[from];
-        memmove(&p->order[to + 1], &p->order[to], (from - to) * sizeof *p->order);
-        p->order[to] = moved;
-        PM_TRY(pack(p, p->best_first_fit, &bytes));
-        if (bytes == before) { /* as good: another point to go on from */
-            memcpy(p->best_order, p->order, p->n * sizeof *p->order);
-            memcpy(p->best_at, p->at, p->n * sizeof *p->at);
-        }
-        if (bytes < before) fails = 0;
-    }
+/* Repairs the best packing; keeps the result when it is better. */
+static pm_status improve(packer *p, const pm_pack_job *job) {
+    if (p->best_bytes == p->bound || p->looks > 2 * BUDGET) return PM_OK;
+    memcpy(p->at, p->best_at, p->n * sizeof *p->at);
+    PM_TRY(pm_repair_packing(job, p->at, REPAIR_BUDGET));
+    keep_better(p);
     return PM_OK;
 }
 
@@ -296,18 +262,16 @@ static pm_status open_packer(packer *p, uint32_t n_steps) {
     p->best_bytes = NOWHERE;
     p->nodes = pm_calloc(2 * (size_t)p->n_leaves, sizeof *p->nodes);
     p->order = pm_calloc(p->n, sizeof *p->order);
-    p->best_order = pm_calloc(p->n, sizeof *p->best_order);
     p->at = pm_calloc(p->n, sizeof *p->at);
     p->best_at = pm_calloc(p->n, sizeof *p->best_at);
     p->filled = pm_calloc(p->n, sizeof *p->filled);
-    return p->nodes && p->order && p->best_order && p->at && p->best_at && p->filled ? PM_OK : PM_ERR_MEMORY;
+    return p->nodes && p->order && p->at && p->best_at && p->filled ? PM_OK : PM_ERR_MEMORY;
 }
 
 static void close_packer(packer *p) {
     for (uint32_t i = 0; p->nodes && i < 2 * p->n_leaves; i++) pm_free(p->nodes[i].spots);
     pm_free(p->nodes);
     pm_free(p->order);
-    pm_free(p->best_order);
     pm_free(p->at);
     pm_free(p->best_at);
     pm_free(p->filled);
@@ -320,7 +284,7 @@ pm_status pm_pack(const pm_pack_job *job, uint64_t *out_at) {
     PM_GOTO(open_packer(&p, job->n_steps));
     PM_GOTO(try_skylines(&p, job));
     PM_GOTO(try_orders(&p));
-    PM_GOTO(improve(&p));
+    PM_GOTO(improve(&p, job));
     memcpy(out_at, p.best_at, p.n * sizeof *out_at);
 fail:
     close_packer(&p);

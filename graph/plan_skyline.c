@@ -1,4 +1,4 @@
-/* Best fit over a skyline (Sekiyama, Imai, Negishi, Kawachiya 2018): an order for the packer. Memory is filled from below: of
+/* Best fit over a skyline (Sekiyama, Imai, Negishi, Kawachiya 2018): addresses, and an order for the packer. Memory is filled from below: of
  * the lowest stretch of time that has one height, the item that fits there and lives longest (or is largest) goes on
  * top; where none fits, the stretch is raised to its lower neighbour. */
 #include "graph/plan_pack.h"
@@ -15,14 +15,18 @@ typedef struct stretch {
     uint32_t place;       /* in the heap; NONE: it is no more */
 } stretch;
 
+typedef struct waiting {
+    uint32_t first, last, item; /* last NONE: it is placed */
+} waiting;
+
 typedef struct skyline {
     const pm_pack_item *items;
-    uint32_t *by_rank;  /* items, the best ones first */
-    uint32_t *rank;     /* by item */
+    waiting *by_rank;   /* the best ones first */
+    uint32_t *rank;     /* by item: its place there */
     uint32_t *by_first; /* items in the order of their first steps */
     uint32_t *start;    /* by step: where by_first comes to it */
     bool *placed;
-    uint32_t n_items, best; /* by_rank[best] is the best one that waits */
+    uint32_t n_items, n_ranked, n_gone; /* not empty; in by_rank; of these placed since */
     stretch *stretches;
     uint32_t *free, n_free; /* stretches that are no more */
     uint32_t *heap, n_heap; /* the lowest stretch on top; of equal ones the first */
@@ -41,13 +45,29 @@ static pm_status sort_items(skyline *s, const pm_pack_job *job, pm_pack_order be
     for (uint32_t step = 0; step < job->n_steps; step++) s->start[step + 2] += s->start[step + 1];
     for (uint32_t i = 0; i < s->n_items; i++) {
         uint32_t x = keys[i].index;
-        s->by_rank[i] = x;
+        s->by_rank[i] = (waiting){job->items[x].first, job->items[x].last, x};
         s->rank[x] = i;
         s->by_first[s->start[job->items[x].first + 1]++] =
             x; /* then start[step + 1] is where the next step begins */
     }
+    s->n_ranked = s->n_items;
     pm_free(keys);
     return PM_OK;
+}
+
+/* An item has its place. by_rank is made dense again when half of it is placed. */
+static void leave(skyline *s, uint32_t x) {
+    s->placed[x] = true;
+    s->by_rank[s->rank[x]].last = NONE;
+    if (++s->n_gone * 2 < s->n_ranked) return;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_ranked; i++) {
+        if (s->by_rank[i].last == NONE) continue;
+        s->rank[s->by_rank[i].item] = n;
+        s->by_rank[n++] = s->by_rank[i];
+    }
+    s->n_ranked = n;
+    s->n_gone = 0;
 }
 
 /* ---- the heap ---- */
@@ -140,8 +160,7 @@ static void put(skyline *s, uint32_t id, const pm_pack_item *item) {
 /* The best item that waits and fits; NONE: none does. A short stretch is searched by steps, a long one by rank. */
 static uint32_t find_item(skyline *s, const stretch *at, uint64_t *looks) {
     uint32_t from = s->start[at->first], to = s->start[at->last + 1], found = NONE;
-    while (s->best < s->n_items && s->placed[s->by_rank[s->best]]) s->best++;
-    if (to - from <= (s->n_items - s->best) / 4) {
+    if (to - from <= s->n_ranked / 4) {
         for (uint32_t i = from; i < to; i++) {
             uint32_t x = s->by_first[i];
             bool fits = !s->placed[x] && s->items[x].last <= at->last;
@@ -150,11 +169,13 @@ static uint32_t find_item(skyline *s, const stretch *at, uint64_t *looks) {
         *looks += to - from;
         return found;
     }
-    for (uint32_t i = s->best; i < s->n_items; i++) {
-        uint32_t x = s->by_rank[i];
-        ++*looks;
-        if (!s->placed[x] && s->items[x].first >= at->first && s->items[x].last <= at->last) return x;
+    for (uint32_t i = 0; i < s->n_ranked; i++) {
+        const waiting *w = &s->by_rank[i];
+        if ((w->first < at->first) | (w->last > at->last)) continue; /* | : && would be guessed wrong */
+        *looks += i;
+        return w->item;
     }
+    *looks += s->n_ranked;
     return NONE;
 }
 
@@ -189,8 +210,8 @@ static void close_skyline(skyline *s) {
     pm_free(s->heap);
 }
 
-pm_status pm_skyline_order(const pm_pack_job *job, pm_pack_order best_first, uint32_t *out_order,
-                           uint64_t *looks) {
+pm_status pm_skyline_pack(const pm_pack_job *job, pm_pack_order best_first, uint32_t *out_order,
+                          uint64_t *out_at, uint64_t *looks) {
     skyline s;
     uint32_t n_placed = 0;
     pm_status status = open_skyline(job, &s);
@@ -203,8 +224,9 @@ pm_status pm_skyline_order(const pm_pack_job *job, pm_pack_order best_first, uin
             raise(&s, lowest);
             continue;
         }
+        out_at[x] = s.stretches[lowest].height;
         put(&s, lowest, &s.items[x]);
-        s.placed[x] = true;
+        leave(&s, x);
         out_order[n_placed++] = x;
     }
     for (uint32_t i = 0; status == PM_OK && i < job->n; i++)
