@@ -188,6 +188,10 @@ pm_status cli_open_device(const char *device, const pm_device_options *options, 
     return pm_device_open(device, &o, out);
 }
 
+uint64_t cli_max_memory(void) {
+    return max_memory;
+}
+
 void cli_note_memory(pm_device *d) {
     static char said[512];
     const char *note = d ? pm_device_memory_note(d) : "";

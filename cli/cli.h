@@ -59,6 +59,7 @@ int cli_open(const char *model, const char *device, const pm_device_options *opt
 void cli_close(cli_place *p);
 /* Opens a device with what the flags that all such commands share say of it (--max-memory). */
 pm_status cli_open_device(const char *device, const pm_device_options *options, pm_device **out) PM_MUST_USE;
+uint64_t cli_max_memory(void); /* 0: not given */
 void cli_note_memory(
     pm_device *d); /* says what does not fit on the device, unless it has said the same before */
 #define CLI_DEVICE_FLAG(value)                                                                               \

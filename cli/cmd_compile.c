@@ -295,8 +295,11 @@ static int dump_graph(const compile_flags *f, const pm_graph *g) {
     pm_device *d = NULL;
     char *text = NULL;
     pm_status s = f->device ? pm_device_open(f->device, NULL, &d) : PM_OK;
-    const pm_graph_dump_options o = {
-        .stage = f->stage, .format = f->json ? "json" : f->format, .device = d, .no_fuse = f->no_fuse};
+    const pm_graph_dump_options o = {.stage = f->stage,
+                                     .format = f->json ? "json" : f->format,
+                                     .device = d,
+                                     .no_fuse = f->no_fuse,
+                                     .max_memory_bytes = f->max_memory};
     if (s == PM_OK) s = pm_graph_dump(g, &o, &text);
     int code = s == PM_OK ? cli_write_file(f->path, text, strlen(text)) : cli_library_error(s);
     pm_text_release(text);

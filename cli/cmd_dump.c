@@ -78,7 +78,7 @@ int cmd_dump(int argc, char **argv) {
     char *text = NULL;
     code = cli_open_model(words[0], &model);
     if (code) return code;
-    pm_status s = device ? pm_device_open(device, NULL, &d) : PM_OK;
+    pm_status s = device ? cli_open_device(device, NULL, &d) : PM_OK;
     if (s == PM_OK) {
         pm_dump_options o = {.stage = stage,
                              .format = json ? "json" : format,
@@ -89,7 +89,8 @@ int cmd_dump(int argc, char **argv) {
                              .want = want,
                              .no_fuse = no_fuse,
                              .device = d,
-                             .profile = profile};
+                             .profile = profile,
+                             .max_memory_bytes = cli_max_memory()};
         s = pm_model_dump(model, &o, &text);
     }
     code = s == PM_OK ? cli_write_file(path, text, strlen(text)) : cli_library_error(s);

@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+bool pm_caps_has_bus(const pm_caps *c) {
+    return c->vulkan && !(c->unified_memory && c->type == PM_DEVICE_INTEGRATED_GPU);
+}
+
 /* Vulkan's required minimums, but for shared memory (16 KiB there; no known driver has less than 32). Sizes
  * of memory are left open: they limit a plan, not a kernel, and only a real device can say them. */
 void pm_caps_baseline(pm_caps *out_caps) {

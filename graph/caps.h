@@ -50,6 +50,10 @@ typedef struct pm_caps {
     uint32_t quirks;    /* PM_QUIRK_* bits */
 } pm_caps;
 
+/* Whether the host's memory is on the far side of a bus, so that reading a weight there twice is worse than copying it once. Software
+ * devices have no bus, but stand in for cards where there are none. */
+bool pm_caps_has_bus(const pm_caps *c);
+
 /* The least that any Vulkan device must have for the baseline kernels; the CPU executors use the same. */
 void pm_caps_baseline(pm_caps *out_caps);
 

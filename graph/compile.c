@@ -1,6 +1,8 @@
 /* The stages in order: optimize, plan, lower. Owns what it makes until it hands it over. */
 #include "graph/compile.h"
 
+#include "graph/placement.h"
+
 pm_status pm_compile_stages(const pm_graph *g, const pm_compile_options *options, pm_compiled *out) {
     pm_caps baseline;
     const pm_caps *caps = options && options->caps ? options->caps : &baseline;
@@ -13,6 +15,9 @@ pm_status pm_compile_stages(const pm_graph *g, const pm_compile_options *options
     PM_GOTO(options && options->no_fuse ? pm_simplify(g, &out->fused) : pm_optimize(g, &out->fused));
     PM_GOTO(pm_plan_graph(out->fused, &limits, &out->plan));
     PM_GOTO(pm_lower(out->fused, &out->plan, caps, &out->program));
+    if (options && options->max_memory_bytes)
+        PM_GOTO(pm_placement_make(out->program, options->caps, options->max_memory_bytes,
+                                  &out->program->placement));
     return PM_OK;
 fail:
     pm_compiled_free(out);

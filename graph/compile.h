@@ -8,6 +8,8 @@
 typedef struct pm_compile_options {
     const pm_caps *caps; /* NULL: the baseline */
     bool no_fuse;        /* keep primitives (tests, debugging) */
+    uint64_t
+        max_memory_bytes; /* place the weights within it, for a dump; 0: nowhere. Executors place by what they hold */
 } pm_compile_options;
 
 typedef struct pm_compiled {
@@ -52,6 +54,13 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
 /* Selection (select.c): the first row of the table whose kernel matches and whose `fits` holds gives variant, spec[0..7]
  * and groups. PM_ERR_DEVICE when none fits. Reads kernel, params and spec[8..] of d. */
 pm_status pm_select(const pm_caps *caps, pm_dispatch *d) PM_MUST_USE;
+
+/* Bytes that the workgroups of a selected dispatch load from a binding, each as often as it is loaded (loads.c). */
+uint64_t pm_dispatch_loads(const pm_dispatch *d, uint32_t binding);
+
+/* What keeps its place on the device the longest: 0 small weights, of which there are many and which are read by every row; 1 the
+ * others; 2 tables of which some rows are looked up. */
+int pm_weight_turn(uint64_t bytes, bool looked_up);
 
 /* Dumps of plan and program (dump_plan.c, dump_program.c). JSON of the plan has arena_bytes, lower_bound_bytes, ratio, intervals
  * (csv: the problem alone, id,lower,upper,size with aligned sizes); of the

@@ -1,5 +1,6 @@
 /* The program for people and programs: text lines or JSON. Only reads. */
 #include "graph/compile.h"
+#include "graph/placement.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,6 +15,71 @@ static const char *const external_kinds[] = {
 
 static void print_shape(pm_text *out, const pm_io *io) {
     for (int32_t k = 0; k < io->rank; k++) pm_text_add(out, "%s%" PRId64, k ? "," : "", io->dims[k]);
+}
+
+/* ---- places ---- */
+
+/* How dispatches read a weight of the host's memory. */
+typedef struct reading {
+    bool in_place, slots[PM_STREAM_SLOTS];
+} reading;
+
+static reading reading_of(const pm_program *p, uint32_t e) {
+    const pm_stream *s = &p->placement->stream;
+    reading r = {0};
+    for (uint32_t i = 0; i < p->n_dispatches; i++) {
+        const pm_dispatch *d = &p->dispatches[i];
+        for (uint32_t b = 0; b < d->n_bindings; b++) {
+            if (d->bindings[b].slot != p->n_blocks + e || d->unused >> b & 1) continue;
+            if (pm_stream_find(s, p, i, b))
+                r.slots[(s->group_of[i] - 1) % PM_STREAM_SLOTS] = true;
+            else
+                r.in_place = true;
+        }
+    }
+    return r;
+}
+
+static void add_word(pm_text *out, const char *word, bool *later) {
+    pm_text_add(out, "%s%s", *later ? " and " : "", word);
+    *later = true;
+}
+
+/* resident, in place, streamed slot 0, streamed slot 1, or several of the last three. */
+static void add_place(pm_text *out, const pm_program *p, uint32_t e) {
+    static const char *const streamed[PM_STREAM_SLOTS] = {"streamed slot 0", "streamed slot 1"};
+    bool later = false;
+    if (!p->placement->on_host[e]) {
+        pm_text_add(out, "resident");
+        return;
+    }
+    const reading r = reading_of(p, e);
+    for (int i = 0; i < PM_STREAM_SLOTS; i++)
+        if (r.slots[i]) add_word(out, streamed[i], &later);
+    if (r.in_place || !later) add_word(out, "in place", &later);
+}
+
+static bool is_placed(const pm_program *p, uint32_t e) {
+    return p->placement && p->externals[e].kind == PM_EXTERNAL_WEIGHT;
+}
+
+static void print_placement(pm_text *out, const pm_placement *at) {
+    const pm_stream *s = &at->stream;
+    pm_text_add(out,
+                "within %" PRIu64 " bytes: %u weights of %" PRIu64 " bytes resident, %u of %" PRIu64
+                " in the host's memory; a run copies %" PRIu64 " bytes through %d slots of %" PRIu64
+                " and reads %" PRIu64 " in place\n",
+                at->limit_bytes, at->n_resident, at->resident_bytes, at->n_on_host, at->host_bytes,
+                s->copied_bytes, PM_STREAM_SLOTS, s->slot_bytes, s->in_place_bytes);
+}
+
+static void placement_json(pm_text *out, const pm_placement *at) {
+    pm_text_add(out,
+                " \"max_memory_bytes\": %" PRIu64 ", \"resident_bytes\": %" PRIu64
+                ", \"host_bytes\": %" PRIu64 ", \"slot_bytes\": %" PRIu64 ", \"streamed_bytes\": %" PRIu64
+                ", \"in_place_bytes\": %" PRIu64 ",\n",
+                at->limit_bytes, at->resident_bytes, at->host_bytes, at->stream.slot_bytes,
+                at->stream.copied_bytes, at->stream.in_place_bytes);
 }
 
 /* ---- text ---- */
@@ -35,12 +101,16 @@ static void print_head(pm_text *out, const pm_program *p) {
     pm_text_add(out, "weights %" PRIu64 " bytes, states %" PRIu64 ", constants %" PRIu64 "\n",
                 pm_program_external_bytes(p, PM_EXTERNAL_WEIGHT),
                 pm_program_external_bytes(p, PM_EXTERNAL_STATE), p->constants_bytes);
+    if (p->placement) print_placement(out, p->placement);
     for (uint32_t b = 0; b < p->n_blocks; b++)
         pm_text_add(out, "slot %u: block of %" PRIu64 " bytes\n", b, p->block_bytes[b]);
-    for (uint32_t e = 0; e < p->n_externals; e++)
-        pm_text_add(out, "slot %u: %s \"%s\", %s, %" PRIu64 " bytes\n", p->n_blocks + e,
+    for (uint32_t e = 0; e < p->n_externals; e++) {
+        pm_text_add(out, "slot %u: %s \"%s\", %s, %" PRIu64 " bytes%s", p->n_blocks + e,
                     external_kinds[p->externals[e].kind], p->externals[e].name,
-                    pm_dtype_name(p->externals[e].dtype), p->externals[e].bytes);
+                    pm_dtype_name(p->externals[e].dtype), p->externals[e].bytes, is_placed(p, e) ? ", " : "");
+        if (is_placed(p, e)) add_place(out, p, e);
+        pm_text_add(out, "\n");
+    }
     for (uint32_t i = 0; i < p->n_params; i++) pm_text_add(out, "param %u: \"%s\"\n", i, p->param_names[i]);
     for (uint32_t i = 0; i < p->n_inputs; i++) print_io(out, "input", &p->inputs[i]);
     for (uint32_t i = 0; i < p->n_outputs; i++) print_io(out, "output", &p->outputs[i]);
@@ -100,7 +170,13 @@ static void externals_json(pm_text *out, const pm_program *p) {
         pm_text_add(out, "%s\n  {\"slot\": %u, \"kind\": \"%s\", \"name\": ", e ? "," : "", p->n_blocks + e,
                     external_kinds[p->externals[e].kind]);
         pm_text_add_json(out, p->externals[e].name);
-        pm_text_add(out, ", \"bytes\": %" PRIu64 "}", p->externals[e].bytes);
+        pm_text_add(out, ", \"bytes\": %" PRIu64, p->externals[e].bytes);
+        if (is_placed(p, e)) {
+            pm_text_add(out, ", \"place\": \"");
+            add_place(out, p, e);
+            pm_text_add(out, "\"");
+        }
+        pm_text_add(out, "}");
     }
     pm_text_add(out, "],\n \"params\": [");
     for (uint32_t i = 0; i < p->n_params; i++) {
@@ -149,6 +225,7 @@ static void print_json(pm_text *out, const pm_program *p, const uint64_t *ns) {
                 ",\n",
                 pm_program_external_bytes(p, PM_EXTERNAL_WEIGHT),
                 pm_program_external_bytes(p, PM_EXTERNAL_STATE), p->constants_bytes);
+    if (p->placement) placement_json(out, p->placement);
     pm_text_add(out, " \"blocks\": [");
     for (uint32_t b = 0; b < p->n_blocks; b++)
         pm_text_add(out, "%s%" PRIu64, b ? ", " : "", p->block_bytes[b]);

@@ -294,6 +294,7 @@ static pm_status add_dispatch(pm_lowering *l, const pm_tensor *t, uint32_t part,
     PM_TRY(info->lower(l, t, part, &d));
     if (!d.cost && info->cost) d.cost = info->cost(t) / n_parts;
     PM_TRY(pm_select(l->caps, &d));
+    for (uint32_t b = 0; b < d.n_bindings; b++) d.loads[b] = pm_dispatch_loads(&d, b);
     PM_TRY(pm_hazards_add(&l->hazards, &d, &d.barrier));
     p->n_barriers += d.barrier;
     count_copy(p, &d);

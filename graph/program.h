@@ -61,11 +61,13 @@ typedef struct pm_dispatch {
     unsigned char params[PM_MAX_PARAM_BYTES]; /* <op>.params.h */
     uint32_t spec[PM_N_SPEC];
     uint32_t groups[3];
-    bool barrier;      /* must wait for the writes and reads of the dispatches before it */
-    bool submit;       /* starts a new submission */
-    uint64_t cost;     /* multiply-adds, or elements moved */
-    uint32_t node;     /* id of the tensor in the planned graph, for dumps */
-    const char *label; /* "op name of the tensor", owned by the program */
+    bool barrier;  /* must wait for the writes and reads of the dispatches before it */
+    bool submit;   /* starts a new submission */
+    uint64_t cost; /* multiply-adds, or elements moved */
+    uint64_t
+        loads[PM_MAX_BINDINGS]; /* bytes that its workgroups load from each binding, together (stream.h) */
+    uint32_t node;              /* id of the tensor in the planned graph, for dumps */
+    const char *label;          /* "op name of the tensor", owned by the program */
 } pm_dispatch;
 
 /* A range that is idle from the end of dispatch `dispatch`: the test executor fills it with NaN then. */
@@ -121,6 +123,8 @@ typedef struct pm_program {
         n_fallback;        /* fallback: dispatches that no variant of the device could run */
     uint32_t n_copies;     /* dispatches that only move data: copies, parts of concats, cache writes */
     uint64_t copied_bytes; /* and what they write */
+    struct pm_placement
+        *placement; /* NULL, or where its weights lie within a limit it was compiled for (placement.h) */
     pm_arena arena;
 } pm_program;
 

@@ -64,7 +64,8 @@ void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats) {
                                    .arena_bytes = s.arena_bytes,
                                    .n_pipelines = s.n_pipelines,
                                    .n_messages = s.n_messages,
-                                   .host_bytes = s.host_bytes};
+                                   .host_bytes = s.host_bytes,
+                                   .slot_bytes = s.slot_bytes};
 }
 
 pm_status pm_device_trace(pm_device *const *devices, size_t n, char **out_json) {

@@ -39,7 +39,8 @@ pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options, char 
                                        .format = options->format,
                                        .device = options->device,
                                        .no_fuse = options->no_fuse,
-                                       .profile = options->profile};
+                                       .profile = options->profile,
+                                       .max_memory_bytes = options->max_memory_bytes};
     pm_build_options o;
     pm_graph *g;
     *out_text = NULL;

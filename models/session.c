@@ -56,13 +56,17 @@ static pm_status want_memory(const pm_session *s) {
                                      m->n_needs, m->files.path, bytes, limit, pm_executor_name(s->executor));
 }
 
-/* Whether few rows of the weight are read for a token, and never all of it. Such tables come last: they are the first for which
- * a device has no room, and cost the least in the host's memory. */
+/* Whether few rows of the weight are read for a token, and never all of it. */
 static bool is_looked_up(const pm_spec *spec, const char *name) {
     if (spec->head.weight && strcmp(spec->head.weight, name) == 0) return false;
     for (size_t i = 0; i < PM_COUNT(spec->embed); i++)
         if (spec->embed[i].tokens && strcmp(spec->embed[i].tokens, name) == 0) return true;
     return false;
+}
+
+/* What is put last is the first for which a device has no room. */
+static int turn_of(const pm_model *m, const pm_need *need) {
+    return pm_weight_turn(sizeof(float) * pm_need_elems(need), is_looked_up(&m->spec, need->name));
 }
 
 pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_session) {
@@ -75,9 +79,9 @@ pm_status pm_session_open(const pm_model *m, pm_device *d, pm_session **out_sess
     s->decoder_start = m->info.decoder_start_id;
     snprintf(s->prefix, sizeof s->prefix, "s%u/", (unsigned)++d->n_serials);
     pm_status status = want_memory(s);
-    for (int last = 0; last < 2; last++)
+    for (int turn = 0; turn < 3; turn++)
         for (size_t i = 0; status == PM_OK && i < m->n_needs; i++)
-            if (is_looked_up(&m->spec, m->needs[i].name) == last) status = upload(s, &m->needs[i]);
+            if (turn_of(m, &m->needs[i]) == turn) status = upload(s, &m->needs[i]);
     if (status == PM_OK)
         *out_session = s;
     else

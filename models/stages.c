@@ -68,7 +68,9 @@ static pm_status print_any(const dumped *d, const char *format, char **out_text)
 static pm_status print_compiled(const pm_graph *g, const pm_graph_dump_options *o, dump_stage stage,
                                 const char *format, char **out_text) {
     pm_compile_options co = {.caps = o->device ? pm_executor_caps(o->device->executor) : NULL,
-                             .no_fuse = o->no_fuse};
+                             .no_fuse = o->no_fuse,
+                             .max_memory_bytes = o->max_memory_bytes};
+    if (!co.max_memory_bytes && o->device) co.max_memory_bytes = o->device->max_memory_bytes;
     pm_compiled c = {0};
     uint64_t *ns = NULL;
     pm_status s = pm_compile_stages(g, &co, &c);

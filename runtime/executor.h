@@ -82,6 +82,7 @@ typedef struct pm_executor_stats {
     uint64_t n_submits;
     uint64_t host_ns, device_ns; /* host: in pm_loaded_run but not waiting; device: waiting for it */
     uint64_t store_bytes, arena_bytes;
+    uint64_t slot_bytes; /* of the slots through which programs stream what is in the host's memory */
     uint64_t host_bytes; /* of the store: in the host's memory, read over the device's bus */
     uint64_t n_pipelines, n_pipelines_cached;
     uint64_t n_messages; /* validation layer */

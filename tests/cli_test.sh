@@ -92,6 +92,7 @@ expect "compile, no param"  2 'speed' -- "$pumice" compile "$tmp/gpt2.txt" --dev
 expect "compile, stage and time" 2 'runs nothing' -- "$pumice" compile "$tmp/gpt2.txt" --time --stage fused
 expect "max memory, enough" 0 '^三点半$' -- "$pumice" translate numbers-en-zh --device cpu --max-memory 64M "half past three"
 expect "max memory, too little" 5 '80 weights of numbers-en-zh take 3627964 bytes, at most 1048576' -- "$pumice" translate numbers-en-zh --device cpu --max-memory 1M "half past three"
+expect "max memory, shown" 0 'weight "[^"]*", f32, [0-9]* bytes, streamed slot 1$' -- "$pumice" dump numbers-en-zh --stage program --batch 50 --max-memory 5M
 expect "max memory, no number" 2 'lots, expected' -- "$pumice" bench model numbers-en-zh --max-memory lots
 expect "max memory, too large" 2 '99999999999G' -- "$pumice" verify numbers-en-zh --max-memory 99999999999G
 expect "verify"             0 'all within bounds' -- "$pumice" verify numbers-en-zh --device cpu

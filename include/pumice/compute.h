@@ -85,6 +85,8 @@ typedef struct pm_graph_dump_options {
     bool no_fuse;       /* primitive operations stay, to compare with */
     const char
         *profile; /* a file that pm_device_trace's text was written to: times in the pictures; NULL: none */
+    uint64_t
+        max_memory_bytes; /* of "program": show which weights have room within it, and how the others are read; 0: the device's */
 } pm_graph_dump_options;
 pm_status pm_graph_dump(const pm_graph *g, const pm_graph_dump_options *options,
                         char **out_text) PM_MUST_USE; /* pm_text_release */

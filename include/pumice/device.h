@@ -47,6 +47,8 @@ typedef struct pm_device_stats {
     uint64_t host_ns, device_ns; /* host: preparing and submitting; device: waiting for it */
     uint64_t store_bytes, arena_bytes, n_pipelines, n_messages;
     uint64_t host_bytes; /* of the store: in the host's memory, read by the device over its bus */
+    uint64_t
+        slot_bytes; /* of the device's memory: slots into which prompts copy such weights ahead of their use */
 } pm_device_stats;
 void pm_device_get_stats(const pm_device *d, pm_device_stats *out_stats);
 

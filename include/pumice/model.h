@@ -155,6 +155,8 @@ typedef struct pm_dump_options {
     bool no_fuse;                         /* primitive operations stay, to compare with */
     const char
         *profile; /* a trace (pm_device_trace) of the same program: times in the pictures; NULL: none */
+    uint64_t
+        max_memory_bytes; /* of "program": show which weights have room within it, and how the others are read; 0: the device's */
 } pm_dump_options;
 pm_status pm_model_dump(const pm_model *m, const pm_dump_options *options,
                         char **out_text) PM_MUST_USE; /* pm_release */

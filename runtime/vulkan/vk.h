@@ -5,6 +5,7 @@
  *   vk_staging.c   bytes between host and buffers      vk_store.c     named tensors; the arena
  *   vk_pipeline.c  layouts, pipelines                  vk_cache.c     the pipeline cache's file
  *   vk_recorder.c  descriptor sets, command buffers    vk_profiler.c  timestamps
+ *   vk_stream.c    slots through which weights come
  *   vk_loaded.c    a program: load, run, peek          vk_executor.c  the device, its queue, the vtable
  * Nothing here knows an operation or a model. An executor belongs to one thread at a time; executors share
  * nothing but the loader. */
@@ -13,6 +14,7 @@
 
 #include <volk.h>
 
+#include "graph/stream.h"
 #include "runtime/executor.h"
 
 #define PM_VK_FIRST_BLOCK_BYTES (4ull << 20) /* weights and states are cut from blocks: the first is small, */
@@ -35,10 +37,10 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
     X(vkGetPhysicalDeviceProperties)                                                                         \
     X(vkGetPhysicalDeviceProperties2)                                                                        \
     X(vkGetPhysicalDeviceFeatures2)                                                                          \
-    X(vkGetPhysicalDeviceMemoryProperties) X(vkGetPhysicalDeviceQueueFamilyProperties)                       \
-        X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)                     \
-            X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)                             \
-                X(vkSetDebugUtilsObjectNameEXT)
+    X(vkGetPhysicalDeviceMemoryProperties)                                                                   \
+    X(vkGetPhysicalDeviceQueueFamilyProperties)                                                              \
+    X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)                         \
+        X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;
@@ -128,6 +130,14 @@ typedef struct pm_vk_arena {
     uint64_t generation; /* changes when a block moved: programs bind and record again */
 } pm_vk_arena;
 
+/* ---- stream slots (graph/stream.h), shared by all programs ---- */
+typedef struct pm_vk_slots {
+    pm_vk_buffer buffers[PM_STREAM_SLOTS];
+    bool refused; /* the device had no room for them once, all weights moved out: not tried again */
+    /* for people: of the program that streams most, and of one that would with more room */
+    uint64_t n_streamed, copied_bytes, missing_bytes;
+} pm_vk_slots;
+
 /* ---- pipelines ---- */
 typedef struct pm_vk_pipeline {
     pm_variant variant;
@@ -155,6 +165,7 @@ typedef struct pm_vk_executor {
     pm_vk_staging staging;
     pm_vk_store store;
     pm_vk_arena arena;
+    pm_vk_slots slots;
     pm_vk_pipelines pipelines;
     uint64_t own_bytes; /* of all buffers in the device's own memory */
     bool lost;          /* nothing is submitted any more */
@@ -199,6 +210,8 @@ bool pm_vk_store_find(const pm_vk_executor *ex, const char *name, pm_vk_place *o
 void pm_vk_store_destroy(pm_vk_executor *ex);
 pm_status pm_vk_arena_reserve(pm_vk_executor *ex, const pm_program *p) PM_MUST_USE;
 void pm_vk_arena_destroy(pm_vk_executor *ex);
+/* Bytes that could be had for what must be in the device's own memory, all weights moved out. */
+uint64_t pm_vk_room(const pm_vk_executor *ex);
 
 pm_status pm_vk_pipelines_create(pm_vk_executor *ex) PM_MUST_USE;
 void pm_vk_pipelines_destroy(pm_vk_executor *ex); /* saves the cache when it changed */
@@ -215,6 +228,8 @@ typedef struct pm_vk_loaded {
     VkDescriptorPool descriptors;
     VkDescriptorSet *sets;
     pm_vk_place *externals;
+    pm_stream stream;
+    bool *on_host; /* of each external */
     pm_vk_buffer constants, params, inputs, outputs;
     uint64_t *input_offset, *output_offset;
     VkCommandPool pool;
@@ -233,6 +248,20 @@ pm_status pm_vk_sets_create(pm_vk_loaded *l) PM_MUST_USE; /* once */
 /* Binds and records when the arena moved; else does nothing. */
 pm_status pm_vk_record(pm_vk_loaded *l) PM_MUST_USE;
 pm_status pm_vk_record_step(pm_vk_loaded *l, uint32_t i) PM_MUST_USE; /* dispatch i alone, into l->step */
+
+/* What the program streams, as its weights lie now; makes the slots, for which weights may move out (the arena's generation
+ * changes: then to be called again). */
+pm_status pm_vk_stream_update(pm_vk_loaded *l) PM_MUST_USE;
+/* Where binding b of dispatch i is: in a slot, or where its range lies. */
+VkDescriptorBufferInfo pm_vk_stream_bind(const pm_vk_loaded *l, uint32_t i, uint32_t b);
+/* The first copies, at the beginning of a run; those for what comes next, and the barrier for what dispatch i reads, before it. */
+void pm_vk_stream_begin(const pm_vk_loaded *l, VkCommandBuffer c);
+void pm_vk_stream_step(const pm_vk_loaded *l, uint32_t i, VkCommandBuffer c);
+void pm_vk_stream_alone(const pm_vk_loaded *l, uint32_t i,
+                        VkCommandBuffer c);  /* for dispatch i run by itself */
+bool pm_vk_slots_drop(pm_vk_executor *ex);   /* false: there are none */
+void pm_vk_slots_forget(pm_vk_executor *ex); /* when no weight is on the host */
+void pm_vk_stream_describe(const pm_vk_executor *ex, pm_text *out);
 
 pm_status pm_vk_profiler_create(pm_vk_loaded *l) PM_MUST_USE;
 void pm_vk_profiler_reset(const pm_vk_loaded *l, VkCommandBuffer c);

@@ -111,6 +111,7 @@ static void close_executor(pm_executor *base) {
     if (ex->device) {
         pm_vk_staging_destroy(ex);
         pm_vk_pipelines_destroy(ex);
+        (void)pm_vk_slots_drop(ex);
         pm_vk_arena_destroy(ex);
         pm_vk_store_destroy(ex);
     }

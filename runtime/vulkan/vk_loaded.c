@@ -152,10 +152,11 @@ static pm_status fill(pm_vk_loaded *l) {
     l->set_index = pm_calloc(p->n_dispatches, sizeof *l->set_index);
     l->set_dispatch = pm_calloc(p->n_dispatches, sizeof *l->set_dispatch);
     l->externals = pm_calloc(p->n_externals, sizeof *l->externals);
+    l->on_host = pm_calloc(p->n_externals, sizeof *l->on_host);
     l->input_offset = pm_calloc(p->n_inputs, sizeof *l->input_offset);
     l->output_offset = pm_calloc(p->n_outputs, sizeof *l->output_offset);
-    if (!l->pipelines || !l->set_index || !l->set_dispatch || !l->externals || !l->input_offset ||
-        !l->output_offset)
+    if (!l->pipelines || !l->set_index || !l->set_dispatch || !l->externals || !l->on_host ||
+        !l->input_offset || !l->output_offset)
         return PM_ERR_MEMORY;
     for (uint32_t i = 0; i < p->n_externals; i++)
         PM_TRY(find_external(l, &p->externals[i], &l->externals[i]));
@@ -206,6 +207,8 @@ void pm_vk_unload(pm_loaded *base) {
     pm_free(l->set_dispatch);
     pm_free(l->sets);
     pm_free(l->externals);
+    pm_free(l->on_host);
+    pm_stream_free(&l->stream);
     pm_free(l->input_offset);
     pm_free(l->output_offset);
     pm_free(l->commands);

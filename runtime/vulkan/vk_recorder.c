@@ -10,6 +10,13 @@ static pm_vk_executor *vk(const pm_vk_loaded *l) {
 
 /* ---- descriptor sets ---- */
 
+/* Reads a weight that may be in a slot at one time, in another at another (graph/stream.h). */
+static bool may_stream(const pm_program *p, const pm_dispatch *d) {
+    for (uint32_t b = 0; b < d->n_bindings; b++)
+        if (d->bindings[b].slot >= p->n_blocks && d->loads[b] > d->bindings[b].bytes) return true;
+    return false;
+}
+
 static bool same_bindings(const pm_dispatch *a, const pm_dispatch *b) {
     if (a->n_bindings != b->n_bindings) return false;
     for (uint32_t i = 0; i < a->n_bindings; i++)
@@ -19,7 +26,7 @@ static bool same_bindings(const pm_dispatch *a, const pm_dispatch *b) {
     return true;
 }
 
-/* Gives every dispatch a set; equal bindings share one. A hash table of set numbers, open addressing. */
+/* Gives every dispatch a set; equal bindings share one, but for those of weights that may be in slots. A hash table of set numbers, open addressing. */
 static pm_status share_sets(pm_vk_loaded *l) {
     const pm_program *p = l->base.program;
     uint32_t size = 16;
@@ -33,7 +40,8 @@ static pm_status share_sets(pm_vk_loaded *l) {
             h = (h ^ d->bindings[b].slot ^ d->bindings[b].offset << 8 ^ d->bindings[b].bytes << 20) *
                 0x9e3779b97f4a7c15ull;
         uint32_t at = (uint32_t)(h >> 32) & (size - 1);
-        while (table[at] && !same_bindings(d, &p->dispatches[l->set_dispatch[table[at] - 1]]))
+        while (table[at] &&
+               (may_stream(p, d) || !same_bindings(d, &p->dispatches[l->set_dispatch[table[at] - 1]])))
             at = (at + 1) & (size - 1);
         if (!table[at]) {
             l->set_dispatch[l->n_sets] = i;
@@ -86,12 +94,7 @@ static void bind(pm_vk_loaded *l) {
     for (uint32_t i = 0; i < l->n_sets; i++) {
         const pm_dispatch *d = &l->base.program->dispatches[l->set_dispatch[i]];
         VkDescriptorBufferInfo buffers[PM_MAX_BINDINGS];
-        for (uint32_t b = 0; b < d->n_bindings; b++) {
-            pm_vk_place at = pm_vk_slot(l, d->bindings[b].slot);
-            buffers[b] = (VkDescriptorBufferInfo){.buffer = at.buffer->handle,
-                                                  .offset = at.offset + d->bindings[b].offset,
-                                                  .range = d->bindings[b].bytes};
-        }
+        for (uint32_t b = 0; b < d->n_bindings; b++) buffers[b] = pm_vk_stream_bind(l, l->set_dispatch[i], b);
         const VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
                                             .dstSet = l->sets[i],
                                             .descriptorCount = d->n_bindings,
@@ -191,6 +194,7 @@ static pm_status record_all(pm_vk_loaded *l) {
     uint32_t n = 0;
     PM_TRY(begin(l, l->commands[0]));
     record_inputs(l, l->commands[0]);
+    pm_vk_stream_begin(l, l->commands[0]);
     for (uint32_t i = 0; i < p->n_dispatches; i++) {
         if (p->dispatches[i].submit && i > 0) {
             PM_TRY(end(l, l->commands[n], false));
@@ -199,6 +203,7 @@ static pm_status record_all(pm_vk_loaded *l) {
         } else if ((p->dispatches[i].barrier || l->queries) && i > 0) {
             compute_barrier(vk(l), l->commands[n]);
         }
+        pm_vk_stream_step(l, i, l->commands[n]);
         pm_vk_profiler_mark(l, l->commands[n], 2 * i);
         record_dispatch(l, i, l->commands[n]);
         pm_vk_profiler_mark(l, l->commands[n], 2 * i + 1);
@@ -207,12 +212,18 @@ static pm_status record_all(pm_vk_loaded *l) {
     return end(l, l->commands[n], true);
 }
 
-/* The arena as this program needs it, and the sets pointing there. */
+/* The arena and the slots as this program needs them, and the sets pointing there. */
 static pm_status rebind(pm_vk_loaded *l, bool *out_moved) {
     pm_vk_executor *ex = vk(l);
+    uint64_t seen;
     PM_TRY(pm_vk_arena_reserve(ex, l->base.program));
     *out_moved = l->generation != ex->arena.generation;
-    if (*out_moved) bind(l);
+    if (!*out_moved) return PM_OK;
+    do { /* slots grow and weights move out, both a few times at most */
+        seen = ex->arena.generation;
+        PM_TRY(pm_vk_stream_update(l));
+    } while (seen != ex->arena.generation);
+    bind(l);
     return PM_OK;
 }
 
@@ -229,6 +240,7 @@ pm_status pm_vk_record(pm_vk_loaded *l) {
 pm_status pm_vk_record_step(pm_vk_loaded *l, uint32_t i) {
     PM_TRY(pm_vk_record(l));
     PM_TRY(begin(l, l->step));
+    pm_vk_stream_alone(l, i, l->step);
     record_dispatch(l, i, l->step);
     return end(l, l->step, true);
 }

@@ -85,10 +85,23 @@ pm_status pm_vk_make_room(pm_vk_executor *ex, uint64_t bytes, const char *name, 
         pm_status s = fits ? pm_vk_buffer_create(ex, bytes, PM_VK_USE_DEVICE, name, out) : PM_ERR_MEMORY;
         if (s != PM_ERR_MEMORY || bytes > ex->base.caps.max_block_bytes) return s;
         PM_TRY(move_out(ex, &moved));
+        if (!moved) {
+            PM_TRY(pm_vk_staging_flush(ex));
+            moved = pm_vk_slots_drop(ex); /* reading in place needs none */
+        }
         if (!moved)
             return fits ? pm_vk_buffer_create(ex, bytes, PM_VK_USE_DEVICE, name, out)
                         : no_room(ex, bytes, name);
     }
+}
+
+uint64_t pm_vk_room(const pm_vk_executor *ex) {
+    const uint64_t limit =
+        ex->base.options.max_memory_bytes ? ex->base.options.max_memory_bytes : ex->base.caps.memory_bytes;
+    uint64_t bytes = limit > ex->own_bytes ? limit - ex->own_bytes : 0;
+    for (const pm_vk_store_block *b = ex->store.blocks; b; b = b->next)
+        if (!b->states && !b->host) bytes += b->buffer.bytes;
+    return bytes;
 }
 
 /* As large as all blocks of its kind before it, within bounds: few tensors make a small store. */
@@ -233,6 +246,7 @@ void pm_vk_store_drop(pm_executor *base, const char *name) {
     if (pm_vk_staging_flush(ex) != PM_OK) ex->lost = true; /* an upload into it may have been under way */
     base->stats.store_bytes -= t->bytes;
     if (t->block->host) base->stats.host_bytes -= room_of(t->bytes);
+    if (!base->stats.host_bytes) pm_vk_slots_forget(ex); /* nothing is left to stream */
     pm_free(t->name);
     give_back(ex, t->block, t->offset);
     *t = ex->store.tensors[--ex->store.n_tensors];
@@ -283,6 +297,7 @@ void pm_vk_store_describe(const pm_executor *base, pm_text *out) {
         "from %s to %s",
         (unsigned long long)n, (unsigned long long)n_all, (unsigned long long)bytes, (unsigned long long)all,
         base->caps.name, own_name(first), own_name(last));
+    pm_vk_stream_describe((const pm_vk_executor *)base, out);
 }
 
 /* ---- the arena ---- */
