@@ -16,7 +16,7 @@ static pm_tensor *shifted(pm_graph *g, pm_tensor *at, int64_t by) {
     return pm_add(g, at, pm_const_i32(g, (int32_t)by));
 }
 
-/* Of keys [1,S] and queries [T,1]: those near enough; NULL when all are. */
+/* Of keys [1,S] and queries [..,T,1]: those near enough; NULL when all are. */
 static pm_tensor *make_band(pm_graph *g, const pm_mask *mask, pm_tensor *keys, pm_tensor *queries) {
     int64_t s = pm_tensor_dim(keys, 1);
     if (mask->causal) {
@@ -39,11 +39,12 @@ static pm_tensor *along(pm_graph *g, pm_tensor *x, int rank, int axis) {
 /* BOOL that broadcasts to scores of `rank` dims, T queries and S keys; NULL when every key is seen. */
 static pm_tensor *make_mask(pm_build *b, const pm_mask *mask, int rank, int64_t t, int64_t s) {
     pm_graph *g = b->g;
-    pm_tensor *keys = pm_reshape(g, pm_iota(g, s), 2, (int64_t[]){1, s}), *queries = pm_iota(g, t);
-    if (mask->position) queries = pm_add(g, queries, mask->position);
-    pm_tensor *all = make_band(g, mask, keys, pm_reshape(g, queries, 2, (int64_t[]){t, 1}));
+    pm_tensor *keys = pm_reshape(g, pm_iota(g, s), 2, (int64_t[]){1, s});
+    pm_tensor *queries = pm_reshape(g, pm_iota(g, t), 2, (int64_t[]){t, 1});
+    if (mask->position) queries = pm_add(g, queries, pm_block_by_batch(b, mask->position, rank));
+    pm_tensor *all = make_band(g, mask, keys, queries);
     if (all && mask->globals) all = pm_or(g, all, along(g, mask->globals, rank, rank - 1));
-    if (mask->length) all = both(g, all, pm_lt(g, keys, mask->length));
+    if (mask->length) all = both(g, all, pm_lt(g, keys, pm_block_by_batch(b, mask->length, rank)));
     if (mask->keys) all = both(g, all, along(g, pm_cast(g, mask->keys, PM_BOOL), rank, rank - 1));
     if (mask->rows) all = both(g, all, along(g, mask->rows, rank, rank - 2));
     return all;
@@ -81,8 +82,11 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
     scores = pm_mul(g, scores, pm_const_f32(g, mask->scale));
     scores = pm_block_softcap(b, scores, mask->softcap);
     if (mask->bias) {
-        int64_t of_groups[] = {groups, h / groups, pm_tensor_dim(mask->bias, 1), s};
-        scores = pm_add(g, scores, rank == 5 ? pm_reshape(g, mask->bias, 4, of_groups) : mask->bias);
+        int each = pm_tensor_rank(mask->bias) == 4; /* a bias for each of the batch */
+        int64_t of_groups[] = {batch, groups, h / groups, pm_tensor_dim(mask->bias, -2), s};
+        scores = pm_add(
+            g, scores,
+            rank == 5 ? pm_reshape(g, mask->bias, 4 + each, of_groups + !each) : mask->bias);
     }
     pm_tensor *seen = make_mask(b, mask, rank, t, s);
     if (seen) scores = pm_where(g, seen, scores, pm_const_f32(g, PM_MASKED));

@@ -127,10 +127,21 @@ static pm_tensor *position_table(pm_build *b, pm_table table, int64_t length, in
     return pm_build_table(b, &table);
 }
 
-/* Rows of a table for the T new positions, which begin at row `skipped`: [T,C]. */
+pm_tensor *pm_block_by_batch(pm_build *b, pm_tensor *x, int rank) {
+    int64_t dims[PM_MAX_DIMS] = {1, 1, 1, 1, 1};
+    if (!x || pm_tensor_rank(x) == 0) return x;
+    dims[0] = pm_tensor_dim(x, 0);
+    return pm_reshape(b->g, x, rank, dims);
+}
+
+pm_tensor *pm_block_places(pm_build *b, int64_t t) {
+    return pm_add(b->g, pm_iota(b->g, t), pm_block_by_batch(b, b->position, 2));
+}
+
+/* Rows of a table for the T new positions, which begin at row `skipped`: [T,C], or [B,T,C]. */
 static pm_tensor *position_rows(pm_build *b, pm_tensor *table, int64_t length, int64_t skipped) {
     if (!b->position) return pm_slice(b->g, table, 0, skipped, length);
-    pm_tensor *rows = pm_add(b->g, pm_iota(b->g, length), b->position);
+    pm_tensor *rows = pm_block_places(b, length);
     if (skipped) rows = pm_add(b->g, rows, pm_const_i32(b->g, (int32_t)skipped));
     return pm_gather(b->g, table, rows);
 }
@@ -191,6 +202,8 @@ pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x, const pm_rope *rope, const
         pm_table part = {.name = names[i], .columns = turned, .rope = rope};
         part.fill = i ? pm_fill_rope_sin : pm_fill_rope_cos;
         table[i] = position_rows(b, position_table(b, part, t, 0), t, 0);
+        if (table[i] && pm_tensor_rank(table[i]) == 3)
+            table[i] = pm_reshape(b->g, table[i], 4, (int64_t[]){pm_tensor_dim(x, 0), 1, t, turned});
     }
     if (turned == d) return rotate(b->g, x, table[0], table[1]);
     pm_tensor *parts[] = {rotate(b->g, pm_slice(b->g, x, 3, 0, turned), table[0], table[1]),
@@ -209,8 +222,8 @@ pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x) {
     pm_graph *g = b->g;
     int64_t batch = pm_tensor_dim(x, 0), t = pm_tensor_dim(x, 1), c = pm_tensor_dim(x, 2);
     if (t == 1) return x;
-    pm_tensor *row = pm_param(g, "last_row");
-    if (batch > 1) {
+    pm_tensor *row = pm_build_word(b, "last_row");
+    if (batch > 1 || b->options.rows) {
         pm_tensor *first = pm_mul(g, pm_iota(g, batch), pm_const_i32(g, (int32_t)t));
         row = pm_add(g, first, row);
     } else
@@ -220,12 +233,17 @@ pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x) {
 }
 
 void pm_block_next(pm_build *b, pm_tensor *logits) {
-    int64_t vocab = pm_tensor_dim(logits, -1);
-    if (b->options.kind != PM_BUILD_STEP || b->options.batch > 1) return;
+    pm_graph *g = b->g;
+    int64_t batch = b->options.batch, vocab = pm_tensor_dim(logits, -1);
+    if (b->options.kind != PM_BUILD_STEP || (batch > 1 && !b->options.rows)) return;
     if (b->options.penalty) logits = pm_loop_penalise(b, logits);
-    pm_tensor *next = pm_argmax(b->g, logits);
-    pm_tensor *column = pm_reshape(b->g, logits, 2, (int64_t[]){vocab, 1});
-    pm_tensor *logit = pm_gather(b->g, column, next);
+    pm_tensor *next = pm_argmax(g, logits), *at = next; /* [B,1] */
+    if (batch > 1) {
+        pm_tensor *first = pm_mul(g, pm_iota(g, batch), pm_const_i32(g, (int32_t)vocab));
+        at = pm_add(g, next, pm_reshape(g, first, 2, (int64_t[]){batch, 1}));
+    }
+    pm_tensor *column = pm_reshape(g, logits, 2, (int64_t[]){batch * vocab, 1});
+    pm_tensor *logit = pm_gather(g, column, at);
     if (b->loop) {
         pm_loop_end(b, next, logit);
         return;

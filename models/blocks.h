@@ -41,7 +41,8 @@ pm_tensor *pm_block_rotary(pm_build *b, pm_tensor *x, const pm_rope *rope, const
 /* The bias of ALiBi for scores of n_heads heads and s keys: [n_heads,1,s]. */
 pm_tensor *pm_block_alibi(pm_build *b, int64_t n_heads, int64_t s);
 
-/* The bias for scores of T queries, the first of which stands at b->position, and S keys: [H,T,S]. causal: keys behind
+/* The bias for scores of T queries, the first of which stands at b->position, and S keys: [H,T,S], or [B,H,T,S] where each of B has
+ * a position of its own. causal: keys behind
  * their query are all that counts. */
 typedef struct pm_relative_shape {
     int64_t n_heads, t, s;
@@ -54,9 +55,9 @@ void pm_relative_buckets(const pm_relative *r, bool causal, int64_t first, int64
 /* Which keys a query sees; all of what is set must hold. */
 typedef struct pm_mask {
     bool causal;         /* keys up to the query's position */
-    pm_tensor *position; /* of query row 0; NULL: 0 */
+    pm_tensor *position; /* of query row 0, rank 0 or [B]; NULL: 0 */
     pm_tensor *keys;     /* I32 [B,S], 0: absent; or NULL */
-    pm_tensor *length;   /* rank-0 I32: keys at or past it are absent; or NULL */
+    pm_tensor *length;   /* I32, rank 0 or [B]: keys at or past it are absent; or NULL */
     int64_t window;      /* causal: keys from position - window + 1 on; 0: all */
     bool near;           /* not causal: keys at most `reach` from the query on either side */
     int64_t reach;
@@ -64,7 +65,7 @@ typedef struct pm_mask {
     pm_tensor *rows;    /* BOOL [B,T] or [1,T]: queries that see any key; or NULL: all */
     float scale;        /* of the scores before they are masked */
     float softcap;      /* then cap * tanh(score / cap); 0: none */
-    pm_tensor *bias;    /* then added: [H,T,S] or [H,1,S]; or NULL */
+    pm_tensor *bias;    /* then added: [H,T,S], [H,1,S] or [B,H,T,S]; or NULL */
     pm_tensor *by_place,
         *places;      /* q'[B,H,T,D], r[1,H,N,D]: q'.r[distance of the key] is added to q.k (Dai et al. 2019),
                                    * distances from N-1 on counting as N-1; or NULL */
@@ -76,13 +77,17 @@ typedef struct pm_mask {
 /* q[B,H,T,D], k[B,G,S,D], v[B,G,S,D] to [B,T,H*D]. */
 pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor *v, const pm_mask *mask);
 
+/* x of rank 0, or [B], so that it broadcasts with `rank` dims of which the first is the batch. */
+pm_tensor *pm_block_by_batch(pm_build *b, pm_tensor *x, int rank);
+/* Where the T new tokens stand behind b->position: [T], or [B,T]. */
+pm_tensor *pm_block_places(pm_build *b, int64_t t);
 /* Splits [B,T,n*D] into heads [B,n,T,D]. */
 pm_tensor *pm_block_heads(pm_build *b, pm_tensor *x, int64_t n);
 
-/* STEP of one sequence: outputs "next", the likeliest id of logits[1,1,V], and "next_logit", that id's logit. */
+/* STEP of one sequence, or of rows: outputs "next", the likeliest id of each of logits[B,1,V], and "next_logit", that id's logit. */
 void pm_block_next(pm_build *b, pm_tensor *logits);
 
-/* Row "last_row" (a param) of each sequence of x[B,T,C]: [B,1,C]. With T 1 that is x. */
+/* Row "last_row" (a param, or an input [B]) of each sequence of x[B,T,C]: [B,1,C]. With T 1 that is x. */
 pm_tensor *pm_block_last_row(pm_build *b, pm_tensor *x);
 
 /* Tables that the host computes. */

@@ -181,6 +181,10 @@ pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch, int64_t le
     return pm_input(b->g, name, PM_I32, 2, (int64_t[]){batch, length});
 }
 
+pm_tensor *pm_build_word(pm_build *b, const char *name) {
+    return b->options.rows ? pm_input(b->g, name, PM_I32, 1, &b->options.batch) : pm_param(b->g, name);
+}
+
 pm_tensor *pm_build_new_ids(pm_build *b, const char *name, int64_t batch, int64_t length) {
     return b->loop ? pm_loop_id(b) : pm_build_ids(b, name, batch, length);
 }
@@ -276,11 +280,11 @@ static pm_status build(const pm_model *m, pm_model *record, const pm_build_optio
     if (options->loop)
         pm_loop_begin(&b);
     else if (options->kind == PM_BUILD_STEP)
-        b.position = pm_param(b.g, "position");
+        b.position = pm_build_word(&b, "position");
     bool has_source =
         options->kind == PM_BUILD_ENCODE || (options->kind == PM_BUILD_STEP && m->arch->encoder_decoder);
     if (has_source && !m->spec.front) /* a signal is always whole */
-        b.source_length = pm_param(b.g, "source_length");
+        b.source_length = pm_build_word(&b, "source_length");
     m->arch->build(&b);
     s = b.status;
     if (s != PM_OK && b.error) s = pm_raise(s, "%s", b.error);

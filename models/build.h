@@ -21,11 +21,13 @@ typedef struct pm_build_options {
     int64_t cache, source; /* STEP: S of the cache; keys of the encoder's states */
     int64_t
         memory; /* FORWARD of a segment: tokens before it that are in states; with `states` it leaves its own */
+    bool rows;            /* STEP, ENCODE: each sequence of the batch has a position, a last row and a source length of its
+                                own, inputs [B] where else one parameter tells them for all */
     int64_t globals;      /* FORWARD: the most tokens of a sequence that global_attention_mask names */
     bool global_mask;     /* which is given */
     bool key_mask, types; /* FORWARD: attention_mask, token_type_ids are given */
     bool
-        loop; /* STEP of batch 1 and length 1: id and position are states, and the step chooses the next (loop.h) */
+        loop; /* STEP of length 1, of one sequence or of rows: id and position are states, and the step chooses the next (loop.h) */
     bool penalty;                                /* with loop: ids that came before are less likely */
     const char *want;                            /* as in pm_session_run; NULL: "final" */
     const char *weights, *states, *cross_states; /* what names in the store begin with; NULL: "" */
@@ -56,9 +58,9 @@ struct pm_build {
     pm_text offered; /* outputs that the model has, for an error */
     pm_leaf *leaves;
     size_t n_leaves, leaves_capacity;
-    pm_tensor *position;      /* STEP: param, or a word of the loop; else NULL */
+    pm_tensor *position;      /* STEP: param, or an input or words of the loop, [B] or rank 0; else NULL */
     pm_tensor *loop;          /* options.loop: the state that a decode loop keeps; else NULL */
-    pm_tensor *source_length; /* STEP of an encoder-decoder, ENCODE: param; else NULL */
+    pm_tensor *source_length; /* STEP of an encoder-decoder, ENCODE: param, or input [B]; else NULL */
     pm_tensor *key_mask;      /* FORWARD: I32 [B,S] over input_ids, or NULL */
     pm_status status;         /* first error of this file's functions; its text: */
     char *error;
@@ -102,6 +104,8 @@ typedef struct pm_layer_name {
 pm_layer_name pm_build_layer_name(const char *prefix, int64_t layer, const char *name);
 pm_tensor *pm_build_ids(pm_build *b, const char *name, int64_t batch,
                         int64_t length); /* an I32 input [B,T] */
+/* What is one word of all sequences, a param, or one of each: options.rows. */
+pm_tensor *pm_build_word(pm_build *b, const char *name);
 /* The ids that a decoder is fed: the same, but in a loop the id that it chose. */
 pm_tensor *pm_build_new_ids(pm_build *b, const char *name, int64_t batch, int64_t length);
 /* The spec's signal, an F32 input of options.signals; NULL when it is not given. */

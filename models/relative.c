@@ -39,9 +39,11 @@ pm_tensor *pm_block_relative_bias(pm_build *b, const pm_relative *r, const pm_re
     int64_t t = shape->t, s = shape->s;
     int64_t behind = (b->position ? s : t) - 1, ahead = shape->causal ? 0 : s - 1;
     pm_tensor *table = bias_by_distance(b, r, shape, -behind, behind + 1 + ahead);
-    pm_tensor *queries = pm_iota(g, t), *keys = pm_reshape(g, pm_iota(g, s), 2, (int64_t[]){1, s});
-    if (b->position) queries = pm_add(g, queries, b->position);
-    pm_tensor *distance = pm_sub(g, keys, pm_reshape(g, queries, 2, (int64_t[]){t, 1}));
+    int each = b->position && pm_tensor_rank(b->position) == 1; /* of the batch has a position */
+    int64_t dims[3] = {each ? b->options.batch : 1, t, 1};
+    pm_tensor *queries = b->position ? pm_block_places(b, t) : pm_iota(g, t);
+    pm_tensor *keys = pm_reshape(g, pm_iota(g, s), 2, (int64_t[]){1, s});
+    pm_tensor *distance = pm_sub(g, keys, pm_reshape(g, queries, 2 + each, dims + !each));
     pm_tensor *row = pm_add(g, distance, pm_const_i32(g, (int32_t)behind));
-    return pm_permute(g, pm_gather(g, table, row), (int[]){2, 0, 1});
+    return pm_permute(g, pm_gather(g, table, row), each ? (int[]){0, 3, 1, 2} : (int[]){2, 0, 1});
 }
