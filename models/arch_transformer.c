@@ -138,7 +138,8 @@ void pm_transformer_build(pm_build *b) {
     switch (o->kind) {
     case PM_BUILD_STEP: decode(b, o->length, &decoder); break;
     case PM_BUILD_ENCODE:
-        pm_stack_keep_memory(b, &b->model->spec.stack[1], encode(b, o->rows ? o->batch : 1, &encoder, source_out));
+        pm_stack_keep_memory(b, &b->model->spec.stack[1],
+                             encode(b, o->rows ? o->batch : 1, &encoder, source_out));
         break;
     case PM_BUILD_FORWARD:
         encoder.keys = o->key_mask ? pm_build_ids(b, "attention_mask", o->batch, o->length) : NULL;

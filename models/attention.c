@@ -84,9 +84,8 @@ pm_tensor *pm_block_attention(pm_build *b, pm_tensor *q, pm_tensor *k, pm_tensor
     if (mask->bias) {
         int each = pm_tensor_rank(mask->bias) == 4; /* a bias for each of the batch */
         int64_t of_groups[] = {batch, groups, h / groups, pm_tensor_dim(mask->bias, -2), s};
-        scores = pm_add(
-            g, scores,
-            rank == 5 ? pm_reshape(g, mask->bias, 4 + each, of_groups + !each) : mask->bias);
+        scores = pm_add(g, scores,
+                        rank == 5 ? pm_reshape(g, mask->bias, 4 + each, of_groups + !each) : mask->bias);
     }
     pm_tensor *seen = make_mask(b, mask, rank, t, s);
     if (seen) scores = pm_where(g, seen, scores, pm_const_f32(g, PM_MASKED));

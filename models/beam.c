@@ -53,7 +53,7 @@ static pm_status make(beams *b, pm_search *g) {
     size_t n_eos = g->options->ignore_eos ? 0 : g->s->model->n_eos;
     *b = (beams){.g = g,
                  .k = g->options->n_beams,
-                 .vocab = pm_decoder_vocab(&g->decoder),
+                 .vocab = pm_decoder_vocab(g->decoder),
                  .max_new = g->max_new,
                  .can_improve = true};
     b->n_kept = b->k * (int64_t)(n_eos + 1 > 2 ? n_eos + 1 : 2);
@@ -236,15 +236,15 @@ static pm_status search(beams *b) {
     int64_t n_kept = b->n_kept;
     for (int64_t i = 0; i < b->k; i++)
         memcpy(b->ids + (size_t)i * g->n_prompt, g->ids, g->n_prompt * sizeof *b->ids);
-    PM_TRY(pm_decoder_feed(&g->decoder, b->ids, g->n_prompt));
+    PM_TRY(pm_decoder_feed(g->decoder, b->ids, g->n_prompt));
     for (;;) {
-        PM_TRY(pm_decoder_logits(&g->decoder, b->logits));
+        PM_TRY(pm_decoder_logits(g->decoder, b->logits));
         b->n_kept = n_kept;
         PM_TRY(step(b));
         if (b->length == 1) PM_TRY(pm_search_begin_decoding(g));
         if (!b->can_improve || b->all_end || (all_finished(b) && g->rules.early_stopping == 1)) break;
-        PM_TRY(pm_decoder_reorder(&g->decoder, b->order));
-        PM_TRY(pm_decoder_feed(&g->decoder, b->ids, 1));
+        PM_TRY(pm_decoder_reorder(g->decoder, b->order));
+        PM_TRY(pm_decoder_feed(g->decoder, b->ids, 1));
         g->out->decode_steps++;
     }
     for (int64_t i = 0; i < b->finished[0].length; i++) PM_TRY(pm_search_append(g, b->finished[0].ids[i]));

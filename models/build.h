@@ -21,7 +21,8 @@ typedef struct pm_build_options {
     int64_t cache, source; /* STEP: S of the cache; keys of the encoder's states */
     int64_t
         memory; /* FORWARD of a segment: tokens before it that are in states; with `states` it leaves its own */
-    bool rows;            /* STEP, ENCODE: each sequence of the batch has a position, a last row and a source length of its
+    bool
+        rows; /* STEP, ENCODE: each sequence of the batch has a position, a last row and a source length of its
                                 own, inputs [B] where else one parameter tells them for all */
     int64_t globals;      /* FORWARD: the most tokens of a sequence that global_attention_mask names */
     bool global_mask;     /* which is given */

@@ -1,4 +1,5 @@
-/* Generation (pumice/model.h): prompt, greedy and sampled continuation, text to text. Beams are in beam.c. */
+/* Generation (pumice/model.h): prompt, greedy and sampled continuation of one sequence or of several together, text to text. Beams
+ * are in beam.c. */
 #include "models/search.h"
 
 #include <inttypes.h>
@@ -18,7 +19,7 @@ static pm_rule_place place_of(const pm_search *g, const int32_t *ids, size_t n) 
                            .max_new = g->max_new,
                            .eos = m->eos,
                            .n_eos = g->options->ignore_eos ? 0 : m->n_eos,
-                           .vocab = (size_t)pm_decoder_vocab(&g->decoder)};
+                           .vocab = (size_t)g->s->model->info.vocab_size};
 }
 
 pm_status pm_search_judge(pm_search *g, const int32_t *ids, size_t n) {
@@ -50,7 +51,7 @@ pm_status pm_search_append(pm_search *g, int32_t id) {
 
 /* ---- checks ---- */
 
-static pm_status check_options(const pm_session *s, const pm_generate_options *o) {
+pm_status pm_check_generate_options(const pm_session *s, const pm_generate_options *o) {
     if (!s->model->arch->decoder)
         return pm_raise(PM_ERR_USAGE, "%s: a %s model has no decoder to generate with", s->model->files.path,
                         s->model->arch->task);
@@ -111,22 +112,83 @@ static pm_status set_prompt(pm_search *g, const int32_t *ids, size_t n) {
     return pm_check_ids("ids", g->ids, g->n_ids, info->vocab_size);
 }
 
-/* ---- one sequence ---- */
+/* ---- sequences that run together ---- */
+
+typedef struct group {
+    pm_search *rows; /* row i of the decoder */
+    size_t n;
+    pm_session *s;
+    pm_decoder *decoder;
+    const pm_generate_options *options;
+    pm_loop loop;
+    pm_turn *turns;
+    int64_t loop_steps; /* of the next submission; 0 or 1: the host chooses */
+    float *logits;      /* [n][vocab] of the newest feed, when has_logits */
+    int32_t *best;      /* the likeliest of each, where found */
+    bool *found, has_best, has_logits;
+    pm_arena arena;
+} group;
+
+static pm_status make_group(group *c, pm_search *rows, size_t n) {
+    *c = (group){.rows = rows, .n = n, .s = rows->s, .decoder = rows->decoder, .options = rows->options};
+    c->best = pm_arena_alloc(&c->arena, n * sizeof *c->best);
+    c->found = pm_arena_alloc(&c->arena, n * sizeof *c->found);
+    c->turns = pm_arena_alloc(&c->arena, n * sizeof *c->turns);
+    return c->best && c->found && c->turns ? PM_OK : PM_ERR_MEMORY;
+}
+
+static bool all_done(const group *c) {
+    for (size_t i = 0; i < c->n; i++)
+        if (!c->rows[i].done) return false;
+    return true;
+}
+
+/* Ids that each sequence is fed next: its prompt, or the newest; nothing of one that is done. */
+static pm_status feed(group *c, bool prompts) {
+    pm_ids parts[PM_MAX_ROWS];
+    c->has_best = c->has_logits = false;
+    for (size_t i = 0; i < c->n; i++) {
+        const pm_search *g = &c->rows[i];
+        size_t n = g->done ? 0 : prompts ? g->n_ids : 1;
+        parts[i] = (pm_ids){g->ids + g->n_ids - n, n};
+    }
+    if (c->decoder->rows) return pm_decoder_feed_rows(c->decoder, parts);
+    return pm_decoder_feed(c->decoder, parts->ids, parts->n);
+}
+
+static pm_status read_best(group *c) {
+    if (!c->has_best) PM_TRY(pm_decoder_best(c->decoder, c->best, c->found));
+    c->has_best = true;
+    return PM_OK;
+}
+
+static pm_status read_logits(group *c) {
+    size_t bytes = c->n * (size_t)pm_decoder_vocab(c->decoder) * sizeof *c->logits;
+    if (!c->logits && !(c->logits = pm_arena_alloc(&c->arena, bytes))) return PM_ERR_MEMORY;
+    if (!c->has_logits) PM_TRY(pm_decoder_logits(c->decoder, c->logits));
+    c->has_logits = true;
+    return PM_OK;
+}
 
 /* Greedy reads one id and its logit from the device; all logits only when that one is no finite number, or when rules
  * forbid it or change logits. */
-static pm_status choose(pm_search *g, pm_random *random, float *logits, int32_t *out_id) {
-    size_t vocab = (size_t)pm_decoder_vocab(&g->decoder);
+static pm_status choose(group *c, size_t row, int32_t *out_id) {
+    pm_search *g = &c->rows[row];
+    size_t vocab = (size_t)pm_decoder_vocab(c->decoder);
     bool found = false;
     PM_TRY(pm_search_judge(g, g->ids, g->n_ids));
-    if (!g->options->sample && !g->verdict.penalised && !g->restriction.apply)
-        PM_TRY(pm_decoder_best(&g->decoder, out_id, &found));
+    if (!g->options->sample && !g->verdict.penalised && !g->restriction.apply) {
+        PM_TRY(read_best(c));
+        found = c->found[row];
+        *out_id = c->best[row];
+    }
     found &= g->verdict.n_forced < 2; /* of several that are forced, each as likely, the first comes */
     if (found && pm_verdict_allows(&g->verdict, *out_id)) return PM_OK;
-    PM_TRY(pm_decoder_logits(&g->decoder, logits));
+    PM_TRY(read_logits(c));
+    float *logits = c->logits + row * vocab;
     pm_search_apply(g, g->ids, g->n_ids, logits);
     if (!g->options->sample) return pm_likeliest(logits, vocab, out_id);
-    return pm_sample(g->options, random, logits, vocab, out_id);
+    return pm_sample(g->options, &g->random, logits, vocab, out_id);
 }
 
 /* A stop is found as soon as it is whole, so that the newest ids alone can hold its end: at least one byte of text each,
@@ -147,26 +209,42 @@ pm_status pm_search_meets_stop(const pm_search *g, const int32_t *ids, size_t n,
     return PM_OK;
 }
 
-/* Takes the newest id; *out_done when it is the last. */
-static pm_status take(pm_search *g, int32_t id, bool *out_done) {
+/* Takes the newest id. */
+static pm_status take(pm_search *g, int32_t id) {
     const pm_generate_options *o = g->options;
     bool done = pm_search_is_eos(g, id);
     PM_TRY(pm_search_append(g, id));
     PM_TRY(pm_search_meets_stop(g, g->ids + g->n_prompt, g->n_ids - g->n_prompt, &done));
     if (o->on_token && !o->on_token(o->user, id)) done = true;
-    *out_done = done || g->n_ids - g->n_prompt >= (size_t)g->max_new;
+    g->done = done || g->n_ids - g->n_prompt >= (size_t)g->max_new;
     return PM_OK;
+}
+
+/* One id for each sequence that goes on, chosen by the host. */
+static pm_status choose_all(group *c) {
+    for (size_t i = 0; i < c->n; i++) {
+        pm_search *g = &c->rows[i];
+        int32_t id = 0;
+        if (g->done) continue;
+        PM_TRY(choose(c, i, &id));
+        PM_TRY(take(g, id));
+        g->stuck = false;
+    }
+    return PM_OK;
+}
+
+static void start_meter(pm_search *g) {
+    pm_executor_get_stats(g->s->executor, &g->meter.start);
+    g->meter.start_ns = pm_now_ns();
 }
 
 pm_status pm_search_begin_decoding(pm_search *g) {
     pm_ready *step;
     g->out->prompt_ns = g->out->first_token_ns = pm_now_ns() - g->start_ns;
-    PM_TRY(pm_decoder_program(&g->decoder, 1, &step));
+    PM_TRY(pm_decoder_program(g->decoder, 1, &step));
     g->out->n_device_ops = step->program->n_dispatches - step->program->n_fallback;
     g->out->n_fallback_ops = step->program->n_fallback;
-    if (!g->out->no_loop && g->max_new > 2) PM_TRY(pm_loop_program(&g->loop, &g->decoder, &step));
-    pm_executor_get_stats(g->s->executor, &g->meter.start);
-    g->meter.start_ns = pm_now_ns();
+    start_meter(g);
     return PM_OK;
 }
 
@@ -178,6 +256,18 @@ static void end_decoding(pm_search *g) {
     g->out->decode_submits = end.n_submits - start->n_submits;
     g->out->decode_recordings = end.n_recordings - start->n_recordings;
     g->out->decode_host_ns = end.host_ns - start->host_ns;
+}
+
+/* Times and counts of a group are its first sequence's, but for what each has of its own. */
+static void share_figures(pm_search *rows, size_t n) {
+    const pm_generated *first = rows->out;
+    for (size_t i = 1; i < n; i++) {
+        pm_generated own = *rows[i].out;
+        *rows[i].out = *first;
+        rows[i].out->decode_steps = own.decode_steps;
+        rows[i].out->loop_steps = own.loop_steps;
+        rows[i].out->no_loop = own.no_loop;
+    }
 }
 
 /* ---- the loop on the device (loop.h) ---- */
@@ -199,124 +289,157 @@ static const char *why_no_loop(const pm_search *g) {
 }
 
 /* Nothing can end it before its time, so that no step is in vain. */
-static bool ends_late(const pm_search *g) {
-    return g->loop.n_ends == 0 && g->options->n_stops == 0;
+static bool ends_late(const group *c) {
+    return c->loop.n_ends == 0 && c->options->n_stops == 0;
 }
 
-static int64_t most_steps(const pm_search *g) {
-    return g->options->loop_steps ? g->options->loop_steps : LOOP_STEPS;
+static int64_t most_steps(const group *c) {
+    return c->options->loop_steps ? c->options->loop_steps : LOOP_STEPS;
 }
 
-static void begin_loop(pm_search *g) {
-    const pm_model *m = g->s->model;
-    int64_t most = most_steps(g);
-    g->loop = (pm_loop){.ends = m->eos,
-                        .n_ends = g->options->ignore_eos ? 0 : m->n_eos,
-                        .penalty = g->rules.repetition_penalty};
-    g->out->no_loop = why_no_loop(g);
-    g->loop_steps = ends_late(g) || most < FIRST_LOOP_STEPS ? most : FIRST_LOOP_STEPS;
+static void begin_loop(group *c) {
+    const pm_model *m = c->s->model;
+    int64_t most = most_steps(c);
+    c->loop = (pm_loop){.ends = m->eos,
+                        .n_ends = c->options->ignore_eos ? 0 : m->n_eos,
+                        .penalty = c->rows->rules.repetition_penalty};
+    for (size_t i = 0; i < c->n; i++) c->rows[i].out->no_loop = why_no_loop(&c->rows[i]);
+    c->loop_steps = ends_late(c) || most < FIRST_LOOP_STEPS ? most : FIRST_LOOP_STEPS;
 }
 
-/* Steps that the device may do by itself now. The rules about beginnings and the last id are the host's. */
+/* Steps that the device may do by itself now for a sequence. The rules about beginnings and the last id are the host's. */
 static int64_t steps_ahead(const pm_search *g) {
     const pm_rules *r = &g->rules;
     size_t n_new = g->n_ids - g->n_prompt;
-    int64_t left = g->max_new - (int64_t)n_new - (r->n_forced_eos > 0);
-    if (g->out->no_loop || g->n_ids < (size_t)r->min_length || n_new < (size_t)r->min_new) return 0;
+    if (g->out->no_loop || g->stuck || g->n_ids < (size_t)r->min_length || n_new < (size_t)r->min_new)
+        return 0;
     if (r->n_begin_suppress && n_new < 2) return 0;
-    return left < g->loop_steps ? left : g->loop_steps;
+    return g->max_new - (int64_t)n_new - (r->n_forced_eos > 0);
 }
 
-/* One submission of the loop. *out_stuck: the host has to choose what follows. Each one may be twice as long as the one before:
- * of an output that ends in the middle, no more steps are in vain than were made. */
-static pm_status loop(pm_search *g, int64_t n, int32_t *id, bool *out_stuck, bool *out_done) {
-    int64_t most = most_steps(g);
-    int32_t ids[PM_LOOP_RING];
-    size_t n_ids;
-    g->loop.ids = g->ids;
-    g->loop.n_ids = g->n_ids;
-    PM_TRY(pm_loop_run(&g->loop, &g->decoder, *id, n, ids, &n_ids));
-    for (size_t i = 0; i < n_ids && !*out_done; i++) {
-        *id = ids[i];
-        PM_TRY(take(g, ids[i], out_done));
-        g->out->decode_steps++;
-        g->out->loop_steps++;
+/* For all of them: where a sequence needs the host, all wait for it. What the device makes behind the last id of one is dropped;
+ * but behind the one before it where the host chooses the last. */
+static int64_t steps_ahead_of_all(const group *c) {
+    int64_t most = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const pm_search *g = &c->rows[i];
+        int64_t n = g->done ? 0 : steps_ahead(g);
+        if (!g->done && (n < 1 || (g->rules.n_forced_eos && n < c->loop_steps))) return n;
+        if (n > most) most = n;
     }
-    *out_stuck = !*out_done && (n_ids == 0 || g->loop.made == 0);
-    g->loop_steps = 2 * g->loop_steps < most ? 2 * g->loop_steps : most;
+    return most < c->loop_steps ? most : c->loop_steps;
+}
+
+/* One submission of the loop. Each one may be twice as long as the one before: of an output that ends in the middle, no more steps
+ * are in vain than were made. */
+static pm_status loop(group *c, int64_t n) {
+    int64_t most = most_steps(c);
+    for (size_t i = 0; i < c->n; i++)
+        c->turns[i] = (pm_turn){.ids = c->rows[i].ids, .n_ids = c->rows[i].n_ids, .done = c->rows[i].done};
+    PM_TRY(pm_loop_run(&c->loop, c->decoder, c->turns, n));
+    for (size_t i = 0; i < c->n; i++) {
+        pm_search *g = &c->rows[i];
+        for (size_t k = 0; k < c->turns[i].n_out && !g->done; k++) {
+            PM_TRY(take(g, c->turns[i].out[k]));
+            g->out->decode_steps++;
+            g->out->loop_steps++;
+        }
+        g->stuck = !g->done && (c->turns[i].n_out == 0 || c->turns[i].halted);
+    }
+    c->loop_steps = 2 * c->loop_steps < most ? 2 * c->loop_steps : most;
     return PM_OK;
 }
 
-static pm_status continue_one(pm_search *g) {
-    pm_random random = {g->options->seed};
-    float *logits = pm_calloc((size_t)pm_decoder_vocab(&g->decoder), sizeof *logits);
-    bool done = false;
-    int32_t id = 0;
-    pm_status s = logits ? PM_OK : PM_ERR_MEMORY;
-    if (s != PM_OK) return s;
-    PM_GOTO(pm_decoder_feed(&g->decoder, g->ids, g->n_ids));
-    PM_GOTO(choose(g, &random, logits, &id));
-    PM_GOTO(take(g, id, &done));
-    PM_GOTO(pm_search_begin_decoding(g));
-    for (bool stuck = false; !done;) {
-        int64_t n = stuck ? 0 : steps_ahead(g);
-        stuck = false;
-        if (n > 1) {
-            PM_GOTO(loop(g, n, &id, &stuck, &done));
-            continue;
-        }
-        PM_GOTO(pm_decoder_feed(&g->decoder, &id, 1));
-        PM_GOTO(choose(g, &random, logits, &id));
-        PM_GOTO(take(g, id, &done));
-        g->out->decode_steps++;
+static pm_status step(group *c) {
+    PM_TRY(feed(c, false));
+    for (size_t i = 0; i < c->n; i++) c->rows[i].out->decode_steps += !c->rows[i].done;
+    return choose_all(c);
+}
+
+static pm_status continue_all(group *c) {
+    pm_ready *program;
+    PM_TRY(feed(c, true));
+    PM_TRY(choose_all(c));
+    PM_TRY(pm_search_begin_decoding(c->rows));
+    if (!c->rows->out->no_loop && c->rows->max_new > 2)
+        PM_TRY(pm_loop_program(&c->loop, c->decoder, &program));
+    start_meter(c->rows);
+    while (!all_done(c)) {
+        int64_t n = steps_ahead_of_all(c);
+        PM_TRY(n > 1 ? loop(c, n) : step(c));
     }
-fail:
-    pm_free(logits);
-    return s;
+    return PM_OK;
 }
 
 /* ---- the whole ---- */
 
+pm_status pm_search_run_rows(pm_search *rows, size_t n) {
+    group c;
+    pm_status s;
+    for (size_t i = 0; i < n; i++) rows[i].random = (pm_random){rows[i].options->seed};
+    PM_TRY(pm_rules_check(&rows->rules, pm_decoder_vocab(rows->decoder)));
+    PM_GOTO(make_group(&c, rows, n));
+    begin_loop(&c);
+    PM_GOTO(continue_all(&c));
+    end_decoding(rows);
+    share_figures(rows, n);
+fail:
+    pm_loop_free(&c.loop);
+    pm_arena_free(&c.arena);
+    return s;
+}
+
 pm_status pm_search_run(pm_search *g) {
-    PM_TRY(pm_rules_check(&g->rules, pm_decoder_vocab(&g->decoder)));
-    begin_loop(g);
-    PM_TRY(g->options->n_beams > 1 ? pm_beam_search(g) : continue_one(g));
+    if (g->options->n_beams <= 1) return pm_search_run_rows(g, 1);
+    PM_TRY(pm_rules_check(&g->rules, pm_decoder_vocab(g->decoder)));
+    g->out->no_loop = why_no_loop(g);
+    PM_TRY(pm_beam_search(g));
     end_decoding(g);
     return PM_OK;
 }
 
-static pm_status generate(pm_search *g, const int32_t *ids, size_t n) {
-    bool beams = g->options->n_beams > 1;
+/* Longer outputs grow the cache when they come to it. */
+pm_status pm_search_prepare(pm_search *g, const pm_ids *prompt, int64_t *out_expected) {
+    int64_t guess = g->options->max_new ? 1024 : 64;
     g->rules = g->s->model->rules;
     pm_rules_override(&g->rules, g->options);
-    PM_TRY(set_prompt(g, ids, n));
-    /* Rows to begin with; longer outputs grow the cache when they come to it. */
-    int64_t guess = g->options->max_new ? 1024 : 64, ahead = g->max_new < guess ? g->max_new : guess;
-    PM_TRY(pm_decoder_open(&g->decoder, g->s, beams ? g->options->n_beams : 1,
-                           (int64_t)g->n_prompt + ahead - 1));
+    PM_TRY(set_prompt(g, prompt->ids, prompt->n));
+    *out_expected = (int64_t)g->n_prompt + (g->max_new < guess ? g->max_new : guess) - 1;
+    return PM_OK;
+}
+
+void pm_search_finish(pm_search *g, pm_status status) {
+    pm_verdict_free(&g->verdict);
+    if (status != PM_OK) {
+        pm_free(g->ids);
+        *g->out = (pm_generated){0};
+        return;
+    }
+    g->out->ids = g->ids;
+    g->out->n_ids = g->n_ids;
+    g->out->n_prompt = g->n_prompt;
+    g->out->score = g->score;
+}
+
+static pm_status generate(pm_search *g, const pm_ids *prompt) {
+    int64_t expected, n_beams = g->options->n_beams;
+    PM_TRY(pm_search_prepare(g, prompt, &expected));
+    PM_TRY(pm_decoder_open(g->decoder, g->s, n_beams > 1 ? n_beams : 1, expected));
     g->start_ns = pm_now_ns();
-    if (g->s->model->arch->encoder_decoder) PM_TRY(pm_decoder_encode(&g->decoder, ids, n));
+    if (g->s->model->arch->encoder_decoder) PM_TRY(pm_decoder_encode(g->decoder, prompt->ids, prompt->n));
     return pm_search_run(g);
 }
 
 pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_generate_options *options,
                       pm_generated *out) {
     static const pm_generate_options defaults = {0};
-    pm_search g = {.s = s, .options = options ? options : &defaults, .out = out};
+    pm_decoder decoder;
+    pm_search g = {.s = s, .decoder = &decoder, .options = options ? options : &defaults, .out = out};
     *out = (pm_generated){0};
-    PM_TRY(check_options(s, g.options));
-    pm_status status = generate(&g, ids, n);
-    pm_verdict_free(&g.verdict);
-    if (status != PM_OK) {
-        pm_free(g.ids);
-        *out = (pm_generated){0};
-        return status;
-    }
-    out->ids = g.ids;
-    out->n_ids = g.n_ids;
-    out->n_prompt = g.n_prompt;
-    out->score = g.score;
-    return PM_OK;
+    PM_TRY(pm_check_generate_options(s, g.options));
+    pm_status status = generate(&g, &(pm_ids){ids, n});
+    pm_search_finish(&g, status);
+    return status;
 }
 
 void pm_generated_free(pm_generated *g) {

@@ -1,13 +1,15 @@
-/* See loop.h. Invariant: the words that the device has are those that pm_loop says, or pm_loop.made is 0. */
+/* See loop.h. Invariant: the words that the device has are pm_loop.words, or pm_loop.made is 0. */
 #include "models/loop.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 /* ---- the graph ---- */
 
+/* A word of each sequence: [B,1,..] of `rank` dims; rank 0: of the only one. */
 static pm_tensor *word(pm_build *b, int64_t at, int rank) {
-    const int64_t dims[2] = {1, 1};
+    const int64_t dims[2] = {b->options.batch, 1};
     return pm_reshape(b->g, pm_slice(b->g, b->loop, 0, at, 1), rank, dims);
 }
 
@@ -15,16 +17,24 @@ typedef struct state_name {
     char s[64];
 } state_name;
 
-static state_name name_of(const char *prefix, const char *what) {
+/* Those of rows tell how many there are. */
+static state_name name_of(const char *prefix, const char *what, int64_t n_rows) {
     state_name name;
-    snprintf(name.s, sizeof name.s, "%s%s", prefix ? prefix : "", what);
+    if (n_rows)
+        snprintf(name.s, sizeof name.s, "%s%s.%" PRId64, prefix ? prefix : "", what, n_rows);
+    else
+        snprintf(name.s, sizeof name.s, "%s%s", prefix ? prefix : "", what);
     return name;
 }
 
+static state_name name_in_graph(const pm_build *b, const char *what) {
+    return name_of(b->options.weights, what, b->options.rows ? b->options.batch : 0);
+}
+
 void pm_loop_begin(pm_build *b) {
-    const int64_t n = PM_LOOP_WORDS;
-    b->loop = pm_state(b->g, name_of(b->options.weights, "loop").s, PM_I32, 1, &n);
-    b->position = word(b, PM_LOOP_POSITION, 0);
+    const int64_t dims[2] = {PM_LOOP_WORDS, b->options.batch};
+    b->loop = pm_state(b->g, name_in_graph(b, "loop").s, PM_I32, b->options.rows ? 2 : 1, dims);
+    b->position = word(b, PM_LOOP_POSITION, b->options.rows ? 1 : 0);
 }
 
 pm_tensor *pm_loop_id(pm_build *b) {
@@ -32,7 +42,7 @@ pm_tensor *pm_loop_id(pm_build *b) {
 }
 
 static pm_tensor *seen(pm_build *b, int64_t vocab) {
-    return pm_state(b->g, name_of(b->options.weights, "seen").s, PM_I32, 4, (int64_t[]){1, 1, vocab, 1});
+    return pm_state(b->g, name_in_graph(b, "seen").s, PM_I32, 4, (int64_t[]){b->options.batch, 1, vocab, 1});
 }
 
 /* As pm_rules_apply does, to the bit: logits of ids that came before times the penalty where they are negative, times its
@@ -40,19 +50,19 @@ static pm_tensor *seen(pm_build *b, int64_t vocab) {
 pm_tensor *pm_loop_penalise(pm_build *b, pm_tensor *logits) {
     pm_graph *g = b->g;
     int64_t vocab = pm_tensor_dim(logits, -1), two = 2;
-    pm_tensor *factors = pm_input(g, "penalty", PM_F32, 1, &two), *row = pm_reshape(g, logits, 1, &vocab);
-    pm_tensor *before = pm_cast(g, pm_reshape(g, seen(b, vocab), 1, &vocab), PM_BOOL);
-    pm_tensor *factor = pm_where(g, pm_lt(g, row, pm_const_f32(g, 0)), pm_slice(g, factors, 0, 0, 1),
+    const int64_t dims[] = {b->options.batch, 1, vocab};
+    pm_tensor *factors = pm_input(g, "penalty", PM_F32, 1, &two);
+    pm_tensor *before = pm_cast(g, pm_reshape(g, seen(b, vocab), 3, dims), PM_BOOL);
+    pm_tensor *factor = pm_where(g, pm_lt(g, logits, pm_const_f32(g, 0)), pm_slice(g, factors, 0, 0, 1),
                                  pm_slice(g, factors, 0, 1, 1));
-    row = pm_where(g, before, pm_mul(g, row, factor), row);
-    return pm_reshape(g, row, 3, (int64_t[]){1, 1, vocab});
+    return pm_where(g, before, pm_mul(g, logits, factor), logits);
 }
 
 static void mark_seen(pm_build *b, pm_tensor *next) {
-    const int64_t one[4] = {1, 1, 1, 1};
-    pm_tensor *mark = pm_reshape(b->g, pm_const_i32(b->g, 1), 4, one);
+    const int64_t one[4] = {1, 1, 1, 1}, each[4] = {b->options.batch, 1, 1, 1};
+    pm_tensor *mark = pm_expand(b->g, pm_reshape(b->g, pm_const_i32(b->g, 1), 4, one), 4, each);
     int64_t vocab = b->model->info.vocab_size;
-    (void)pm_cache_write(b->g, seen(b, vocab), mark, pm_reshape(b->g, next, 0, NULL));
+    (void)pm_cache_write(b->g, seen(b, vocab), mark, pm_reshape(b->g, next, b->options.rows ? 1 : 0, each));
 }
 
 void pm_loop_end(pm_build *b, pm_tensor *next, pm_tensor *logit) {
@@ -61,30 +71,89 @@ void pm_loop_end(pm_build *b, pm_tensor *next, pm_tensor *logit) {
     pm_build_output(b, "loop", -1, true, b->loop);
 }
 
-/* ---- running ---- */
+/* ---- the words ---- */
 
 static bool penalises(const pm_loop *l) {
     return l->penalty != 0 && l->penalty != 1;
 }
 
+static size_t n_words(const pm_decoder *d) {
+    return PM_LOOP_WORDS * (size_t)d->batch;
+}
+
+static int32_t position_of(const pm_decoder *d, int64_t row) {
+    return d->rows ? d->at[row] : (int32_t)d->position;
+}
+
+/* Word w of sequence `row`. */
+static int32_t *word_of(int32_t *words, const pm_decoder *d, int64_t w, int64_t row) {
+    return &words[w * d->batch + row];
+}
+
+void pm_loop_free(pm_loop *l) {
+    pm_free(l->words);
+    l->words = NULL;
+}
+
 /* Which ids came before. */
-static pm_status write_seen(const pm_loop *l, const pm_decoder *d) {
+static pm_status write_seen(const pm_decoder *d, const pm_turn *turns) {
     int64_t vocab = pm_decoder_vocab(d);
-    int32_t *marks = pm_calloc((size_t)vocab, sizeof *marks);
+    size_t n = (size_t)(vocab * d->batch);
+    int32_t *marks = pm_calloc(n, sizeof *marks);
     if (!marks) return PM_ERR_MEMORY;
-    for (size_t i = 0; i < l->n_ids; i++)
-        if (l->ids[i] >= 0 && l->ids[i] < vocab) marks[l->ids[i]] = 1;
-    pm_status s = pm_executor_put(d->s->executor, name_of(d->s->prefix, "seen").s, marks,
-                                  (uint64_t)vocab * sizeof *marks);
+    for (int64_t row = 0; row < d->batch; row++)
+        for (size_t i = 0; i < turns[row].n_ids; i++)
+            if (turns[row].ids[i] >= 0 && turns[row].ids[i] < vocab)
+                marks[row * vocab + turns[row].ids[i]] = 1;
+    pm_status s = pm_executor_put(d->s->executor, name_of(d->s->prefix, "seen", d->rows ? d->batch : 0).s,
+                                  marks, n * sizeof *marks);
     pm_free(marks);
     return s;
 }
+
+/* Whether the words that steps have left are those that the next one begins with. */
+static bool are_current(const pm_loop *l, const pm_decoder *d, const pm_turn *turns, const pm_ready *r) {
+    bool are = l->made == r->made;
+    for (int64_t i = 0; are && i < d->batch; i++) {
+        const pm_turn *t = &turns[i];
+        are = (*word_of(l->words, d, PM_LOOP_HALT, i) != 0) == t->done;
+        if (!t->done)
+            are &= *word_of(l->words, d, PM_LOOP_POSITION, i) == position_of(d, i) &&
+                   *word_of(l->words, d, PM_LOOP_ID, i) == t->ids[t->n_ids - 1];
+    }
+    return are;
+}
+
+/* The words before the first step, or after the host has done one. */
+static pm_status write_words(pm_loop *l, const pm_decoder *d, const pm_turn *turns, const pm_ready *r) {
+    size_t n = n_words(d);
+    if (!l->words && !(l->words = pm_calloc(2 * n, sizeof *l->words))) return PM_ERR_MEMORY;
+    if (are_current(l, d, turns, r)) return PM_OK;
+    l->made = 0;
+    memset(l->words, 0, n * sizeof *l->words);
+    for (int64_t i = 0; i < d->batch; i++) {
+        *word_of(l->words, d, PM_LOOP_POSITION, i) = position_of(d, i);
+        *word_of(l->words, d, PM_LOOP_ID, i) = turns[i].ids[turns[i].n_ids - 1];
+        *word_of(l->words, d, PM_LOOP_HALT, i) = turns[i].done ? PM_HALT_END : 0;
+        *word_of(l->words, d, PM_LOOP_N_ENDS, i) = (int32_t)l->n_ends;
+        for (size_t k = 0; k < l->n_ends; k++)
+            *word_of(l->words, d, PM_LOOP_ENDS + (int64_t)k, i) = l->ends[k];
+    }
+    PM_TRY(pm_executor_put(d->s->executor, name_of(d->s->prefix, "loop", d->rows ? d->batch : 0).s, l->words,
+                           n * sizeof *l->words));
+    if (penalises(l)) PM_TRY(write_seen(d, turns));
+    l->made = r->made;
+    return PM_OK;
+}
+
+/* ---- running ---- */
 
 pm_status pm_loop_program(const pm_loop *l, pm_decoder *d, pm_ready **out) {
     pm_build_options o = {.kind = PM_BUILD_STEP,
                           .loop = true,
                           .penalty = penalises(l),
-                          .batch = 1,
+                          .batch = d->batch,
+                          .rows = d->rows,
                           .length = 1,
                           .cache = d->cache,
                           .source = d->source,
@@ -92,19 +161,6 @@ pm_status pm_loop_program(const pm_loop *l, pm_decoder *d, pm_ready **out) {
                           .states = d->states,
                           .cross_states = d->cross};
     return pm_session_program(d->s, &o, out);
-}
-
-/* The words before the first step, or after the host has done one. */
-static pm_status write_words(pm_loop *l, const pm_decoder *d, const pm_ready *r, int32_t id) {
-    int32_t words[PM_LOOP_WORDS] = {
-        [PM_LOOP_POSITION] = (int32_t)d->position, [PM_LOOP_ID] = id, [PM_LOOP_N_ENDS] = (int32_t)l->n_ends};
-    if (l->made == r->made && l->position == d->position && l->id == id) return PM_OK;
-    for (size_t i = 0; i < l->n_ends; i++) words[PM_LOOP_ENDS + i] = l->ends[i];
-    PM_TRY(pm_executor_put(d->s->executor, name_of(d->s->prefix, "loop").s, words, sizeof words));
-    if (penalises(l)) PM_TRY(write_seen(l, d));
-    l->made = r->made;
-    l->count = 0;
-    return PM_OK;
 }
 
 /* Steps that one submission may hold. */
@@ -116,39 +172,56 @@ static int64_t steps_at_once(const pm_decoder *d, const pm_program *p, int64_t n
     return n < PM_LOOP_RING ? n : PM_LOOP_RING;
 }
 
-pm_status pm_loop_prepare(pm_loop *l, pm_decoder *d, int32_t id, pm_ready **out) {
-    PM_TRY(pm_decoder_make_room(d, 1));
+/* Rows of the cache that are filled, of the fullest sequence that goes on. */
+static int64_t filled(const pm_decoder *d, const pm_turn *turns) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < d->batch; i++)
+        if (!turns[i].done && position_of(d, i) > most) most = position_of(d, i);
+    return most;
+}
+
+pm_status pm_loop_prepare(pm_loop *l, pm_decoder *d, const pm_turn *turns, pm_ready **out) {
+    int64_t most = filled(d, turns);
+    PM_TRY(pm_decoder_make_room(d, most < d->position ? 0 : 1));
     PM_TRY(pm_loop_program(l, d, out));
-    PM_TRY(write_words(l, d, *out, id));
-    pm_ready_set(*out, "source_length", d->source_length);
+    PM_TRY(write_words(l, d, turns, *out));
+    PM_TRY(pm_decoder_set_sources(d, *out));
     return pm_ready_write(*out, "penalty", (const float[]){l->penalty, 1 / l->penalty}, 2);
 }
 
-pm_status pm_loop_run(pm_loop *l, pm_decoder *d, int32_t id, int64_t n, int32_t out_ids[PM_LOOP_RING],
-                      size_t *out_n) {
-    int32_t words[PM_LOOP_WORDS];
+/* What n steps have done for a sequence: from the words before and after them. */
+static pm_status read_turn(pm_loop *l, pm_decoder *d, int64_t row, int64_t n, pm_turn *t) {
+    int32_t *after = l->words + n_words(d), position = position_of(d, row);
+    uint32_t first = (uint32_t)*word_of(l->words, d, PM_LOOP_COUNT, row),
+             end = (uint32_t)*word_of(after, d, PM_LOOP_COUNT, row);
+    int32_t moved = *word_of(after, d, PM_LOOP_POSITION, row) - position;
+    if (end - first > (uint32_t)n || (!t->done && moved != (int32_t)(end - first)) ||
+        (t->done && end != first))
+        return pm_raise(PM_ERR_OTHER,
+                        "decode loop: %u ids and position %d after %u steps from %u and %d of sequence %lld",
+                        (unsigned)end, (int)*word_of(after, d, PM_LOOP_POSITION, row), (unsigned)n,
+                        (unsigned)first, (int)position, (long long)row);
+    for (uint32_t i = first; i != end; i++)
+        t->out[t->n_out++] = *word_of(after, d, PM_LOOP_IDS + i % PM_LOOP_RING, row);
+    t->halted = *word_of(after, d, PM_LOOP_HALT, row) != 0;
+    PM_TRY(pm_check_ids("decode loop", t->out, t->n_out, pm_decoder_vocab(d)));
+    pm_decoder_moved(d, row, (int64_t)t->n_out);
+    return PM_OK;
+}
+
+pm_status pm_loop_run(pm_loop *l, pm_decoder *d, pm_turn *turns, int64_t n) {
     pm_ready *r;
-    *out_n = 0;
-    PM_TRY(pm_loop_prepare(l, d, id, &r));
-    if (n > d->cache - d->position) n = d->cache - d->position;
-    n = steps_at_once(d, r->program, n);
+    for (int64_t i = 0; i < d->batch; i++) turns[i].n_out = 0, turns[i].halted = false;
+    PM_TRY(pm_loop_prepare(l, d, turns, &r));
+    int64_t room = d->cache - filled(d, turns);
+    n = steps_at_once(d, r->program, n < room ? n : room);
     if (n < 1) return PM_OK; /* no position is left: feeding says so */
     uint64_t made = l->made;
     l->made = 0; /* until all went well */
     PM_TRY(pm_loaded_repeat(r->loaded, (uint32_t)n));
-    PM_TRY(pm_ready_read(r, "loop", words, sizeof words));
-    uint32_t first = (uint32_t)l->count, end = (uint32_t)words[PM_LOOP_COUNT];
-    if (end - first > (uint32_t)n || words[PM_LOOP_POSITION] - d->position != (int64_t)(end - first))
-        return pm_raise(PM_ERR_OTHER, "decode loop: %u ids and position %d after %u steps from %u and %lld",
-                        (unsigned)end, (int)words[PM_LOOP_POSITION], (unsigned)n, (unsigned)first,
-                        (long long)d->position);
-    for (uint32_t i = first; i != end; i++) out_ids[(*out_n)++] = words[PM_LOOP_IDS + i % PM_LOOP_RING];
-    PM_TRY(pm_check_ids("decode loop", out_ids, *out_n, pm_decoder_vocab(d)));
-    d->position += (int64_t)*out_n;
-    if (words[PM_LOOP_HALT]) return PM_OK;
+    PM_TRY(pm_ready_read(r, "loop", l->words + n_words(d), n_words(d) * sizeof *l->words));
+    for (int64_t i = 0; i < d->batch; i++) PM_TRY(read_turn(l, d, i, n, &turns[i]));
+    memcpy(l->words, l->words + n_words(d), n_words(d) * sizeof *l->words);
     l->made = made;
-    l->position = d->position;
-    l->id = words[PM_LOOP_ID];
-    l->count = words[PM_LOOP_COUNT];
     return PM_OK;
 }

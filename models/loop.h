@@ -1,5 +1,5 @@
-/* The decode loop of one sequence that stays on the device: a step program whose id and position are words of a state, which the
- * program itself writes at its end. So it is run many times in one submission, and the host reads the ids behind it. */
+/* The decode loop that stays on the device, of one sequence or of rows: a step program whose ids and positions are words of a state,
+ * which the program itself writes at its end. So it is run many times in one submission, and the host reads the ids behind it. */
 #ifndef PM_LOOP_H
 #define PM_LOOP_H
 
@@ -7,7 +7,7 @@
 
 /* ---- of the graph (build.c, blocks.c) ---- */
 void pm_loop_begin(pm_build *b);    /* makes b->loop and b->position */
-pm_tensor *pm_loop_id(pm_build *b); /* I32 [1,1]: what this step feeds */
+pm_tensor *pm_loop_id(pm_build *b); /* I32 [B,1]: what this step feeds */
 pm_tensor *pm_loop_penalise(pm_build *b, pm_tensor *logits);
 void pm_loop_end(pm_build *b, pm_tensor *next, pm_tensor *logit); /* the output "loop" */
 
@@ -16,22 +16,30 @@ typedef struct pm_loop {
     const int32_t *ends; /* ids that end it */
     size_t n_ends;       /* at most PM_LOOP_MAX_ENDS */
     float penalty;       /* of ids that came before; 0 or 1: none */
-    const int32_t *ids;  /* with a penalty: all that came before, the prompt's too, as they are at each run */
-    size_t n_ids;
-    /* what the device has in its words, so that they are written only when they are to be others */
-    uint64_t made; /* of the program that left them (session.h); 0: unknown */
-    int64_t position;
-    int32_t id, count;
+    /* what the device has, so that it is written only when it is to be something else */
+    uint64_t made;  /* of the program that left it (session.h); 0: unknown */
+    int32_t *words; /* [PM_LOOP_WORDS][batch], and room for as many; pm_alloc'd */
 } pm_loop;
+void pm_loop_free(pm_loop *l);
+
+/* A sequence's part in one run: row i of the decoder has turns[i]. */
+typedef struct pm_turn {
+    const int32_t *ids; /* all that came before, the prompt's too; the last one was not fed yet */
+    size_t n_ids;
+    bool done; /* takes no part any more */
+    /* results: what was chosen, and whether that ended (the last is one of the ends, or there was no finite logit: the host
+     * has to choose then) */
+    int32_t out[PM_LOOP_RING];
+    size_t n_out;
+    bool halted;
+} pm_turn;
 
 /* The program, made before it is needed. */
 pm_status pm_loop_program(const pm_loop *l, pm_decoder *d, pm_ready **out) PM_MUST_USE;
-/* The program, with room for its step and with words that say that `id` comes next. */
-pm_status pm_loop_prepare(pm_loop *l, pm_decoder *d, int32_t id, pm_ready **out) PM_MUST_USE;
-/* Feeds `id`, then what was chosen, at most n times, and not beyond what one submission may hold or the cache has room for
- * without growing. out_ids: what was chosen, *out_n of them; fewer than were run when an end was chosen (the last) or when
- * there was no finite logit: the host has to choose then. */
-pm_status pm_loop_run(pm_loop *l, pm_decoder *d, int32_t id, int64_t n, int32_t out_ids[PM_LOOP_RING],
-                      size_t *out_n) PM_MUST_USE;
+/* The program, with room for its step and with words that say what comes next. */
+pm_status pm_loop_prepare(pm_loop *l, pm_decoder *d, const pm_turn *turns, pm_ready **out) PM_MUST_USE;
+/* Feeds each sequence its last id, then what was chosen, at most n times, and not beyond what one submission may hold or the cache
+ * has room for without growing. */
+pm_status pm_loop_run(pm_loop *l, pm_decoder *d, pm_turn *turns, int64_t n) PM_MUST_USE;
 
 #endif

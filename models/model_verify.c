@@ -129,8 +129,10 @@ static pm_status check_generation(const checker *c, const pm_inputs *in) {
     PM_GOTO(check(c, r, &f));
     pm_loop loop = {0};
     f.name = "loop";
-    PM_GOTO(pm_loop_prepare(&loop, &d, padded[n - 1], &r));
-    s = check(c, r, &f);
+    pm_turn turn = {.ids = padded, .n_ids = (size_t)n};
+    s = pm_loop_prepare(&loop, &d, &turn, &r);
+    if (s == PM_OK) s = check(c, r, &f);
+    pm_loop_free(&loop);
 fail:
     pm_free(source);
     return s;

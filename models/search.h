@@ -1,10 +1,12 @@
-/* What the searches of generate.c share: the run of one generation, its limits and when it ends. */
+/* What the searches of generate.c share: the run of one generation, its limits and when it ends. Several sequences may run together:
+ * rows of one decoder. */
 #ifndef PM_SEARCH_H
 #define PM_SEARCH_H
 
 #include "models/decoder.h"
 #include "models/loop.h"
 #include "models/rules.h"
+#include "models/sample.h"
 
 enum { PM_MAX_BEAMS = 256 };
 
@@ -23,7 +25,7 @@ typedef struct pm_restriction {
 
 typedef struct pm_search {
     pm_session *s;
-    pm_decoder decoder;
+    pm_decoder *decoder; /* the one of all sequences that run together */
     const pm_generate_options *options;
     pm_rules rules;
     pm_verdict verdict; /* the newest */
@@ -31,9 +33,9 @@ typedef struct pm_search {
     pm_generated *out; /* its times and counts are written as the search goes */
     uint64_t start_ns; /* when work on the prompt began */
     pm_meter meter;
-    pm_loop loop;
-    int64_t loop_steps; /* of the next submission; 0 or 1: the host chooses */
-    int32_t *ids;       /* result, pm_alloc'd: the prompt, then what is new */
+    pm_random random;
+    bool done, stuck; /* stuck: the device had no finite logit to choose by: the host has to */
+    int32_t *ids;     /* result, pm_alloc'd: the prompt, then what is new */
     size_t n_ids, n_prompt, capacity;
     int64_t max_new; /* at least 1, within the model's positions */
     float score;
@@ -50,9 +52,18 @@ pm_status pm_search_meets_stop(const pm_search *g, const int32_t *ids, size_t n,
  * nothing, and starts the meter. */
 pm_status pm_search_begin_decoding(pm_search *g) PM_MUST_USE;
 
+/* Errors: PM_ERR_USAGE names an option that is out of its range. */
+pm_status pm_check_generate_options(const pm_session *s, const pm_generate_options *o) PM_MUST_USE;
+/* Rules, prompt and max_new of a generation from ids[n], before its decoder is opened; for how many rows of the cache there should be
+ * room to begin with. */
+pm_status pm_search_prepare(pm_search *g, const pm_ids *prompt, int64_t *out_expected) PM_MUST_USE;
 /* Greedy, sampling or beams, as the options say, from the prompt in g->ids, of which nothing was fed yet. The decoder is open,
  * the source encoded, rules and max_new are set. */
 pm_status pm_search_run(pm_search *g) PM_MUST_USE;
+/* The same of n sequences with the same options, which are the n rows of their decoder; no beams. */
+pm_status pm_search_run_rows(pm_search *rows, size_t n) PM_MUST_USE;
+/* What a search has found becomes its result; on an error nothing is left of it. */
+void pm_search_finish(pm_search *g, pm_status status);
 
 /* Beam search as Hugging Face Transformers 5 defines it, from the prompt in g->ids, of which nothing was fed
  * yet. */

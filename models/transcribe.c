@@ -142,10 +142,8 @@ static pm_status search_window(transcriber *t, pm_search *g) {
     PM_TRY(set_most(t, g));
     if (t->times) g->restriction = (pm_restriction){restrict_times, t};
     t->decoder.position = 0;
-    g->decoder = t->decoder;
-    pm_status s = pm_search_run(g);
-    t->decoder = g->decoder; /* its cache may have grown */
-    return s;
+    g->decoder = &t->decoder;
+    return pm_search_run(g);
 }
 
 /* Text ids of a segment, without times and the end. */

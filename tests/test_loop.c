@@ -500,8 +500,12 @@ static void check_by_hand(const char *spec) {
         if (round % 4 == 3) {
             assert_ok(pm_decoder_feed(&decoder, &id, 1));
             assert_ok(pm_decoder_best(&decoder, ids, &found));
-        } else
-            assert_ok(pm_loop_run(&loop, &decoder, id, 7, ids, &n));
+        } else {
+            pm_turn turn = {.ids = &id, .n_ids = 1};
+            assert_ok(pm_loop_run(&loop, &decoder, &turn, 7));
+            memcpy(ids, turn.out, sizeof ids);
+            n = turn.n_out;
+        }
         assert_true(n > 0 && at + n <= g.n_ids + 7);
         for (size_t i = 0; i < n && at + i < g.n_ids; i++) assert_int_equal(ids[i], g.ids[at + i]);
         assert_int_equal(decoder.position, at - 1 + n);
@@ -509,6 +513,7 @@ static void check_by_hand(const char *spec) {
         if (decoder.position == 64) break;
     }
     assert_int_equal(decoder.cache, 64);
+    pm_loop_free(&loop);
     pm_generated_free(&g);
     test_close(&o);
     pm_device_close(d);
@@ -526,7 +531,7 @@ static void test_by_hand_vulkan(void **state) {
 static void test_limit_of_work(void **state) {
     (void)state;
     pm_device *d = open_device("cpu");
-    int32_t ids[PM_LOOP_RING], id;
+    int32_t id;
     size_t n_free, n_limited, n_tight;
     bool found;
     size_t *const counts[] = {&n_free, &n_limited, &n_tight};
@@ -540,7 +545,10 @@ static void test_limit_of_work(void **state) {
         assert_ok(pm_decoder_open(&decoder, o.s, 1, 40));
         assert_ok(pm_decoder_feed(&decoder, (int32_t[]){5, 9}, 2));
         assert_ok(pm_decoder_best(&decoder, &id, &found));
-        assert_ok(pm_loop_run(&loop, &decoder, id, 20, ids, counts[i]));
+        pm_turn turn = {.ids = &id, .n_ids = 1};
+        assert_ok(pm_loop_run(&loop, &decoder, &turn, 20));
+        *counts[i] = turn.n_out;
+        pm_loop_free(&loop);
         assert_ok(pm_loop_program(&loop, &decoder, &r));
         for (uint32_t k = 0; i == 0 && k < r->program->n_dispatches; k++)
             cost += r->program->dispatches[k].cost;

@@ -123,6 +123,12 @@ typedef struct pm_generate_options {
     void *user;
 } pm_generate_options;
 
+/* Ids of a prompt or a source; nothing is copied or freed. */
+typedef struct pm_ids {
+    const int32_t *ids;
+    size_t n;
+} pm_ids;
+
 typedef struct pm_generated {
     int32_t *ids; /* prompt included (decoder-only), or from the decoder's start token (encoder-decoder) */
     size_t n_ids, n_prompt; /* n_prompt: leading ids that were given */
