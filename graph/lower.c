@@ -252,11 +252,23 @@ static uint32_t count_parts(const pm_lowering *l, const pm_tensor *t) {
     uint64_t row_cost;
     if (!pm_op_get(t->op)->lower) return 0;
     if (t->op == PM_OP_CONCAT) return (uint32_t)t->n_in;
+    if (l->plan->caches.product_of[t->id]) return 0;
     if (t->op == PM_OP_GROUPED_MATMUL) return pm_lower_grouped_parts(l, t);
     const pm_tensor *x = rows_operand(t, &dim, &row_cost);
     if (!x) return 1;
     int64_t most = rows_of_part(l->caps, x, dim, row_cost);
     return (uint32_t)((x->dims[dim] + most - 1) / most);
+}
+
+void pm_lower_caches_of(const pm_lowering *l, const pm_tensor *t, const pm_tensor **out_writes,
+                        uint32_t *out_n) {
+    const uint32_t *writes = l->plan->caches.writes_of[t->id];
+    for (*out_n = 0; *out_n < PM_MAX_CACHES && writes[*out_n]; ++*out_n)
+        out_writes[*out_n] = l->g->items[writes[*out_n] - 1];
+}
+
+bool pm_lower_is_gone(const pm_lowering *l, const pm_tensor *t) {
+    return l->plan->caches.is_gone[t->id];
 }
 
 /* ---- dispatches ---- */

@@ -42,6 +42,11 @@ int64_t pm_lower_rows_of_binding(const pm_lowering *l, const pm_tensor *x, int d
 int64_t pm_lower_rows_at_once(const pm_lowering *l, const pm_tensor *x, int dim, uint64_t row_cost);
 /* Dispatches of a grouped_matmul (lower_grouped.c). */
 uint32_t pm_lower_grouped_parts(const pm_lowering *l, const pm_tensor *t);
+/* The cache_writes that the product t does on the way (caches.h): *out_n of them. */
+void pm_lower_caches_of(const pm_lowering *l, const pm_tensor *t, const pm_tensor **out_writes,
+                        uint32_t *out_n);
+/* Whether nothing reads t but those. */
+bool pm_lower_is_gone(const pm_lowering *l, const pm_tensor *t);
 /* n entries of dim from `first`, as a view of x; all of x where it broadcasts over dim. */
 pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n);
 /* Where part `part` of a concat belongs, as a view of the result. */

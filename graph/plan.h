@@ -3,7 +3,7 @@
 #ifndef PM_PLAN_H
 #define PM_PLAN_H
 
-#include "graph/ir.h"
+#include "graph/caches.h"
 
 typedef struct pm_interval {
     uint64_t bytes;       /* 0 is allowed and takes no room */
@@ -18,6 +18,7 @@ typedef struct pm_place {
 typedef struct pm_plan_limits {
     uint64_t alignment;       /* bytes; a power of two */
     uint64_t max_block_bytes; /* 0: no limit */
+    bool caches_apart;        /* no product's kernel writes a cache (caches.h) */
 } pm_plan_limits;
 
 typedef struct pm_plan_result {
@@ -45,6 +46,7 @@ typedef struct pm_graph_plan {
     uint32_t n_in_place; /* tensors that took their input's room */
     uint32_t n_guests;   /* parts that are made where their concat has them, and are not copied */
     uint64_t alignment;
+    pm_cache_plan caches; /* which products write them; results that are gone have interval -1, too */
     pm_plan_result result;
 } pm_graph_plan;
 pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) PM_MUST_USE;

@@ -26,14 +26,15 @@ static bool owns_arena(const pm_tensor *t) {
     return t->base == t && (t->kind == PM_KIND_TEMP || t->kind == PM_KIND_INPUT);
 }
 
-static void find_uses(const pm_graph *g, const uses *u) {
+static void find_uses(const pm_graph *g, const pm_cache_plan *caches, const uses *u) {
     for (uint32_t i = 0; i < g->n_items; i++) {
         const pm_tensor *t = g->items[i];
         u->last[i] = i;
         if (t->kind == PM_KIND_INPUT) u->kept[i] = true;
         if (pm_op_get(t->op)->flags & PM_OPF_VIEW) continue;
+        uint32_t step = caches->product_of[i] ? caches->product_of[i] - 1 : i; /* that reads */
         for (int k = 0; k < t->n_in; k++)
-            if (t->in[k]) u->last[t->in[k]->base->id] = i;
+            if (t->in[k] && u->last[t->in[k]->base->id] < step) u->last[t->in[k]->base->id] = step;
     }
     for (size_t i = 0; i < g->n_outputs; i++) u->kept[g->outputs[i].tensor->base->id] = true;
     for (size_t i = 0; i < g->n_items; i++)
@@ -125,11 +126,13 @@ static int32_t guest_interval(const pm_graph *g, const uses *u, uint32_t host, u
     return out->interval_of[host];
 }
 
-static void make_intervals(const pm_graph *g, const uses *u, pm_graph_plan *out) {
+static void make_intervals(const pm_graph *g, const pm_cache_plan *caches, const uses *u,
+                           pm_graph_plan *out) {
     for (uint32_t i = 0; i < g->n_items; i++) out->interval_of[i] = -1;
     for (uint32_t i = 0; i < g->n_items; i++) {
         const pm_tensor *t = g->items[i];
-        if (!owns_arena(t) || out->interval_of[i] >= 0) continue; /* a host has its first guest's */
+        if (!owns_arena(t) || caches->is_gone[i] || out->interval_of[i] >= 0)
+            continue; /* a host has its first guest's */
         uint32_t host = outermost_host(u, i);
         if (host != i) {
             out->interval_of[i] = guest_interval(g, u, host, i, out);
@@ -164,7 +167,8 @@ static pm_status check_sizes(const pm_graph *g, const pm_plan_limits *limits) {
     return PM_OK;
 }
 
-static pm_status find_intervals(const pm_graph *g, bool guests, pm_graph_plan *out) {
+static pm_status find_intervals(const pm_graph *g, const pm_cache_plan *caches, bool guests,
+                                pm_graph_plan *out) {
     uses u = {.last = pm_calloc(g->n_items, sizeof *u.last),
               .kept = pm_calloc(g->n_items, sizeof *u.kept),
               .host = pm_calloc(g->n_items, sizeof *u.host)};
@@ -173,9 +177,9 @@ static pm_status find_intervals(const pm_graph *g, bool guests, pm_graph_plan *o
     out->intervals = pm_calloc(g->n_items, sizeof *out->intervals);
     bool made = u.last && u.kept && u.host && out->interval_of && out->offset_of && out->intervals;
     if (made) {
-        find_uses(g, &u);
+        find_uses(g, caches, &u);
         if (guests) find_guests(g, &u, out->offset_of);
-        make_intervals(g, &u, out);
+        make_intervals(g, caches, &u, out);
     }
     pm_free(u.last);
     pm_free(u.kept);
@@ -203,14 +207,14 @@ static pm_status measure_peak(const pm_graph *g, const pm_graph_plan *p, uint64_
 }
 
 /* The intervals with guests, or without them where that keeps the peak lower by one part in SHARE. */
-static pm_status choose_intervals(const pm_graph *g, uint64_t alignment, pm_graph_plan *out,
-                                  uint64_t *out_peak) {
+static pm_status choose_intervals(const pm_graph *g, const pm_cache_plan *caches, uint64_t alignment,
+                                  pm_graph_plan *out, uint64_t *out_peak) {
     pm_graph_plan other = {0};
     uint64_t without = 0;
-    pm_status s = find_intervals(g, true, out);
+    pm_status s = find_intervals(g, caches, true, out);
     if (s == PM_OK) s = measure_peak(g, out, alignment, out_peak);
     if (s != PM_OK || !out->n_guests) return s;
-    s = find_intervals(g, false, &other);
+    s = find_intervals(g, caches, false, &other);
     if (s == PM_OK) s = measure_peak(g, &other, alignment, &without);
     if (s == PM_OK && *out_peak > without && *out_peak - without > without / SHARE) {
         const pm_graph_plan worse = *out;
@@ -225,9 +229,12 @@ static pm_status choose_intervals(const pm_graph *g, uint64_t alignment, pm_grap
 
 pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_graph_plan *out) {
     uint64_t peak;
+    pm_cache_plan caches = {0};
     *out = (pm_graph_plan){.alignment = limits->alignment};
     PM_TRY(check_sizes(g, limits));
-    pm_status s = choose_intervals(g, limits->alignment, out, &peak);
+    pm_status s = pm_find_caches(g, limits->caches_apart, &caches);
+    if (s == PM_OK) s = choose_intervals(g, &caches, limits->alignment, out, &peak);
+    out->caches = caches;
     if (s == PM_OK) s = pm_plan_intervals(out->intervals, out->n_intervals, limits, &out->result);
     if (s != PM_OK) pm_graph_plan_free(out);
     return s;
@@ -235,7 +242,10 @@ pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_grap
 
 pm_status pm_plan_peak(const pm_graph *g, uint64_t alignment, uint64_t *out_bytes) {
     pm_graph_plan p = {0};
-    pm_status s = choose_intervals(g, alignment, &p, out_bytes);
+    pm_cache_plan caches = {0};
+    pm_status s = pm_find_caches(g, false, &caches);
+    if (s == PM_OK) s = choose_intervals(g, &caches, alignment, &p, out_bytes);
+    p.caches = caches;
     pm_graph_plan_free(&p);
     return s;
 }
@@ -244,6 +254,7 @@ void pm_graph_plan_free(pm_graph_plan *p) {
     pm_free(p->interval_of);
     pm_free(p->offset_of);
     pm_free(p->intervals);
+    pm_cache_plan_free(&p->caches);
     pm_plan_result_free(&p->result);
     *p = (pm_graph_plan){0};
 }

@@ -34,7 +34,7 @@ typedef enum pm_variant {
 typedef struct pm_kernel_info {
     const char *name;
     uint32_t
-        n_bindings; /* the last one is written (cache_write, advance: read before, too); all others are read */
+        n_bindings; /* the last one is written (cache_write, advance: read before, too), a product's caches, too */
     uint32_t param_bytes;
 } pm_kernel_info;
 const pm_kernel_info *pm_kernel_get(pm_kernel k); /* kernels.c */
@@ -56,7 +56,7 @@ typedef struct pm_dispatch {
     pm_range bindings
         [PM_MAX_BINDINGS]; /* as bound: offset aligned for the device; params hold the rest in elements */
     uint32_t written;      /* bit i: binding i is written */
-    uint32_t unused;       /* bit i: binding i stands in for an absent operand and is not touched */
+    uint32_t unused;       /* bit i: binding i stands in for an absent operand or result and is not touched */
     uint32_t param_bytes;
     unsigned char params[PM_MAX_PARAM_BYTES]; /* <op>.params.h */
     uint32_t spec[PM_N_SPEC];

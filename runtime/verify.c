@@ -32,20 +32,27 @@ static char *keep(pm_verify_report *r, const char *text) {
 
 /* ---- one dispatch ---- */
 
-/* Host copies of a dispatch's operands, the reference's result with its bounds, and the device's result. */
+/* The reference's result with its bounds, and the device's. */
+typedef struct result {
+    uint32_t *want, *got;
+    float *bound; /* -1 where the kernel writes nothing: the device must leave such words as they are */
+    uint64_t n;   /* words of the range */
+} result;
+
+/* Host copies of a dispatch's operands, and its results; both by binding. */
 typedef struct comparison {
     const pm_dispatch *d;
     uint32_t *in[PM_MAX_BINDINGS];
-    uint32_t *want, *got;
-    float *bound; /* -1 where the kernel writes nothing: the device must leave such words as they are */
-    uint64_t n;   /* words of the result's range */
+    result results[PM_MAX_BINDINGS]; /* n 0 where none is written */
 } comparison;
 
 static void free_comparison(comparison *c) {
     for (uint32_t i = 0; i < PM_MAX_BINDINGS; i++) pm_free(c->in[i]);
-    pm_free(c->want);
-    pm_free(c->got);
-    pm_free(c->bound);
+    for (uint32_t i = 0; i < PM_MAX_BINDINGS; i++) {
+        pm_free(c->results[i].want);
+        pm_free(c->results[i].got);
+        pm_free(c->results[i].bound);
+    }
 }
 
 static pm_status copy_range(pm_loaded *l, const pm_range *r, uint32_t **out) {
@@ -53,24 +60,34 @@ static pm_status copy_range(pm_loaded *l, const pm_range *r, uint32_t **out) {
     return *out ? pm_loaded_peek(l, r, *out) : PM_ERR_MEMORY;
 }
 
+static pm_status make_result(result *r, pm_loaded *l, const pm_range *range) {
+    r->n = range->bytes / 4;
+    PM_TRY(copy_range(l, range, &r->want)); /* what the kernel leaves alone stays */
+    r->got = pm_alloc((size_t)range->bytes);
+    r->bound = pm_realloc_array(NULL, (size_t)r->n, sizeof *r->bound);
+    if (!r->got || !r->bound) return PM_ERR_MEMORY;
+    for (uint64_t i = 0; i < r->n; i++) r->bound[i] = -1; /* not written */
+    return PM_OK;
+}
+
 static pm_status run_reference(comparison *c, pm_loaded *l) {
     const pm_dispatch *d = c->d;
-    const pm_range *result = &d->bindings[d->n_bindings - 1];
     const pm_cpu_kernel *kernel = pm_reference_kernel(d->kernel);
     pm_call call = {.params = d->params, .spec = d->spec};
-    for (uint32_t i = 0; i + 1 < d->n_bindings; i++) {
+    for (uint32_t i = 0; i < d->n_bindings; i++) {
+        result *r = &c->results[i];
         if (d->unused >> i & 1) continue;
-        PM_TRY(copy_range(l, &d->bindings[i], &c->in[i]));
-        call.in[i] = c->in[i];
+        if (d->written >> i & 1) {
+            PM_TRY(make_result(r, l, &d->bindings[i]));
+            call.also[i] = r->want;
+            call.also_bound[i] = r->bound;
+        } else {
+            PM_TRY(copy_range(l, &d->bindings[i], &c->in[i]));
+            call.in[i] = c->in[i];
+        }
     }
-    c->n = result->bytes / 4;
-    PM_TRY(copy_range(l, result, &c->want)); /* what the kernel leaves alone stays */
-    c->got = pm_alloc((size_t)result->bytes);
-    c->bound = pm_realloc_array(NULL, (size_t)c->n, sizeof *c->bound);
-    if (!c->got || !c->bound) return PM_ERR_MEMORY;
-    for (uint64_t i = 0; i < c->n; i++) c->bound[i] = -1; /* not written */
-    call.out = c->want;
-    call.bound = c->bound;
+    call.out = call.also[d->n_bindings - 1];
+    call.bound = call.also_bound[d->n_bindings - 1];
     kernel->run(&call, 0, kernel->n_items(&call));
     return PM_OK;
 }
@@ -106,9 +123,7 @@ static bool is_not_finite(uint32_t word) {
     return (word & 0x7f800000u) == 0x7f800000u;
 }
 
-static void compare(const comparison *c, pm_verify_row *row) {
-    bool is_float = !writes_words(c->d);
-    row->worst_ratio = -1;
+static void compare_result(const result *c, bool is_float, pm_verify_row *row) {
     for (uint64_t i = 0; i < c->n; i++) {
         bool written = !(c->bound[i] < 0);
         float bound = written ? c->bound[i] : 0;
@@ -122,6 +137,11 @@ static void compare(const comparison *c, pm_verify_row *row) {
         row->bound = (double)bound;
         row->worst_index = i;
     }
+}
+
+static void compare(const comparison *c, pm_verify_row *row) {
+    row->worst_ratio = -1;
+    for (uint32_t b = 0; b < PM_MAX_BINDINGS; b++) compare_result(&c->results[b], !writes_words(c->d), row);
     if (row->worst_ratio < 0) row->worst_ratio = 0;
     /* reports are printed and written as JSON: no infinities */
     if (!isfinite(row->worst_ratio)) row->worst_ratio = 1e30;
@@ -129,24 +149,33 @@ static void compare(const comparison *c, pm_verify_row *row) {
     if (!isfinite(row->bound)) row->bound = 1e30;
 }
 
-static pm_status dump(const comparison *c, size_t row, const char *dir) {
-    const char *kernel = pm_kernel_get(c->d->kernel)->name;
-    char path[4096];
-    for (uint32_t i = 0; i + 1 < c->d->n_bindings; i++) {
-        if (!c->in[i]) continue;
-        snprintf(path, sizeof path, "%s/%04zu-%s-operand%u.npy", dir, row, kernel, i);
-        PM_TRY(pm_npy_write(path, c->in[i], c->d->bindings[i].bytes / 4, false));
-    }
+/* Files of a result: of the last binding "got", "want" and "bound", of others with their number before. */
+static pm_status dump_result(const comparison *c, uint32_t binding, const char *stem) {
+    const result *r = &c->results[binding];
     const struct {
         const char *name;
         const void *words;
         bool integers;
-    } results[] = {{"got", c->got, writes_integers(c->d)},
-                   {"want", c->want, writes_integers(c->d)},
-                   {"bound", c->bound, false}};
-    for (size_t i = 0; i < PM_COUNT(results); i++) {
-        snprintf(path, sizeof path, "%s/%04zu-%s-%s.npy", dir, row, kernel, results[i].name);
-        PM_TRY(pm_npy_write(path, results[i].words, c->n, results[i].integers));
+    } files[] = {{"got", r->got, writes_integers(c->d)},
+                 {"want", r->want, writes_integers(c->d)},
+                 {"bound", r->bound, false}};
+    char path[4096 + 64], number[16] = "";
+    if (binding + 1 < c->d->n_bindings) snprintf(number, sizeof number, "binding%u-", binding);
+    for (size_t i = 0; i < PM_COUNT(files); i++) {
+        snprintf(path, sizeof path, "%s-%s%s.npy", stem, number, files[i].name);
+        PM_TRY(pm_npy_write(path, files[i].words, r->n, files[i].integers));
+    }
+    return PM_OK;
+}
+
+static pm_status dump(const comparison *c, size_t row, const char *dir) {
+    char stem[4096], path[4096 + 64];
+    snprintf(stem, sizeof stem, "%s/%04zu-%s", dir, row, pm_kernel_get(c->d->kernel)->name);
+    for (uint32_t i = 0; i < c->d->n_bindings; i++) {
+        if (c->results[i].n) PM_TRY(dump_result(c, i, stem));
+        if (!c->in[i]) continue;
+        snprintf(path, sizeof path, "%s-operand%u.npy", stem, i);
+        PM_TRY(pm_npy_write(path, c->in[i], c->d->bindings[i].bytes / 4, false));
     }
     return PM_OK;
 }
@@ -178,15 +207,16 @@ static pm_status add_row(pm_verify_report *r, const char *name, const pm_dispatc
 static pm_status verify_dispatch(const char *name, pm_loaded *l, uint32_t dispatch, const char *dump_dir,
                                  pm_verify_report *r) {
     comparison c = {.d = &l->program->dispatches[dispatch]};
-    const pm_range *result = &c.d->bindings[c.d->n_bindings - 1];
     pm_status s;
     PM_GOTO(run_reference(&c, l));
     PM_GOTO(pm_loaded_step(l, dispatch));
-    PM_GOTO(pm_loaded_peek(l, result, c.got));
+    for (uint32_t i = 0; i < c.d->n_bindings; i++)
+        if (c.results[i].n) PM_GOTO(pm_loaded_peek(l, &c.d->bindings[i], c.results[i].got));
     PM_GOTO(add_row(r, name, c.d, &c));
     if (r->rows[r->n_rows - 1].n_out && dump_dir && count_out(r) <= MAX_DUMPED)
         PM_GOTO(dump(&c, r->n_rows - 1, dump_dir));
-    PM_GOTO(pm_loaded_poke(l, result, c.want));
+    for (uint32_t i = 0; i < c.d->n_bindings; i++)
+        if (c.results[i].n) PM_GOTO(pm_loaded_poke(l, &c.d->bindings[i], c.results[i].want));
 fail:
     free_comparison(&c);
     return s;

@@ -1,6 +1,9 @@
 /* matmul: y[b,m,n] = act(scale * sum over k of a[b,m,k] b[b,n,k] + bias[n]) + residual[b,m,n].
  * b stands for three leading dims; each operand has strides of its own (0 where it broadcasts).
- * bindings: a, b, bias, residual, y; an absent bias or residual is bound to a's range and not read.
+ * bindings: a, b, bias, residual, position, cache 0, cache 1, y; what is absent is bound to a's or y's range and not touched.
+ * With PM_SPEC_CACHES some columns are rows of caches and are not written to y: column n of row m goes to
+ * cache[m / tokens, h, position + m % tokens, c - h * pitch] with c = n - first and h = c / pitch, where h < heads and the last
+ * index < size; rows past n_slots are dropped. A cache is dense: [B, heads, n_slots, size].
  * grouped_matmul: y[i,n] = act(sum over k of x[i,k] w[e,n,k] + bias[e,n]) with e = ids[i] - first_expert, for pairs i of a
  * token and one of its n_chosen choices. For other e than 0 .. n_experts-1 nothing is written when keep_others, else 0: a
  * table larger than a binding is multiplied in parts. bindings: x, w, ids, bias, y */
@@ -11,6 +14,7 @@
 #define PM_SPEC_ACT          8
 #define PM_SPEC_HAS_BIAS     9
 #define PM_SPEC_HAS_RESIDUAL 10
+#define PM_SPEC_CACHES       11 /* how many, 0 to 2 */
 
 PM_PARAMS(pm_matmul_params) {
     pm_uint m, n, k;
@@ -21,7 +25,17 @@ PM_PARAMS(pm_matmul_params) {
     pm_uint residual_batch[3], residual_m; /* over n it is 1 */
     pm_uint y_batch[3], y_m;               /* over n it is 1 */
     float scale;
+    pm_uint cache_offset[2];
 };
+/* With caches there is one batch: strides over it are multiplied by 0, and their words say this instead. */
+#define pm_cache_tokens          a_batch[0]
+#define pm_cache_heads           a_batch[1]
+#define pm_cache_size            a_batch[2]
+#define pm_cache_pitch           b_batch[0]
+#define pm_cache_slots           b_batch[1]
+#define pm_cache_position_offset b_batch[2]
+#define pm_cache_position_stride residual_batch[0] /* over B; 0 for one position */
+#define pm_cache_first           y_batch /* [0], [1]: of each cache; wraps below 0 in a part of the columns */
 
 PM_PARAMS(pm_grouped_params) {
     pm_uint n_pairs, n_chosen, n, k;

@@ -4,32 +4,18 @@
 // matmul as in matmul_tiled.comp, by a subgroup of eight that shares no memory: it computes a tile of ROWS (up to 32) x 32. A
 // step of k takes ROWS / 8 loads of a, a row a lane, and four of b, a column a lane: columns n0 + lane + 8j. Indices past the end
 // are those of the last row or column, whose results are not stored. Sums of some steps are added up apart, as there.
-// Groups: x over n, y over m, z over batches. y may be the range of residual: no restrict there.
-#include "activation.glsl"
+// Groups: x over n, y over m, z over batches.
 #include "matmul.params.h"
+#include "matmul_store.glsl"
 #include "subgroup8.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 3) const uint ROWS = 32;
-layout(constant_id = PM_SPEC_ACT) const uint ACT = PM_ACT_NONE;
-layout(constant_id = PM_SPEC_HAS_BIAS) const uint HAS_BIAS = 0;
-layout(constant_id = PM_SPEC_HAS_RESIDUAL) const uint HAS_RESIDUAL = 0;
-layout(push_constant) uniform Push { pm_matmul_params p; };
-layout(std430, set = 0, binding = 0) readonly restrict buffer A { float a[]; };
-layout(std430, set = 0, binding = 1) readonly restrict buffer B { float b[]; };
-layout(std430, set = 0, binding = 2) readonly buffer Bias { float bias[]; };
-layout(std430, set = 0, binding = 3) readonly buffer Residual { float residual[]; };
-layout(std430, set = 0, binding = 4) writeonly buffer Y { float y[]; };
 
 const uint COLS = 32;
 
-uint batch_offset(uint at[3], uint stride[3]) { return at[0] * stride[0] + at[1] * stride[1] + at[2] * stride[2]; }
-
-void store(uint at_residual, uint at_y, uint m, uint n, float bias_n, float sum) {
-    if (m >= p.m || n >= p.n) return;
-    float v = activate(ACT, p.scale * sum + bias_n);
-    if (HAS_RESIDUAL != 0) v += residual[at_residual + m * p.residual_m + n];
-    y[at_y + m * p.y_m + n] = v;
+void finish(uint at_residual, uint at_y, uint m, uint n, float bias_n, float sum) {
+    if (m < p.m && n < p.n) store(at_residual, at_y, m, n, bias_n, sum);
 }
 
 void main() {
@@ -73,10 +59,10 @@ void main() {
     uint at_y = p.y_offset + batch_offset(batch, p.y_batch);
     // Four rows at a time, the others moving up: each store in the code takes a driver long to compile.
 #define STORE(i)                                                    \
-    store(at_residual, at_y, m0 + i, n.x, bias_n.x, sums[i].x);     \
-    store(at_residual, at_y, m0 + i, n.y, bias_n.y, sums[i].y);     \
-    store(at_residual, at_y, m0 + i, n.z, bias_n.z, sums[i].z);     \
-    store(at_residual, at_y, m0 + i, n.w, bias_n.w, sums[i].w);
+    finish(at_residual, at_y, m0 + i, n.x, bias_n.x, sums[i].x);    \
+    finish(at_residual, at_y, m0 + i, n.y, bias_n.y, sums[i].y);    \
+    finish(at_residual, at_y, m0 + i, n.z, bias_n.z, sums[i].z);    \
+    finish(at_residual, at_y, m0 + i, n.w, bias_n.w, sums[i].w);
 #define MOVE_UP(i, of, from) if (i + 1 < ROWS) sums[i] = sums[(i + 1) % 32];
     [[dont_unroll]] for (uint row = 0; row < ROWS; row += 1, m0 += 1) {
         STORE(0)

@@ -7,9 +7,9 @@
 // is defined, else 4 x 4. One computes rows r, r + STEP_M, ... and columns c, c + STEP_N, ... of the tile, so that
 // neighbours read and write neighbouring columns. The sums are unrolled by hand: some drivers keep an array that a loop
 // indexes in memory. Sums of some steps are added up apart and then joined: two chains of about sqrt(K) roundings, not one of K.
-// Groups: x over n, y over m, z over batches. y may be the range of residual: no restrict there.
-#include "activation.glsl"
+// Groups: x over n, y over m, z over batches.
 #include "matmul.params.h"
+#include "matmul_store.glsl"
 
 layout(local_size_x_id = 0, local_size_y_id = 1) in;
 layout(constant_id = 0) const uint LX = 16;
@@ -17,15 +17,6 @@ layout(constant_id = 1) const uint LY = 16;
 layout(constant_id = 3) const uint BM = 64;
 layout(constant_id = 4) const uint BN = 64;
 layout(constant_id = 5) const uint BK = 16;
-layout(constant_id = PM_SPEC_ACT) const uint ACT = PM_ACT_NONE;
-layout(constant_id = PM_SPEC_HAS_BIAS) const uint HAS_BIAS = 0;
-layout(constant_id = PM_SPEC_HAS_RESIDUAL) const uint HAS_RESIDUAL = 0;
-layout(push_constant) uniform Push { pm_matmul_params p; };
-layout(std430, set = 0, binding = 0) readonly restrict buffer A { float a[]; };
-layout(std430, set = 0, binding = 1) readonly restrict buffer B { float b[]; };
-layout(std430, set = 0, binding = 2) readonly buffer Bias { float bias[]; };
-layout(std430, set = 0, binding = 3) readonly buffer Residual { float residual[]; };
-layout(std430, set = 0, binding = 4) writeonly buffer Y { float y[]; };
 
 #ifdef SUMS_8X8
 #define ROWS 8
@@ -40,8 +31,6 @@ const uint A_ROW = BM + 1; // one word of padding: a column of k is spread over 
 const uint B_ROW = BN + 1;
 shared float tile_a[BK * A_ROW]; // [k][m]
 shared float tile_b[BK * B_ROW]; // [k][n]
-
-uint batch_offset(uint at[3], uint stride[3]) { return at[0] * stride[0] + at[1] * stride[1] + at[2] * stride[2]; }
 
 // Both loads walk memory in the order in which it is contiguous: along k, or along m (n).
 void load_a(uint lane, uint start, uint m0, uint k0) {
@@ -64,22 +53,16 @@ void load_b(uint lane, uint start, uint n0, uint k0) {
     }
 }
 
-void store(uint batch[3], uint m, uint n, float sum) {
-    if (m >= p.m || n >= p.n) return;
-    float v = p.scale * sum;
-    if (HAS_BIAS != 0) v += bias[p.bias_offset + n];
-    v = activate(ACT, v);
-    if (HAS_RESIDUAL != 0)
-        v += residual[p.residual_offset + batch_offset(batch, p.residual_batch) + m * p.residual_m + n];
-    y[p.y_offset + batch_offset(batch, p.y_batch) + m * p.y_m + n] = v;
+void finish(uint at_residual, uint at_y, uint m, uint n, float sum) {
+    if (m < p.m && n < p.n) store(at_residual, at_y, m, n, bias_of(n), sum);
 }
 
 #define B4(j) vec4(tile_b[at_b + (j) * STEP_N], tile_b[at_b + ((j) + 1) * STEP_N], \
                    tile_b[at_b + ((j) + 2) * STEP_N], tile_b[at_b + ((j) + 3) * STEP_N])
-#define STORE4(i, j, sums) store(batch, m0 + (i) * STEP_M, n0 + (j) * STEP_N, sums.x); \
-    store(batch, m0 + (i) * STEP_M, n0 + ((j) + 1) * STEP_N, sums.y);                   \
-    store(batch, m0 + (i) * STEP_M, n0 + ((j) + 2) * STEP_N, sums.z);                   \
-    store(batch, m0 + (i) * STEP_M, n0 + ((j) + 3) * STEP_N, sums.w);
+#define STORE4(i, j, sums) finish(at_residual, at_y, m0 + (i) * STEP_M, n0 + (j) * STEP_N, sums.x); \
+    finish(at_residual, at_y, m0 + (i) * STEP_M, n0 + ((j) + 1) * STEP_N, sums.y);                   \
+    finish(at_residual, at_y, m0 + (i) * STEP_M, n0 + ((j) + 2) * STEP_N, sums.z);                   \
+    finish(at_residual, at_y, m0 + (i) * STEP_M, n0 + ((j) + 3) * STEP_N, sums.w);
 #ifdef SUMS_8X8
 #define EACH_ROW(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7)
 #define CLEAR(i) low[i] = vec4(0), high[i] = vec4(0);
@@ -143,5 +126,7 @@ void main() {
     EACH_ROW(JOIN)
     m0 += r;
     n0 += c;
+    uint at_residual = p.residual_offset + batch_offset(batch, p.residual_batch);
+    uint at_y = p.y_offset + batch_offset(batch, p.y_batch);
     EACH_ROW(STORE)
 }

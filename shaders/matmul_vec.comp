@@ -4,37 +4,21 @@
 // Groups: y is the row m, z the batch. COLUMNS = 0, for b contiguous along k: a workgroup computes NPW columns (a
 // multiple of 4), four at a time; its invocations split k and add up through shared memory. COLUMNS = 1, for b contiguous
 // along n: an invocation computes one column, so that neighbours read neighbouring elements.
-// y may be the range of residual: no restrict there.
-#include "activation.glsl"
 #include "matmul.params.h"
+#include "matmul_store.glsl"
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = PM_SPEC_LOCAL_X) const uint LOCAL_X = 64;
 layout(constant_id = 3) const uint NPW = 4;
 layout(constant_id = 4) const uint COLUMNS = 0;
-layout(constant_id = PM_SPEC_ACT) const uint ACT = PM_ACT_NONE;
-layout(constant_id = PM_SPEC_HAS_BIAS) const uint HAS_BIAS = 0;
-layout(constant_id = PM_SPEC_HAS_RESIDUAL) const uint HAS_RESIDUAL = 0;
-layout(push_constant) uniform Push { pm_matmul_params p; };
-layout(std430, set = 0, binding = 0) readonly restrict buffer A { float a[]; };
-layout(std430, set = 0, binding = 1) readonly restrict buffer B { float b[]; };
-layout(std430, set = 0, binding = 2) readonly buffer Bias { float bias[]; };
-layout(std430, set = 0, binding = 3) readonly buffer Residual { float residual[]; };
-layout(std430, set = 0, binding = 4) writeonly buffer Y { float y[]; };
 const uint N_EIGHTS = LOCAL_X / 8;
 const uint COLUMN = LOCAL_X + 8; // eight words of padding: four columns are spread over the banks
 shared float partial[4 * COLUMN]; // [column][invocation], four columns at a time
 shared float eights[4 * N_EIGHTS]; // [column][eighth]: each joins eight of partial
 
-uint batch_offset(uint at[3], uint stride[3]) { return at[0] * stride[0] + at[1] * stride[1] + at[2] * stride[2]; }
-
 void finish(uint batch[3], uint m, uint n, float sum) {
-    float v = p.scale * sum;
-    if (HAS_BIAS != 0) v += bias[p.bias_offset + n];
-    v = activate(ACT, v);
-    if (HAS_RESIDUAL != 0)
-        v += residual[p.residual_offset + batch_offset(batch, p.residual_batch) + m * p.residual_m + n];
-    y[p.y_offset + batch_offset(batch, p.y_batch) + m * p.y_m + n] = v;
+    uint at_residual = p.residual_offset + batch_offset(batch, p.residual_batch);
+    store(at_residual, p.y_offset + batch_offset(batch, p.y_batch), m, n, bias_of(n), sum);
 }
 
 void main() {

@@ -13,7 +13,7 @@
 const test_op_case *test_op_cases(size_t *out_n) {
     static const test_op_table *const tables[] = {
         &test_elementwise_cases, &test_rows_cases, &test_softmax_cases, &test_matmul_cases,
-        &test_attention_cases,   &test_data_cases, &test_grouped_cases};
+        &test_attention_cases,   &test_data_cases, &test_grouped_cases, &test_cache_cases};
     static test_op_case all[1024];
     static size_t n;
     for (size_t i = 0; n == 0 || i > 0; i++) {
@@ -114,10 +114,11 @@ typedef struct op_run {
     pm_compiled compiled;
     const pm_program *p;
     pm_loaded *l;
-    uint32_t *host[PM_MAX_BINDINGS]; /* copies of a dispatch's bindings, before it runs; the last: the
-                                        reference's result */
-    uint32_t *got, *before;          /* the written binding, after and before the dispatch */
-    float *bound;
+    /* of a dispatch, by binding */
+    uint32_t *host[PM_MAX_BINDINGS]; /* copies, before it runs; of written ones the reference's result */
+    uint32_t *got[PM_MAX_BINDINGS],
+        *before[PM_MAX_BINDINGS]; /* of written ones, after and before the dispatch */
+    float *bound[PM_MAX_BINDINGS];
     uint32_t *whole; /* the output of the whole run */
     test_op_result *out;
 } op_run;
@@ -188,10 +189,12 @@ static pm_status run_whole(op_run *run) {
 /* ---- one dispatch ---- */
 
 static void free_copies(op_run *run) {
-    for (int i = 0; i < PM_MAX_BINDINGS; i++) pm_free(run->host[i]), run->host[i] = NULL;
-    pm_free(run->got), run->got = NULL;
-    pm_free(run->before), run->before = NULL;
-    pm_free(run->bound), run->bound = NULL;
+    for (int i = 0; i < PM_MAX_BINDINGS; i++) {
+        pm_free(run->host[i]), run->host[i] = NULL;
+        pm_free(run->got[i]), run->got[i] = NULL;
+        pm_free(run->before[i]), run->before[i] = NULL;
+        pm_free(run->bound[i]), run->bound[i] = NULL;
+    }
 }
 
 static pm_status peek_copy(op_run *run, const pm_range *r, uint32_t **out) {
@@ -201,21 +204,25 @@ static pm_status peek_copy(op_run *run, const pm_range *r, uint32_t **out) {
 
 /* Copies the bindings, runs the dispatch on the executor, and the reference kernel on the copies. */
 static pm_status step_both(op_run *run, const pm_dispatch *d, uint32_t index) {
-    const pm_range *written = &d->bindings[d->n_bindings - 1];
     const pm_cpu_kernel *kernel = pm_reference_kernel(d->kernel);
     pm_call call = {.params = d->params, .spec = d->spec};
     for (uint32_t i = 0; i < d->n_bindings; i++) {
-        PM_TRY(peek_copy(run, &d->bindings[i], &run->host[i]));
+        const pm_range *r = &d->bindings[i];
+        PM_TRY(peek_copy(run, r, &run->host[i]));
         call.in[i] = run->host[i];
+        if (!(d->written >> i & 1)) continue;
+        PM_TRY(peek_copy(run, r, &run->before[i]));
+        run->bound[i] = pm_alloc((size_t)r->bytes);
+        if (!run->bound[i]) return PM_ERR_MEMORY;
+        for (uint64_t k = 0; k < r->bytes / 4; k++) run->bound[i][k] = -1;
+        call.also[i] = run->host[i];
+        call.also_bound[i] = run->bound[i];
     }
-    PM_TRY(peek_copy(run, written, &run->before));
     PM_TRY(pm_loaded_step(run->l, index));
-    PM_TRY(peek_copy(run, written, &run->got));
-    run->bound = pm_alloc((size_t)written->bytes);
-    if (!run->bound) return PM_ERR_MEMORY;
-    for (uint64_t i = 0; i < written->bytes / 4; i++) run->bound[i] = -1;
-    call.out = run->host[d->n_bindings - 1];
-    call.bound = run->bound;
+    for (uint32_t i = 0; i < d->n_bindings; i++)
+        if (run->bound[i]) PM_TRY(peek_copy(run, &d->bindings[i], &run->got[i]));
+    call.out = call.also[d->n_bindings - 1];
+    call.bound = call.also_bound[d->n_bindings - 1];
     kernel->run(&call, 0, kernel->n_items(&call));
     return PM_OK;
 }
@@ -236,21 +243,22 @@ static double error_ratio(double got, double want, double bound) {
     return bound > 0 && error < INFINITY ? error / bound : INFINITY;
 }
 
-static void compare(op_run *run, const pm_dispatch *d, uint32_t index) {
-    const pm_range *written = &d->bindings[d->n_bindings - 1];
-    const uint32_t *want_words = run->host[d->n_bindings - 1];
+static void compare(op_run *run, const pm_dispatch *d, uint32_t index, uint32_t binding) {
+    const pm_range *written = &d->bindings[binding];
+    const uint32_t *want_words = run->host[binding], *got_words = run->got[binding],
+                   *before = run->before[binding];
     pm_dtype type = run->compiled.fused->items[d->node]->dtype;
     test_op_result *out = run->out;
     for (uint64_t i = 0; i < written->bytes / 4; i++) {
-        double got = word_value(run->got[i], type), want = word_value(want_words[i], type),
-               bound = (double)run->bound[i];
-        bool kept = run->bound[i] < 0; /* a word that the dispatch has no business with */
-        double ratio = kept ? (run->got[i] == run->before[i] ? 0 : INFINITY) : error_ratio(got, want, bound);
+        double got = word_value(got_words[i], type), want = word_value(want_words[i], type),
+               bound = (double)run->bound[binding][i];
+        bool kept = bound < 0; /* a word that the dispatch has no business with */
+        double ratio = kept ? (got_words[i] == before[i] ? 0 : INFINITY) : error_ratio(got, want, bound);
         out->n_compared += !kept;
         if (ratio <= out->worst) continue;
         out->worst = ratio;
         out->got = got;
-        out->want = kept ? word_value(run->before[i], type) : want;
+        out->want = kept ? word_value(before[i], type) : want;
         out->bound = bound;
         out->index = i;
         out->dispatch = index;
@@ -266,7 +274,8 @@ static pm_status step_all(op_run *run) {
     for (uint32_t i = 0; i < run->p->n_dispatches; i++) {
         const pm_dispatch *d = &run->p->dispatches[i];
         pm_status s = step_both(run, d, i);
-        if (s == PM_OK) compare(run, d, i);
+        for (uint32_t b = 0; s == PM_OK && b < d->n_bindings; b++)
+            if (run->bound[b]) compare(run, d, i, b);
         free_copies(run);
         if (s != PM_OK) return s;
     }

@@ -105,7 +105,7 @@ static void test_linear(void **state) {
     assert_string_equal(d->label, "matmul layers.3.ffn");
     assert_int_equal(d->bindings[1].slot, p->n_blocks);
     assert_int_equal(d->bindings[2].slot, p->n_blocks + 1);
-    assert_int_equal(d->unused, 1u << 3);
+    assert_int_equal(d->unused, 0x78); /* residual, position, caches */
     assert_memory_equal(&d->bindings[3], &d->bindings[0], sizeof d->bindings[0]);
     assert_int_equal(d->spec[PM_SPEC_ACT], PM_ACT_GELU);
     assert_int_equal(d->spec[PM_SPEC_HAS_BIAS], 1);

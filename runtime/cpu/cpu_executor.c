@@ -217,8 +217,13 @@ static void dispatch(cpu_loaded *l, const pm_dispatch *d) {
     job j = {.kernel = ex->reference ? NULL : pm_fast_kernel(d->kernel),
              .call = {.params = d->params, .spec = d->spec}};
     if (!j.kernel) j.kernel = pm_reference_kernel(d->kernel);
-    for (uint32_t i = 0; i + 1 < d->n_bindings; i++) j.call.in[i] = range_at(l, &d->bindings[i]);
-    j.call.out = range_at(l, &d->bindings[d->n_bindings - 1]);
+    uint32_t last = d->n_bindings - 1;
+    for (uint32_t i = 0; i < last; i++) {
+        void *at = range_at(l, &d->bindings[i]);
+        j.call.in[i] = at;
+        if (d->written >> i & 1) j.call.also[i] = at;
+    }
+    if (!(d->unused >> last & 1)) j.call.out = range_at(l, &d->bindings[last]);
     uint64_t n = j.kernel->n_items(&j.call);
     if (d->cost < SHARED_COST)
         j.kernel->run(&j.call, 0, n);

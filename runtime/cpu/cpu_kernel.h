@@ -9,8 +9,11 @@ typedef struct pm_call {
     const void *params; /* <op>.params.h */
     const uint32_t *spec;
     const void *in[PM_MAX_BINDINGS]; /* start of each binding's range */
-    void *out;                       /* start of the written binding */
+    void *out;                       /* start of the last binding; NULL when that is not used */
     float *bound; /* NULL, or laid out as out: the largest error allowed to a device that uses fp32 */
+    /* of bindings before the last that are written, too, by binding: their start, and bounds as above */
+    void *also[PM_MAX_BINDINGS];
+    float *also_bound[PM_MAX_BINDINGS];
 } pm_call;
 
 typedef struct pm_cpu_kernel {

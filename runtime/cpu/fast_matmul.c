@@ -13,7 +13,7 @@ enum { LEAST_PART = 16 }; /* terms of a chain */
 
 typedef struct tile {
     const pm_matmul_params *p;
-    const uint32_t *spec;
+    const pm_call *call;
     const float *a, *b, *bias, *residual; /* of this batch; bias and residual may be NULL */
     float *y;
     uint64_t m0, m1, n0, n1;
@@ -29,24 +29,37 @@ uint64_t pm_fast_matmul_items(const pm_call *c) {
            tiles_of(p->n, TILE_N);
 }
 
+/* n results of row m, from column `first` on. */
+static inline void put_row(const tile *t, uint64_t m, uint64_t first, uint64_t n, const float *values) {
+    if (!t->call->spec[PM_SPEC_CACHES]) {
+        memcpy(t->y + m * t->p->y_m + first, values, n * sizeof *values);
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        pm_product_place to;
+        if (!pm_place_product(t->call, m, first + i, m * t->p->y_m + first + i, &to)) continue;
+        (to.binding ? (float *)t->call->also[to.binding] : t->y)[to.at] = values[i];
+    }
+}
+
 /* A row of the tile, columns n0 .. n1-1; sums are overwritten. */
 static void store_row(const tile *t, uint64_t m, float *sums) {
     const pm_matmul_params *p = t->p;
     uint64_t n = t->n1 - t->n0;
     const float *bias = t->bias ? t->bias + t->n0 : NULL;
     const float *residual = t->residual ? t->residual + m * p->residual_m + t->n0 : NULL;
-    float *y = t->y + m * p->y_m + t->n0;
     for (uint64_t i = 0; i < n; i++) sums[i] = p->scale * sums[i] + (bias ? bias[i] : 0);
-    pm_fast_act_row(t->spec[PM_SPEC_ACT], n, sums);
-    for (uint64_t i = 0; i < n; i++) y[i] = residual ? sums[i] + residual[i] : sums[i];
+    pm_fast_act_row(t->call->spec[PM_SPEC_ACT], n, sums);
+    for (uint64_t i = 0; residual && i < n; i++) sums[i] += residual[i];
+    put_row(t, m, t->n0, n, sums);
 }
 
 static void store(const tile *t, uint64_t m, uint64_t n, float dot) {
     float v = dot * t->p->scale;
     if (t->bias) v += t->bias[n];
-    v = pm_fast_act(t->spec[PM_SPEC_ACT], v);
+    v = pm_fast_act(t->call->spec[PM_SPEC_ACT], v);
     if (t->residual) v += t->residual[m * t->p->residual_m + n];
-    t->y[m * t->p->y_m + n] = v;
+    put_row(t, m, n, 1, &v);
 }
 
 static void by_dots(const tile *t) {
@@ -169,7 +182,7 @@ void pm_fast_matmul(const pm_call *c, uint64_t first, uint64_t last) {
     uint64_t tn = tiles_of(p->n, TILE_N), tm = tiles_of(p->m, TILE_M);
     for (uint64_t i = first; i < last; i++) {
         uint64_t batch = i / tn / tm, m0 = i / tn % tm * TILE_M, n0 = i % tn * TILE_N;
-        tile t = {.p = p, .spec = c->spec, .m0 = m0, .n0 = n0};
+        tile t = {.p = p, .call = c, .m0 = m0, .n0 = n0};
         t.m1 = m0 + TILE_M < p->m ? m0 + TILE_M : p->m;
         t.n1 = n0 + TILE_N < p->n ? n0 + TILE_N : p->n;
         t.a = (const float *)c->in[0] + p->a_offset + pm_strided(batch, p->batch, p->a_batch, 3);
@@ -178,7 +191,7 @@ void pm_fast_matmul(const pm_call *c, uint64_t first, uint64_t last) {
         if (c->spec[PM_SPEC_HAS_RESIDUAL])
             t.residual = (const float *)c->in[3] + p->residual_offset +
                          pm_strided(batch, p->batch, p->residual_batch, 3);
-        t.y = (float *)c->out + p->y_offset + pm_strided(batch, p->batch, p->y_batch, 3);
+        if (c->out) t.y = (float *)c->out + p->y_offset + pm_strided(batch, p->batch, p->y_batch, 3);
         if (t.m1 - t.m0 >= LEAST_ROWS)
             by_blocks(&t);
         else if ((p->a_k == 1 || p->k == 1) && (p->b_k == 1 || p->k == 1))

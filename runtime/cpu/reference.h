@@ -89,6 +89,14 @@ static inline bool pm_key_seen(const pm_keys *k, int64_t s) {
     return k->blocks && s >= k->first && s < k->end && k->words[s] > 1;
 }
 
+/* Where element n of row m of a product goes: which binding (also[], or the last one), and its index there.
+ * False: nowhere, a row past the cache's end. y_at: the element's index in y. */
+typedef struct pm_product_place {
+    uint32_t binding; /* 0: the last one */
+    uint64_t at;
+} pm_product_place;
+bool pm_place_product(const pm_call *c, uint64_t m, uint64_t n, uint64_t y_at, pm_product_place *out);
+
 /* The kernels: rows of the table in reference.c. */
 #define PM_REFERENCE(name)                                                                                   \
     uint64_t pm_reference_##name##_items(const pm_call *c);                                                  \

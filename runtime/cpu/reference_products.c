@@ -29,6 +29,36 @@ static double dot_error(const dotted *d, uint64_t n) {
     return pm_dot_factor(n) * PM_U * d->magnitude + d->flushed;
 }
 
+enum { POSITION = 4, CACHES = 5 }; /* bindings */
+
+bool pm_place_product(const pm_call *c, uint64_t m, uint64_t n, uint64_t y_at, pm_product_place *out) {
+    const pm_matmul_params *p = c->params;
+    for (uint32_t i = 0; i < c->spec[PM_SPEC_CACHES]; i++) {
+        uint32_t column = (uint32_t)n - p->pm_cache_first[i]; /* wraps before the first */
+        uint64_t head = column / p->pm_cache_pitch, j = column % p->pm_cache_pitch;
+        if (head >= p->pm_cache_heads || j >= p->pm_cache_size) continue;
+        uint64_t b = m / p->pm_cache_tokens;
+        uint32_t slot = ((const uint32_t *)
+                             c->in[POSITION])[p->pm_cache_position_offset + b * p->pm_cache_position_stride] +
+                        (uint32_t)(m % p->pm_cache_tokens); /* wraps for rows before 0 */
+        if (slot >= p->pm_cache_slots) return false;
+        out->binding = CACHES + i;
+        out->at = p->cache_offset[i] +
+                  ((b * p->pm_cache_heads + head) * p->pm_cache_slots + slot) * p->pm_cache_size + j;
+        return true;
+    }
+    *out = (pm_product_place){0, y_at};
+    return true;
+}
+
+static void put_product(const pm_call *c, uint64_t m, uint64_t n, uint64_t y_at, pm_valued v) {
+    pm_product_place to;
+    if (!pm_place_product(c, m, n, y_at, &to)) return;
+    ((float *)(to.binding ? c->also[to.binding] : c->out))[to.at] = (float)v.y;
+    float *bound = to.binding ? c->also_bound[to.binding] : c->bound;
+    if (bound) bound[to.at] = (float)v.error;
+}
+
 /* error of act(scale * dot + bias) + residual: |scale| times the dot's, two roundings before the activation, the activation's
  * slope and own error, and the output's rounding */
 void pm_reference_matmul(const pm_call *c, uint64_t first, uint64_t last) {
@@ -54,8 +84,7 @@ void pm_reference_matmul(const pm_call *c, uint64_t first, uint64_t last) {
                                                      pm_strided(batch, p->batch, p->residual_batch, 3) +
                                                      m * p->residual_m + n];
         uint64_t at = p->y_offset + pm_strided(batch, p->batch, p->y_batch, 3) + m * p->y_m + n;
-        ((float *)c->out)[at] = (float)y.y;
-        if (c->bound) c->bound[at] = (float)(error + PM_ULP * fabs(y.y) + PM_TINY);
+        put_product(c, m, n, at, (pm_valued){y.y, error + PM_ULP * fabs(y.y) + PM_TINY});
     }
 }
 

@@ -38,6 +38,7 @@ static const size_t y_offset_at[PM_N_KERNELS] = {
 
 void pm_spoil(pm_kernel kernel, const pm_call *call) {
     uint32_t at, word = WRONG;
+    if (!call->out) return;
     memcpy(&at, (const unsigned char *)call->params + y_offset_at[kernel], sizeof at);
     if (kernel == PM_KERNEL_CACHE_WRITE) { /* the first result is the row at `position` */
         const pm_cache_write_params *p = call->params;
