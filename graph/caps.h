@@ -40,7 +40,7 @@ typedef struct pm_caps {
     uint32_t max_groups[3]; /* maxComputeWorkGroupCount */
     uint32_t push_constant_bytes;
     uint64_t max_binding_bytes; /* maxStorageBufferRange */
-    uint64_t max_block_bytes;   /* the largest single allocation the planner may ask for */
+    uint64_t max_block_bytes;   /* of one allocation (maxMemoryAllocationSize); 0: no limit */
     uint64_t memory_bytes;      /* of the largest device-local heap */
     uint32_t binding_alignment; /* bytes: minStorageBufferOffsetAlignment, at least 16 */
     uint64_t submit_cost;       /* multiply-adds that one submission may hold; 0: no limit */

@@ -14,11 +14,13 @@
 
 /* Constants lie in the program; a line of text can ask for any number of them (iota). */
 #define MAX_CONSTANTS_BYTES (1u << 30)
+#define MAX_PIECES          (1u << 20)
 
 /* Where the storage of a tensor begins. */
 typedef struct home {
-    uint32_t slot;
+    uint32_t slot; /* of its first piece; the others follow */
     uint64_t offset, bytes;
+    pm_pieces pieces; /* of weights */
 } home;
 
 struct pm_lowering {
@@ -56,8 +58,33 @@ static pm_status add_external(pm_lowering *l, pm_external_kind kind, const char 
     pm_external *e = &p->externals[p->n_externals];
     *e = (pm_external){.kind = kind, .dtype = type, .bytes = bytes};
     PM_TRY(keep_name(p, name, &e->name));
+    e->tensor = e->name;
     p->n_externals++;
     return PM_OK;
+}
+
+static pm_status add_weight(pm_lowering *l, const pm_tensor *t, const pm_pieces *pieces) {
+    const char *tensor = NULL;
+    PM_TRY(keep_name(l->p, t->name, &tensor));
+    for (uint64_t i = 0; i < pieces->n; i++) {
+        uint64_t first, bytes;
+        pm_piece_at(pieces, i, &first, &bytes);
+        const pm_piece_name name = pm_piece_name_of(pieces, i, "", tensor);
+        PM_TRY(add_external(l, PM_EXTERNAL_WEIGHT, pieces->n > 1 ? name.s : tensor, t->dtype, bytes));
+        l->p->externals[l->p->n_externals - 1].tensor = tensor;
+        l->p->externals[l->p->n_externals - 1].first = first;
+    }
+    return PM_OK;
+}
+
+static pm_status add_state(pm_lowering *l, const pm_tensor *t, uint64_t bytes) {
+    uint64_t most = l->caps->max_block_bytes;
+    if (most && bytes > most)
+        return pm_raise(PM_ERR_MEMORY,
+                        "state \"%s\": %" PRIu64 " bytes of it (%s) must be one allocation, at most %" PRIu64
+                        " are possible on %s",
+                        t->name, bytes, pm_shape(t).s, most, l->caps->name);
+    return add_external(l, PM_EXTERNAL_STATE, t->name, t->dtype, bytes);
 }
 
 /* Weights and states are found by name; constants and parameters share an external each, the latter in words.
@@ -70,8 +97,7 @@ static pm_status place_leaves(pm_lowering *l) {
         h->bytes = pm_storage_bytes(t);
         if (t->op == PM_OP_WEIGHT || t->op == PM_OP_STATE) {
             h->slot = p->n_blocks + p->n_externals;
-            PM_TRY(add_external(l, t->op == PM_OP_STATE ? PM_EXTERNAL_STATE : PM_EXTERNAL_WEIGHT, t->name,
-                                t->dtype, h->bytes));
+            PM_TRY(t->op == PM_OP_STATE ? add_state(l, t, h->bytes) : add_weight(l, t, &h->pieces));
         } else if (t->kind == PM_KIND_CONST) {
             h->offset = p->constants_bytes;
             p->constants_bytes += pm_align_up(h->bytes, binding_alignment(l->caps));
@@ -120,14 +146,33 @@ static pm_status place_shared(pm_lowering *l) {
     return PM_OK;
 }
 
+/* Finds the pieces of weights; *out_n: how many externals there may be. */
+static pm_status cut_weights(pm_lowering *l, size_t *out_n) {
+    *out_n = l->g->n_items + 2;
+    for (size_t i = 0; i < l->g->n_items; i++) {
+        const pm_tensor *t = l->g->items[i];
+        if (t->op != PM_OP_WEIGHT) continue;
+        const pm_pieces pieces = l->homes[i].pieces = pm_pieces_of(l->caps, t->rank, t->dims);
+        if (pieces.n > MAX_PIECES)
+            return pm_raise(PM_ERR_MEMORY,
+                            "weight \"%s\": %" PRIu64 " bytes would be %" PRIu64
+                            " pieces, since one allocation of %s may have %" PRIu64,
+                            t->name, pieces.bytes, pieces.n, l->caps->name, l->caps->max_block_bytes);
+        *out_n += (size_t)pieces.n - 1;
+    }
+    return PM_OK;
+}
+
 static pm_status place_storage(pm_lowering *l) {
     pm_program *p = l->p;
     const pm_plan_result *r = &l->plan->result;
+    size_t n_externals;
+    PM_TRY(cut_weights(l, &n_externals));
     p->n_blocks = r->n_blocks;
     p->arena_bytes = r->arena_bytes;
     p->lower_bound_bytes = r->lower_bound_bytes;
     p->block_bytes = keep_array(p, r->n_blocks, sizeof *p->block_bytes);
-    p->externals = keep_array(p, l->g->n_items + 2, sizeof *p->externals);
+    p->externals = keep_array(p, n_externals, sizeof *p->externals);
     p->param_names = keep_array(p, l->g->n_items, sizeof *p->param_names);
     if (!p->block_bytes || !p->externals || !p->param_names) return PM_ERR_MEMORY;
     memcpy(p->block_bytes, r->block_bytes, r->n_blocks * sizeof *p->block_bytes);
@@ -150,6 +195,26 @@ static void describe(const pm_tensor *t, char *out, size_t bytes) {
     snprintf(out, bytes, "%s%s%s%s", pm_op_get(base->op)->name, *name ? " \"" : "", name, *name ? "\"" : "");
 }
 
+/* The part of h that holds bytes first .. first + bytes - 1: a piece of a weight, or all of it. */
+static pm_status find_piece(const pm_lowering *l, const pm_tensor *t, uint64_t first, uint64_t bytes,
+                            home *out) {
+    *out = l->homes[t->base->id];
+    if (out->pieces.n < 2) return PM_OK;
+    uint64_t piece = pm_piece_of(&out->pieces, first), begin, size;
+    pm_piece_at(&out->pieces, piece, &begin, &size);
+    if (first + bytes > begin + size) {
+        char what[256];
+        describe(t, what, sizeof what);
+        return pm_raise(PM_ERR_DEVICE,
+                        "%s: %" PRIu64 " bytes of it (%s) must be bound at once, and it lies in %" PRIu64
+                        " pieces, since one allocation of %s may have %" PRIu64,
+                        what, bytes, pm_shape(t).s, out->pieces.n, l->caps->name, l->caps->max_block_bytes);
+    }
+    out->slot += (uint32_t)piece;
+    out->offset -= begin; /* modulo 2^64: offsets are from the tensor's beginning */
+    return PM_OK;
+}
+
 pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool written,
                         uint32_t *out_offset) {
     if (d->n_bindings >= PM_MAX_BINDINGS)
@@ -161,10 +226,11 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
         d->unused |= 1u << index;
         return PM_OK;
     }
-    const home *h = &l->homes[t->base->id];
-    uint64_t first = h->offset + 4 * (uint64_t)t->offset;
+    home h;
+    PM_TRY(find_piece(l, t, 4 * (uint64_t)t->offset, extent_bytes(t), &h));
+    uint64_t first = h.offset + 4 * (uint64_t)t->offset;
     uint64_t start = first - first % binding_alignment(l->caps);
-    pm_range range = {.slot = h->slot, .offset = start, .bytes = first - start + extent_bytes(t)};
+    pm_range range = {.slot = h.slot, .offset = start, .bytes = first - start + extent_bytes(t)};
     if (l->caps->max_binding_bytes && range.bytes > l->caps->max_binding_bytes) {
         char what[256];
         describe(t, what, sizeof what);
@@ -217,6 +283,18 @@ pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n) 
     return part;
 }
 
+int64_t pm_lower_run(const pm_lowering *l, const pm_tensor *x, int dim, int64_t most, int64_t first) {
+    const pm_pieces *pieces = &l->homes[x->base->id].pieces;
+    int64_t left = x->dims[dim] - first, n = left < most ? left : most;
+    if (pieces->n < 2 || x->dims[dim] == 1) return n;
+    const pm_tensor one = pm_lower_slice(x, dim, first, 1);
+    uint64_t at = 4 * (uint64_t)one.offset, end = at + extent_bytes(&one), begin, size,
+             step = 4 * (uint64_t)x->strides[dim];
+    pm_piece_at(pieces, pm_piece_of(pieces, at), &begin, &size);
+    uint64_t more = end < begin + size && step ? (begin + size - end) / step : 0; /* rows behind the first */
+    return (uint64_t)n - 1 < more ? n : (int64_t)more + 1;
+}
+
 int64_t pm_lower_rows_of_binding(const pm_lowering *l, const pm_tensor *x, int dim) {
     return rows_of_binding(l->caps, x, dim);
 }
@@ -243,8 +321,12 @@ void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t pa
     uint64_t row_cost;
     const pm_tensor *x = rows_operand(t, &dim, &row_cost);
     int64_t most = rows_of_part(l->caps, x, dim, row_cost);
-    *out_first = (int64_t)part * most;
-    *out_n = x->dims[dim] - *out_first < most ? x->dims[dim] - *out_first : most;
+    *out_first = 0;
+    *out_n = pm_lower_run(l, x, dim, most, 0);
+    while (part--) {
+        *out_first += *out_n;
+        *out_n = pm_lower_run(l, x, dim, most, *out_first);
+    }
 }
 
 static uint32_t count_parts(const pm_lowering *l, const pm_tensor *t) {
@@ -257,7 +339,9 @@ static uint32_t count_parts(const pm_lowering *l, const pm_tensor *t) {
     const pm_tensor *x = rows_operand(t, &dim, &row_cost);
     if (!x) return 1;
     int64_t most = rows_of_part(l->caps, x, dim, row_cost);
-    return (uint32_t)((x->dims[dim] + most - 1) / most);
+    uint32_t n = 0;
+    for (int64_t first = 0; first < x->dims[dim]; n++) first += pm_lower_run(l, x, dim, most, first);
+    return n;
 }
 
 void pm_lower_caches_of(const pm_lowering *l, const pm_tensor *t, const pm_tensor **out_writes,
@@ -384,10 +468,11 @@ static pm_status lower_items(pm_lowering *l) {
 /* ---- inputs and outputs ---- */
 
 static pm_status add_io(pm_lowering *l, const char *name, const pm_tensor *t, pm_io *io) {
-    const home *h = &l->homes[t->base->id];
+    home h;
+    PM_TRY(find_piece(l, t, 4 * (uint64_t)t->offset, 4 * (uint64_t)pm_elems(t), &h));
     *io = (pm_io){.dtype = t->dtype, .rank = t->rank};
     io->range = (pm_range){
-        .slot = h->slot, .offset = h->offset + 4 * (uint64_t)t->offset, .bytes = 4 * (uint64_t)pm_elems(t)};
+        .slot = h.slot, .offset = h.offset + 4 * (uint64_t)t->offset, .bytes = 4 * (uint64_t)pm_elems(t)};
     memcpy(io->dims, t->dims, sizeof io->dims);
     return keep_name(l->p, name, &io->name);
 }

@@ -40,6 +40,8 @@ void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t pa
 int64_t pm_lower_rows_of_binding(const pm_lowering *l, const pm_tensor *x, int dim);
 /* The same, but not more than one submission may work on. */
 int64_t pm_lower_rows_at_once(const pm_lowering *l, const pm_tensor *x, int dim, uint64_t row_cost);
+/* Rows along dim of x, from `first` on, that one part may have: `most` or fewer, none of another piece of a weight (program.h). */
+int64_t pm_lower_run(const pm_lowering *l, const pm_tensor *x, int dim, int64_t most, int64_t first);
 /* Dispatches of a grouped_matmul (lower_grouped.c). */
 uint32_t pm_lower_grouped_parts(const pm_lowering *l, const pm_tensor *t);
 /* The cache_writes that the product t does on the way (caches.h): *out_n of them. */

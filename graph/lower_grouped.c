@@ -3,39 +3,34 @@
 #include "graph/lower.h"
 #include "shaders/matmul.params.h"
 
-/* Parts are numbered by experts, then by rows. */
-typedef struct cut {
-    int64_t experts, rows; /* of a part, at most */
-    int64_t n_by_experts, n_by_rows;
-} cut;
-
-static int64_t ceil_div(int64_t n, int64_t by) {
-    return (n + by - 1) / by;
-}
-
-static cut cut_table(const pm_lowering *l, const pm_tensor *t) {
-    const pm_tensor *w = t->in[PM_GROUPED_W], one = pm_lower_slice(w, 0, 0, 1);
-    cut c = {.rows = pm_lower_rows_at_once(l, &one, 1, pm_cost_grouped_matmul(t) / (uint64_t)w->dims[1])};
-    const pm_tensor some = pm_lower_slice(w, 1, 0, c.rows);
-    c.experts = pm_lower_rows_of_binding(l, &some, 0);
-    c.n_by_experts = ceil_div(w->dims[0], c.experts);
-    c.n_by_rows = ceil_div(w->dims[1], c.rows);
-    return c;
-}
-
-uint32_t pm_lower_grouped_parts(const pm_lowering *l, const pm_tensor *t) {
-    const cut c = cut_table(l, t);
-    return (uint32_t)(c.n_by_experts * c.n_by_rows);
-}
-
 /* Entries of one dim that a part has. */
 typedef struct span {
     int64_t first, n;
 } span;
 
-static span span_of(int64_t index, int64_t most, int64_t all) {
-    int64_t first = index * most;
-    return (span){first, all - first < most ? all - first : most};
+/* Parts are numbered by experts, then by rows. Finds where part `part` lies, if there are so many; returns how many came first. */
+static uint32_t find_part(const pm_lowering *l, const pm_tensor *t, uint32_t part, span *experts,
+                          span *rows) {
+    const pm_tensor *w = t->in[PM_GROUPED_W], one = pm_lower_slice(w, 0, 0, 1);
+    const int64_t most_rows =
+        pm_lower_rows_at_once(l, &one, 1, pm_cost_grouped_matmul(t) / (uint64_t)w->dims[1]);
+    const pm_tensor thin = pm_lower_slice(w, 1, 0, most_rows);
+    const int64_t most_experts = pm_lower_rows_of_binding(l, &thin, 0);
+    uint32_t n = 0;
+    for (int64_t e = 0; e < w->dims[0]; e += experts->n) {
+        *experts = (span){e, pm_lower_run(l, w, 0, most_experts, e)};
+        const pm_tensor some = pm_lower_slice(w, 0, e, experts->n);
+        for (int64_t r = 0; r < w->dims[1]; r += rows->n, n++) {
+            *rows = (span){r, pm_lower_run(l, &some, 1, most_rows, r)};
+            if (n == part) return n;
+        }
+    }
+    return n;
+}
+
+uint32_t pm_lower_grouped_parts(const pm_lowering *l, const pm_tensor *t) {
+    span experts = {0, 1}, rows = {0, 1};
+    return find_part(l, t, UINT32_MAX, &experts, &rows);
 }
 
 static pm_tensor slice_of(const pm_tensor *x, span experts, span rows) {
@@ -75,9 +70,8 @@ static pm_grouped_params shape_of(const pm_tensor *t, const pm_tensor *w, span e
 pm_status pm_lower_grouped_matmul(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
     const pm_tensor *whole_w = t->in[PM_GROUPED_W],
                     *whole_bias = t->n_in > PM_GROUPED_BIAS ? t->in[PM_GROUPED_BIAS] : NULL;
-    const cut c = cut_table(l, t);
-    const span experts = span_of(part / c.n_by_rows, c.experts, whole_w->dims[0]),
-               rows = span_of(part % c.n_by_rows, c.rows, whole_w->dims[1]);
+    span experts = {0, 1}, rows = {0, 1};
+    (void)find_part(l, t, part, &experts, &rows);
     const pm_tensor w = slice_of(whole_w, experts, rows),
                     y = pm_lower_slice(t, t->rank - 1, rows.first, rows.n);
     pm_tensor bias;

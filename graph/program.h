@@ -88,7 +88,26 @@ typedef struct pm_external {
     const char *name; /* WEIGHT, STATE: the key in the executor's store; others "constants", "params" */
     pm_dtype dtype;
     uint64_t bytes;
+    const char *tensor; /* of whose bytes from `first` on it is: itself, or a weight in pieces */
+    uint64_t first;
 } pm_external;
+
+/* A weight that is larger than one allocation (pm_caps.max_block_bytes) lies in the store in pieces, each a tensor of its own there:
+ * rows along its first dim, or along the first one whose entries fit. Rows 0..99 of "w" are "w[0:100]". Pieces are of nearly one size.
+ * Dims are dense, elements have 4 bytes. */
+typedef struct pm_pieces {
+    uint64_t bytes, n;    /* of all; 1: it is whole */
+    uint64_t group_bytes; /* cut alike each: all of it, or an entry of a dim that is too large itself */
+    uint64_t piece_bytes; /* of each but the last of a group */
+    uint64_t row_bytes;
+} pm_pieces;
+pm_pieces pm_pieces_of(const pm_caps *caps, int32_t rank, const int64_t *dims);
+void pm_piece_at(const pm_pieces *p, uint64_t i, uint64_t *out_first, uint64_t *out_bytes);
+uint64_t pm_piece_of(const pm_pieces *p, uint64_t byte); /* in which piece it is */
+typedef struct pm_piece_name {
+    char s[576];
+} pm_piece_name;
+pm_piece_name pm_piece_name_of(const pm_pieces *p, uint64_t i, const char *prefix, const char *name);
 
 typedef struct pm_io {
     const char *name;

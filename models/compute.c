@@ -43,10 +43,15 @@ void pm_compute_close(pm_compute *c) {
 const pm_external *pm_compute_stored(const pm_compute *c, const char *name) {
     for (uint32_t i = 0; i < c->program->n_externals; i++) {
         const pm_external *e = &c->program->externals[i];
-        if ((e->kind == PM_EXTERNAL_WEIGHT || e->kind == PM_EXTERNAL_STATE) && strcmp(e->name, name) == 0)
+        if ((e->kind == PM_EXTERNAL_WEIGHT || e->kind == PM_EXTERNAL_STATE) && strcmp(e->tensor, name) == 0)
             return e;
     }
     return NULL;
+}
+
+/* Behind its first piece come the others (graph/program.h). */
+static bool is_last(const pm_compute *c, const pm_external *e) {
+    return e + 1 == c->program->externals + c->program->n_externals || e[1].first == 0;
 }
 
 static pm_status wrong_bytes(const char *what, const char *name, uint64_t bytes, uint64_t expected) {
@@ -56,8 +61,13 @@ static pm_status wrong_bytes(const char *what, const char *name, uint64_t bytes,
 pm_status pm_compute_put(pm_compute *c, const char *name, const void *data, uint64_t bytes) {
     const pm_external *e = pm_compute_stored(c, name);
     if (!e) return PM_OK; /* the compiler found that nothing depends on it */
-    if (bytes != e->bytes) return wrong_bytes("tensor", name, bytes, e->bytes);
-    return pm_executor_put(c->executor, name, data, bytes);
+    const pm_external *last = e;
+    while (!is_last(c, last)) last++;
+    if (bytes != last->first + last->bytes)
+        return wrong_bytes("tensor", name, bytes, last->first + last->bytes);
+    for (; e <= last; e++)
+        PM_TRY(pm_executor_put(c->executor, e->name, data ? (const char *)data + e->first : NULL, e->bytes));
+    return PM_OK;
 }
 
 pm_status pm_compute_put_zeros(pm_compute *c) {
@@ -122,5 +132,8 @@ pm_status pm_compute_output(pm_compute *c, const char *name, void *data, uint64_
 void pm_compute_drop(pm_compute *c, const char *name) {
     pm_loaded_unload(c->loaded); /* it may use the tensor */
     c->loaded = NULL;
-    if (pm_executor_has(c->executor, name)) pm_executor_drop(c->executor, name);
+    const pm_external *e = pm_compute_stored(c, name);
+    if (!e && pm_executor_has(c->executor, name)) pm_executor_drop(c->executor, name);
+    for (; e; e = is_last(c, e) ? NULL : e + 1)
+        if (pm_executor_has(c->executor, e->name)) pm_executor_drop(c->executor, e->name);
 }

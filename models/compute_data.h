@@ -18,7 +18,7 @@ struct pm_compute {
     pm_arena arena; /* of the leaves */
 };
 
-/* The weight or state of that name that the program uses, NULL when it uses none. */
+/* The weight or state of that name that the program uses, or its first piece; NULL when it uses none. */
 const pm_external *pm_compute_stored(const pm_compute *c, const char *name);
 
 #endif

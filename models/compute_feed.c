@@ -15,7 +15,8 @@ static bool is_used(const pm_compute *c, const pm_given_leaf *leaf) {
 
 static bool is_given(const pm_compute *c, const pm_given_leaf *leaf) {
     if (leaf->kind == PM_GIVEN_INPUT) return c->inputs[pm_program_input(c->program, leaf->name)];
-    return pm_executor_has(c->executor, leaf->name);
+    const pm_external *e = pm_compute_stored(c, leaf->name);
+    return e && pm_executor_has(c->executor, e->name); /* of pieces, the first */
 }
 
 const char *pm_compute_missing(const pm_compute *c) {

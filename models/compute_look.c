@@ -28,7 +28,7 @@ void pm_compute_get_figures(const pm_compute *c, pm_compute_figures *out) {
                                 .n_copies = p->n_copies};
     for (uint32_t i = 0; i < p->n_externals; i++) {
         const pm_external *e = &p->externals[i];
-        out->n_weights += e->kind == PM_EXTERNAL_WEIGHT;
+        out->n_weights += e->kind == PM_EXTERNAL_WEIGHT && e->first == 0; /* pieces are one */
         out->n_states += e->kind == PM_EXTERNAL_STATE;
     }
 }

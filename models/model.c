@@ -57,7 +57,8 @@ static void describe(pm_model *m) {
     for (size_t i = 0; i < m->n_needs; i++) {
         const pm_need *need = &m->needs[i];
         info->n_parameters += pm_need_elems(need);
-        for (size_t k = 0; k < need->n_arrays; k++) info->weight_bytes += need->arrays[k] ? need->arrays[k]->bytes : 0;
+        for (size_t k = 0; k < need->n_arrays; k++)
+            info->weight_bytes += need->arrays[k] ? need->arrays[k]->bytes : 0;
     }
 }
 

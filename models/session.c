@@ -23,23 +23,51 @@ static pm_status make_floats(const char *name, uint64_t n, uint64_t m, float **o
     return *out ? PM_OK : PM_ERR_MEMORY;
 }
 
+/* What is done with each tensor of the store that a weight is: one, or its pieces (graph/program.h). */
+typedef pm_status (*pm_on_piece)(pm_session *s, const char *name, const void *data, uint64_t bytes);
+
+static pm_status each_piece(pm_session *s, const char *tensor, int32_t rank, const int64_t *dims,
+                            const void *data, pm_on_piece act) {
+    const pm_pieces pieces = pm_pieces_of(pm_executor_caps(s->executor), rank, dims);
+    for (uint64_t i = 0; i < pieces.n; i++) {
+        const pm_piece_name name = pm_piece_name_of(&pieces, i, s->prefix, tensor);
+        uint64_t first, bytes;
+        pm_piece_at(&pieces, i, &first, &bytes);
+        PM_TRY(act(s, name.s, data ? (const char *)data + first : NULL, bytes));
+    }
+    return PM_OK;
+}
+
+/* All of them go and come together. */
+static bool has_pieces(const pm_session *s, const char *tensor, int32_t rank, const int64_t *dims) {
+    const pm_pieces pieces = pm_pieces_of(pm_executor_caps(s->executor), rank, dims);
+    return pm_executor_has(s->executor, pm_piece_name_of(&pieces, 0, s->prefix, tensor).s);
+}
+
+static pm_status put_piece(pm_session *s, const char *name, const void *data, uint64_t bytes) {
+    return pm_executor_put(s->executor, name, data, bytes);
+}
+
 static pm_status upload(pm_session *s, const pm_need *need) {
-    char name[512];
     uint64_t bytes = 0;
     float *data = NULL;
     PM_TRY(make_floats(need->name, pm_need_elems(need), 1, &data, &bytes));
-    snprintf(name, sizeof name, "%s%s", s->prefix, need->name);
     pm_status status = pm_need_read(&s->model->checkpoint, need, data);
-    if (status == PM_OK) status = pm_executor_put(s->executor, name, data, bytes);
+    if (status == PM_OK) status = each_piece(s, need->name, need->rank, need->dims, data, put_piece);
     pm_free(data);
     return status;
 }
 
+static pm_status drop_piece(pm_session *s, const char *name, const void *data, uint64_t bytes) {
+    (void)data, (void)bytes;
+    if (pm_executor_has(s->executor, name)) pm_executor_drop(s->executor, name);
+    return PM_OK;
+}
+
 static void drop_weights(pm_session *s) {
-    char name[512];
     for (size_t i = 0; i < s->model->n_needs; i++) {
-        snprintf(name, sizeof name, "%s%s", s->prefix, s->model->needs[i].name);
-        if (pm_executor_has(s->executor, name)) pm_executor_drop(s->executor, name);
+        const pm_need *need = &s->model->needs[i];
+        if (each_piece(s, need->name, need->rank, need->dims, NULL, drop_piece) != PM_OK) return;
     }
 }
 
@@ -147,14 +175,13 @@ static pm_status make_state(pm_session *s, const pm_external *e) {
 
 static pm_status make_table(void *user, const pm_table *t) {
     pm_session *s = user;
-    char name[512];
+    const int64_t dims[] = {t->rows, t->columns};
     uint64_t bytes = 0;
     float *data = NULL;
-    snprintf(name, sizeof name, "%s%s", s->prefix, t->name);
-    if (pm_executor_has(s->executor, name)) return PM_OK;
+    if (has_pieces(s, t->name, 2, dims)) return PM_OK;
     PM_TRY(make_floats(t->name, (uint64_t)t->rows, (uint64_t)t->columns, &data, &bytes));
     t->fill(t, data);
-    pm_status status = put_made(s, name, data, bytes);
+    pm_status status = each_piece(s, t->name, 2, dims, data, put_made);
     pm_free(data);
     return status;
 }

@@ -93,12 +93,15 @@ static uint32_t fill_properties(const pm_vk_instance *in, const pm_vk_gpu *gpu, 
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    VkPhysicalDeviceMaintenance4Properties buffers = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES};
     VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceProperties2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
     chain(&all.pNext, &subgroup);
     chain(&all.pNext, &maintenance);
     if (knows(p, VK_API_VERSION_1_3, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) chain(&all.pNext, &sizes);
     if (knows(p, VK_API_VERSION_1_2, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME)) chain(&all.pNext, &driver);
+    if (knows(p, VK_API_VERSION_1_3, VK_KHR_MAINTENANCE_4_EXTENSION_NAME)) chain(&all.pNext, &buffers);
     in->vkGetPhysicalDeviceProperties2(gpu->handle, &all);
     c->subgroup_min = sizes.minSubgroupSize ? sizes.minSubgroupSize : subgroup.subgroupSize;
     c->subgroup_max = sizes.maxSubgroupSize ? sizes.maxSubgroupSize : subgroup.subgroupSize;
@@ -106,7 +109,10 @@ static uint32_t fill_properties(const pm_vk_instance *in, const pm_vk_gpu *gpu, 
     c->subgroup_arithmetic =
         compute && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT) != 0;
     c->subgroup_broadcast = compute && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT) != 0;
-    c->max_block_bytes = maintenance.maxMemoryAllocationSize;
+    c->max_block_bytes =
+        maintenance.maxMemoryAllocationSize; /* a block is one buffer with all of its memory */
+    if (buffers.maxBufferSize && buffers.maxBufferSize < c->max_block_bytes)
+        c->max_block_bytes = buffers.maxBufferSize;
     (void)snprintf(c->driver, sizeof c->driver, "%.120s %.120s", driver.driverName, driver.driverInfo);
     return (uint32_t)driver.driverID;
 }
