@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 
 static json_t *device_json(const pm_device_info *d) {
-    return json_pack("{ss ss ss ss ss sI sI sI si si si sb sb sb sb sb sb sb sb}", "name", d->name, "spec",
+    return json_pack("{ss ss ss ss ss sI sI sI si si si sb sb sb sb sb sb sb sb sb}", "name", d->name, "spec",
                      d->spec, "type", d->type, "driver", d->driver, "quirks", d->quirks, "memory_bytes",
                      (json_int_t)d->memory_bytes, "max_allocation_bytes", (json_int_t)d->max_block_bytes,
                      "max_binding_bytes", (json_int_t)d->max_binding_bytes, "subgroup_min",
@@ -10,7 +10,7 @@ static json_t *device_json(const pm_device_info *d) {
                      (int)d->shared_bytes, "f16_storage", d->f16_storage, "f16_arithmetic", d->f16_arithmetic,
                      "i8_storage", d->i8_storage, "i8_arithmetic", d->i8_arithmetic, "cooperative_matrix",
                      d->cooperative_matrix, "timestamps", d->timestamps, "unified_memory", d->unified_memory,
-                     "auto", d->is_auto);
+                     "skips_halted", d->skips_halted, "auto", d->is_auto);
 }
 
 static void print_device(const pm_device_info *d) {
@@ -21,12 +21,13 @@ static void print_device(const pm_device_info *d) {
                (double)d->max_block_bytes / 1073741824.0);
     printf(", driver %s\n", d->driver);
     if (d->api_version)
-        printf("             Vulkan %u.%u, subgroup %u..%u, shared memory %u KiB%s%s%s%s%s%s%s\n",
+        printf("             Vulkan %u.%u, subgroup %u..%u, shared memory %u KiB%s%s%s%s%s%s%s%s\n",
                d->api_version >> 22 & 127u, d->api_version >> 12 & 1023u, d->subgroup_min, d->subgroup_max,
                d->shared_bytes / 1024, d->f16_storage ? ", f16 storage" : "",
                d->f16_arithmetic ? ", f16 arithmetic" : "", d->i8_storage ? ", i8 storage" : "",
                d->i8_arithmetic ? ", i8 arithmetic" : "", d->cooperative_matrix ? ", cooperative matrix" : "",
-               d->timestamps ? ", timestamps" : "", d->unified_memory ? ", unified memory" : "");
+               d->timestamps ? ", timestamps" : "", d->unified_memory ? ", unified memory" : "",
+               d->skips_halted ? ", conditional dispatch" : "");
     if (d->quirks[0]) printf("             quirks in force: %s\n", d->quirks);
 }
 

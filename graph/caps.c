@@ -27,5 +27,6 @@ void pm_caps_baseline(pm_caps *out_caps) {
         .max_block_bytes = 0,
         .binding_alignment = 256,
         .submit_cost = 0,
+        .skips_halted = true,
     };
 }

@@ -44,6 +44,7 @@ typedef struct pm_caps {
     uint64_t memory_bytes;      /* of the largest device-local heap */
     uint32_t binding_alignment; /* bytes: minStorageBufferOffsetAlignment, at least 16 */
     uint64_t submit_cost;       /* multiply-adds that one submission may hold; 0: no limit */
+    bool skips_halted;          /* runs of a program that has halted (program.h) cost next to nothing */
     uint32_t max_loops; /* iterations of all loops that an invocation may do; 0: no limit. Rows of select.c
                                    without `loops` are taken to do few, whatever the sizes */
     float timestamp_ns; /* nanoseconds of one timestamp tick */

@@ -269,7 +269,10 @@ pm_tensor *pm_add_leaf(pm_graph *g, pm_op op, const char *name, pm_dtype type, i
 /* ---- outputs ---- */
 
 bool pm_can_be_output(const pm_tensor *t) {
-    return t->base->kind == PM_KIND_TEMP && pm_is_dense(t);
+    bool stays =
+        t->base->kind == PM_KIND_TEMP ||
+        (t->base->kind == PM_KIND_STATE && t->version == t->base->newest); /* read behind the last write */
+    return stays && pm_is_dense(t);
 }
 
 void pm_output(pm_graph *g, const char *name, pm_tensor *t) {

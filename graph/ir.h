@@ -167,8 +167,8 @@ pm_tensor *pm_add_leaf(pm_graph *g, pm_op op, const char *name, pm_dtype type, i
  * used: views take their strides from it. PM_ERR_USAGE when the strides are not a dense order of its dims, or one that
  * the operation's kernel cannot write. */
 pm_status pm_tensor_set_strides(pm_tensor *t, const int64_t *strides) PM_MUST_USE;
-bool pm_can_be_output(
-    const pm_tensor *t); /* dense, and in memory of the arena: pm_output copies all others */
+/* Dense, and in memory of the arena or of a state that nothing writes behind it: pm_output copies all others. */
+bool pm_can_be_output(const pm_tensor *t);
 
 int64_t pm_elems(const pm_tensor *t);
 uint64_t pm_storage_bytes(const pm_tensor *base); /* of a tensor that owns its storage */

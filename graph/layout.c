@@ -26,7 +26,7 @@ static bool is_output(const pm_graph *g, const pm_tensor *t) {
     return false;
 }
 
-/* A state may be written after the copy, and an output must lie in the arena. */
+/* A state may be written after the copy, and an output is a part of a temp or of a state. */
 static bool is_needless(const pm_graph *g, const pm_tensor *copy) {
     const pm_tensor *x = copy->in[0];
     if (!pm_is_dense(x) || x->base->kind == PM_KIND_STATE) return false;

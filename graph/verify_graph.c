@@ -128,7 +128,9 @@ static pm_status check_outputs(const pm_graph *g) {
         if (!o->tensor || o->tensor->id >= g->n_items || g->items[o->tensor->id] != o->tensor)
             return pm_raise(PM_ERR_OTHER, "graph verifier: output \"%s\" is no tensor of the graph", o->name);
         if (!pm_can_be_output(o->tensor))
-            return bad(o->tensor, "an output is not a dense part of a temp's storage");
+            return bad(
+                o->tensor,
+                "an output is not a dense part of a temp's storage, or of a state's behind its last write");
         for (size_t k = 0; k < i; k++)
             if (strcmp(g->outputs[k].name, o->name) == 0)
                 return pm_raise(PM_ERR_OTHER, "graph verifier: output \"%s\" stands twice", o->name);

@@ -150,6 +150,7 @@ static void describe(const pm_caps *c, uint32_t vulkan_index, device_strings *te
         .cooperative_matrix = c->cooperative_matrix,
         .timestamps = c->timestamps,
         .unified_memory = c->unified_memory,
+        .skips_halted = c->skips_halted,
     };
 }
 

@@ -288,9 +288,10 @@ static const char *why_no_loop(const pm_search *g) {
     return NULL;
 }
 
-/* Nothing can end it before its time, so that no step is in vain. */
-static bool ends_late(const group *c) {
-    return c->loop.n_ends == 0 && c->options->n_stops == 0;
+/* No step is in vain, or costs anything: nothing can end it before its time, or the device passes over what comes then. */
+static bool wastes_none(const group *c) {
+    bool skips = c->n == 1 && pm_executor_caps(c->s->executor)->skips_halted;
+    return (c->loop.n_ends == 0 || skips) && c->options->n_stops == 0;
 }
 
 static int64_t most_steps(const group *c) {
@@ -304,7 +305,7 @@ static void begin_loop(group *c) {
                         .n_ends = c->options->ignore_eos ? 0 : m->n_eos,
                         .penalty = c->rows->rules.repetition_penalty};
     for (size_t i = 0; i < c->n; i++) c->rows[i].out->no_loop = why_no_loop(&c->rows[i]);
-    c->loop_steps = ends_late(c) || most < FIRST_LOOP_STEPS ? most : FIRST_LOOP_STEPS;
+    c->loop_steps = wastes_none(c) || most < FIRST_LOOP_STEPS ? most : FIRST_LOOP_STEPS;
 }
 
 /* Steps that the device may do by itself now for a sequence. The rules about beginnings and the last id are the host's. */

@@ -26,6 +26,10 @@ static pm_program *walk_program(const int32_t *steps, const float *logits, int64
     pm_tensor *next = pm_reshape(g, pm_gather(g, pm_const_data(g, PM_I32, 2, column, steps), id), 1, &ids);
     pm_tensor *logit = pm_gather(g, pm_const_data(g, PM_F32, 2, column, logits), next);
     pm_output(g, "loop", pm_advance(g, loop, next, logit));
+    pm_tensor *ran =
+        pm_state(g, "ran", PM_F32, 4,
+                 (int64_t[]){1, 1, 1, 1}); /* what a halted program may not do: it counts its runs */
+    (void)pm_cache_write(g, ran, pm_add(g, ran, pm_const_f32(g, 1)), pm_const_i32(g, 0));
     assert_ok(pm_compile(g, &(pm_compile_options){.caps = caps}, &p));
     assert_true(p->has_halt);
     pm_graph_destroy(g);
@@ -51,6 +55,7 @@ static void walk(int32_t *words, const int32_t *steps, const float *logits) {
 static void check_walk(const char *device, const pm_executor_options *options, int32_t end, int32_t bad) {
     const int32_t steps[MODULUS] = {3, 8, 7, 1, 0, 10, 4, 9, 5, 6, 2}; /* one ring of all */
     float logits[MODULUS];
+    float ran = 0;
     int32_t want[PM_LOOP_WORDS] = {[PM_LOOP_POSITION] = 5, [PM_LOOP_N_ENDS] = end >= 0 ? 2 : 0},
             got[PM_LOOP_WORDS];
     pm_executor *ex = NULL;
@@ -62,6 +67,7 @@ static void check_walk(const char *device, const pm_executor_options *options, i
     assert_ok(pm_executor_open(device, options, &ex));
     pm_program *p = walk_program(steps, logits, 0, pm_executor_caps(ex));
     assert_ok(pm_executor_put(ex, "loop", want, sizeof want));
+    assert_ok(pm_executor_put(ex, "ran", NULL, sizeof ran));
     assert_ok(pm_executor_load(ex, p, &l));
     pm_executor_get_stats(ex, &before);
     for (uint32_t n = 1; n <= 17; n++) {
@@ -79,6 +85,10 @@ static void check_walk(const char *device, const pm_executor_options *options, i
         assert_int_equal(after.n_runs - before.n_runs, 153);
     }
     assert_int_equal(want[PM_LOOP_HALT], bad >= 0 ? PM_HALT_STUCK : end >= 0 ? PM_HALT_END : 0);
+    assert_ok(pm_executor_get(ex, "ran", &ran, sizeof ran));
+    const pm_caps *caps = pm_executor_caps(ex);
+    if (caps->vulkan) /* the CPU's run once before they look at the word */
+        assert_float_equal(ran, (float)(caps->skips_halted ? want[PM_LOOP_COUNT] + (bad >= 0) : 153), 0);
     assert_int_equal(pm_loaded_repeat(l, 0), PM_ERR_USAGE);
     assert_string_equal(pm_executor_messages(ex), "");
     pm_loaded_unload(l);
@@ -108,6 +118,7 @@ static void check_walk_together(const char *device, const pm_executor_options *o
     pm_program *p = walk_program(steps, logits, N, pm_executor_caps(ex));
     assert_int_equal(p->halt.bytes, 4 * N);
     assert_ok(pm_executor_put(ex, "loop", words, sizeof words));
+    assert_ok(pm_executor_put(ex, "ran", NULL, sizeof(float)));
     assert_ok(pm_executor_load(ex, p, &l));
     pm_executor_get_stats(ex, &before);
     for (uint32_t n = 1; n < 6; n++) {

@@ -64,7 +64,7 @@ typedef struct pm_device_info {
     uint64_t memory_bytes, max_block_bytes, max_binding_bytes; /* memory_bytes 0: the host's, not asked for */
     uint32_t subgroup_min, subgroup_max, shared_bytes, api_version;
     bool f16_storage, f16_arithmetic, i8_storage, i8_arithmetic, cooperative_matrix, timestamps,
-        unified_memory, is_auto;
+        unified_memory, skips_halted, is_auto;
 } pm_device_info;
 /* The list and its strings live in one block that pm_device_list_free frees. *out_note: why there is no Vulkan, or "". */
 pm_status pm_device_list(pm_device_info **out_list, size_t *out_n, const char **out_note) PM_MUST_USE;

@@ -39,8 +39,9 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
     X(vkGetPhysicalDeviceFeatures2)                                                                          \
     X(vkGetPhysicalDeviceMemoryProperties)                                                                   \
     X(vkGetPhysicalDeviceQueueFamilyProperties)                                                              \
-    X(vkEnumerateDeviceExtensionProperties) X(vkCreateDevice) X(vkGetDeviceProcAddr)                         \
-        X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
+    X(vkEnumerateDeviceExtensionProperties)                                                                  \
+    X(vkCreateDevice) X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT)                               \
+        X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;
@@ -231,6 +232,8 @@ typedef struct pm_vk_loaded {
     pm_stream stream;
     bool *on_host; /* of each external */
     pm_vk_buffer constants, params, inputs, outputs;
+    pm_vk_buffer
+        condition; /* one word: the run is one of a program that has halted; no handle: it is run all the same */
     uint64_t *input_offset, *output_offset;
     VkCommandPool pool;
     VkCommandBuffer *commands; /* one a submission */

@@ -127,8 +127,11 @@ static void fill_features(const pm_vk_instance *in, const pm_vk_gpu *gpu, const 
     VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
     cooperative_matrix_features matrix = {.sType = COOPERATIVE_MATRIX_FEATURES};
+    VkPhysicalDeviceConditionalRenderingFeaturesEXT conditional = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_CONDITIONAL_RENDERING_FEATURES_EXT};
     VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
     chain(&all.pNext, &f16);
+    if (has_extension(p, VK_EXT_CONDITIONAL_RENDERING_EXTENSION_NAME)) chain(&all.pNext, &conditional);
     if (knows(p, VK_API_VERSION_1_2, VK_KHR_8BIT_STORAGE_EXTENSION_NAME)) chain(&all.pNext, &i8);
     if (knows(p, VK_API_VERSION_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME))
         chain(&all.pNext, &arithmetic);
@@ -142,6 +145,7 @@ static void fill_features(const pm_vk_instance *in, const pm_vk_gpu *gpu, const 
     c->i8_arithmetic = arithmetic.shaderInt8;
     c->integer_dot = dot.shaderIntegerDotProduct;
     c->cooperative_matrix = matrix.matrix;
+    c->skips_halted = conditional.conditionalRendering;
 }
 
 static void fill_memory(const VkPhysicalDeviceMemoryProperties *m, pm_caps *c) {

@@ -8,12 +8,18 @@ static const pm_executor_vtable vtable;
 
 void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c) {
     const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const bool conditions = ex->base.caps.skips_halted;
     const VkMemoryBarrier all = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                  .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-                                 .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-                                                  VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT |
-                                                  VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT};
-    ex->d.vkCmdPipelineBarrier(c, stages, stages | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &all, 0, NULL, 0, NULL);
+                                 .dstAccessMask =
+                                     VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
+                                     VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT |
+                                     VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT |
+                                     (conditions ? VK_ACCESS_CONDITIONAL_RENDERING_READ_BIT_EXT : 0u)};
+    ex->d.vkCmdPipelineBarrier(c, stages,
+                               stages | VK_PIPELINE_STAGE_HOST_BIT |
+                                   (conditions ? VK_PIPELINE_STAGE_CONDITIONAL_RENDERING_BIT_EXT : 0u),
+                               0, 1, &all, 0, NULL, 0, NULL);
 }
 
 static pm_status check_lost(pm_vk_executor *ex, pm_status s) {
@@ -65,11 +71,16 @@ static pm_status create_device(pm_vk_executor *ex) {
                                            .queueFamilyIndex = ex->gpu.queue_family,
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
-    const char *extensions[2];
+    const VkPhysicalDeviceConditionalRenderingFeaturesEXT conditional = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_CONDITIONAL_RENDERING_FEATURES_EXT,
+        .conditionalRendering = VK_TRUE};
+    const char *extensions[3];
     uint32_t n = 0;
     if (ex->gpu.feedback_extension) extensions[n++] = VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME;
     if (ex->gpu.portability_subset) extensions[n++] = "VK_KHR_portability_subset";
+    if (ex->gpu.caps.skips_halted) extensions[n++] = VK_EXT_CONDITIONAL_RENDERING_EXTENSION_NAME;
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                     .pNext = ex->gpu.caps.skips_halted ? &conditional : NULL,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
                                      .enabledExtensionCount = n,

@@ -162,6 +162,8 @@ static pm_status fill(pm_vk_loaded *l) {
         PM_TRY(find_external(l, &p->externals[i], &l->externals[i]));
     PM_TRY(create_io(l, p->inputs, p->n_inputs, PM_VK_USE_UPLOAD, l->input_offset));
     PM_TRY(create_io(l, p->outputs, p->n_outputs, PM_VK_USE_READBACK, l->output_offset));
+    if (ex->base.caps.skips_halted && p->has_halt && p->halt.bytes == sizeof(uint32_t))
+        PM_TRY(pm_vk_make_room(ex, sizeof(uint32_t), "condition", &l->condition));
     for (uint32_t i = 0; i < p->n_dispatches; i++)
         PM_TRY(pm_vk_pipeline_get(ex, &p->dispatches[i], &l->pipelines[i]));
     PM_TRY(create_commands(l));
@@ -199,6 +201,7 @@ void pm_vk_unload(pm_loaded *base) {
         if (l->descriptors) ex->d.vkDestroyDescriptorPool(ex->device, l->descriptors, NULL);
     }
     pm_vk_buffer_destroy(ex, &l->constants);
+    pm_vk_buffer_destroy(ex, &l->condition);
     pm_vk_buffer_destroy(ex, &l->params);
     pm_vk_buffer_destroy(ex, &l->inputs);
     pm_vk_buffer_destroy(ex, &l->outputs);

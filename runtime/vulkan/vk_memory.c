@@ -77,11 +77,14 @@ pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use,
                         "device memory: '%s' has %llu bytes, one allocation of %s may have %llu", name,
                         (unsigned long long)bytes, ex->base.caps.name, (unsigned long long)limit);
     out->bytes = pm_align_up(bytes ? bytes : 4, 4); /* fills want whole words */
+    VkBufferUsageFlags condition = ex->base.caps.skips_halted && use == PM_VK_USE_DEVICE
+                                       ? VK_BUFFER_USAGE_CONDITIONAL_RENDERING_BIT_EXT
+                                       : 0u;
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                      .size = out->bytes,
                                      .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
                                               VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-                                              VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+                                              VK_BUFFER_USAGE_TRANSFER_DST_BIT | condition,
                                      .sharingMode = VK_SHARING_MODE_EXCLUSIVE};
     pm_status s;
     PM_GOTO(pm_vk_check(ex->d.vkCreateBuffer(ex->device, &info, NULL, &out->handle), "vkCreateBuffer"));

@@ -157,12 +157,38 @@ static void copy(const pm_vk_loaded *l, VkCommandBuffer c, const pm_range *r, co
                              1, &region);
 }
 
+/* ---- runs of a program that has halted (program.h) are passed over ---- */
+
+/* The halt word as it is before the run: a device may look at a condition before every dispatch, and the run may change the word. */
+static void keep_condition(const pm_vk_loaded *l, VkCommandBuffer c) {
+    if (!l->condition.handle) return;
+    const pm_range *halt = &l->base.program->halt;
+    pm_vk_place at = pm_vk_slot(l, halt->slot);
+    const VkBufferCopy word = {.srcOffset = at.offset + halt->offset, .size = sizeof(uint32_t)};
+    vk(l)->d.vkCmdCopyBuffer(c, at.buffer->handle, l->condition.handle, 1, &word);
+}
+
+static void skip_when_halted(const pm_vk_loaded *l, VkCommandBuffer c) {
+    const VkConditionalRenderingBeginInfoEXT info = {
+        .sType = VK_STRUCTURE_TYPE_CONDITIONAL_RENDERING_BEGIN_INFO_EXT,
+        .buffer = l->condition.handle,
+        .flags = VK_CONDITIONAL_RENDERING_INVERTED_BIT_EXT};
+    if (l->condition.handle) vk(l)->d.vkCmdBeginConditionalRenderingEXT(c, &info);
+}
+
+static void skip_no_more(const pm_vk_loaded *l, VkCommandBuffer c) {
+    if (l->condition.handle) vk(l)->d.vkCmdEndConditionalRenderingEXT(c);
+}
+
+/* ---- the whole ---- */
+
 static void record_inputs(const pm_vk_loaded *l, VkCommandBuffer c) {
     const pm_program *p = l->base.program;
     pm_vk_profiler_reset(l, c);
     for (uint32_t i = 0; i < p->n_inputs; i++)
         copy(l, c, &p->inputs[i].range, &l->inputs, true, l->input_offset[i]);
-    if (p->n_inputs > 0) pm_vk_full_barrier(vk(l), c);
+    keep_condition(l, c);
+    if (p->n_inputs > 0 || l->condition.handle) pm_vk_full_barrier(vk(l), c);
 }
 
 static void record_outputs(const pm_vk_loaded *l, VkCommandBuffer c) {
@@ -195,11 +221,14 @@ static pm_status record_all(pm_vk_loaded *l) {
     PM_TRY(begin(l, l->commands[0]));
     record_inputs(l, l->commands[0]);
     pm_vk_stream_begin(l, l->commands[0]);
+    skip_when_halted(l, l->commands[0]);
     for (uint32_t i = 0; i < p->n_dispatches; i++) {
         if (p->dispatches[i].submit && i > 0) {
+            skip_no_more(l, l->commands[n]);
             PM_TRY(end(l, l->commands[n], false));
             n++;
             PM_TRY(begin(l, l->commands[n]));
+            skip_when_halted(l, l->commands[n]);
         } else if ((p->dispatches[i].barrier || l->queries) && i > 0) {
             compute_barrier(vk(l), l->commands[n]);
         }
@@ -208,6 +237,7 @@ static pm_status record_all(pm_vk_loaded *l) {
         record_dispatch(l, i, l->commands[n]);
         pm_vk_profiler_mark(l, l->commands[n], 2 * i + 1);
     }
+    skip_no_more(l, l->commands[n]);
     record_outputs(l, l->commands[n]);
     return end(l, l->commands[n], true);
 }
