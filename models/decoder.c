@@ -85,7 +85,7 @@ static pm_status encoder_program(pm_decoder *d, bool signal) {
     return pm_session_program(d->s, &o, &d->encoder);
 }
 
-static pm_status check_source(const pm_decoder *d, const pm_ids *source) {
+pm_status pm_decoder_check_source(const pm_decoder *d, const pm_ids *source) {
     const pm_model *m = d->s->model;
     if (m->spec.front)
         return pm_raise(PM_ERR_USAGE, "source: %s takes %s, no ids", m->files.path, m->spec.signal.name);
@@ -118,7 +118,7 @@ static pm_status set_words(const pm_decoder *d, pm_ready *r, const char *name, i
 static pm_status encode(pm_decoder *d, const pm_ids *sources, int64_t n) {
     d->source_length = 0;
     for (int64_t i = 0; i < n; i++) {
-        PM_TRY(check_source(d, &sources[i]));
+        PM_TRY(pm_decoder_check_source(d, &sources[i]));
         d->source_lengths[i] = (int32_t)sources[i].n;
         if ((int64_t)sources[i].n > d->source_length) d->source_length = (int64_t)sources[i].n;
     }

@@ -33,6 +33,8 @@ pm_status pm_decoder_open(pm_decoder *d, pm_session *s, int64_t batch, int64_t e
 pm_status pm_decoder_open_rows(pm_decoder *d, pm_session *s, int64_t n, int64_t expected) PM_MUST_USE;
 /* Encoder-decoders, before the first feed. The program that it ran stays in d->encoder. */
 pm_status pm_decoder_encode(pm_decoder *d, const int32_t *ids, size_t n) PM_MUST_USE;
+/* What encoding would refuse. */
+pm_status pm_decoder_check_source(const pm_decoder *d, const pm_ids *source) PM_MUST_USE;
 /* A source for each row, run together. */
 pm_status pm_decoder_encode_rows(pm_decoder *d, const pm_ids *sources) PM_MUST_USE;
 /* The same of one signal, as the model's spec has it. */

@@ -1,5 +1,5 @@
-/* Generation (pumice/model.h): prompt, greedy and sampled continuation of one sequence or of several together, text to text. Beams
- * are in beam.c. */
+/* Generation (pumice/model.h): prompt, greedy and sampled continuation of one sequence or of several together. Beams are in
+ * beam.c, batches and text to text in generate_batch.c. */
 #include "models/search.h"
 
 #include <inttypes.h>
@@ -446,22 +446,4 @@ pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_gene
 void pm_generated_free(pm_generated *g) {
     pm_free(g->ids);
     *g = (pm_generated){0};
-}
-
-pm_status pm_translate(pm_session *s, const char *text, const pm_generate_options *options, char **out_text) {
-    pm_generate_options o = options ? *options : (pm_generate_options){0};
-    int32_t *ids = NULL;
-    size_t n = 0;
-    pm_generated g = {0};
-    *out_text = NULL;
-    if (!s->model->arch->encoder_decoder)
-        return pm_raise(PM_ERR_USAGE, "%s: the model is not an encoder-decoder", s->model->files.path);
-    if (!o.n_beams && !o.sample && !o.ignore_rules) o.n_beams = (int32_t)s->model->rules.n_beams;
-    PM_TRY(pm_model_encode_source(s->model, text, &o, &ids, &n));
-    pm_status status = pm_generate(s, ids, n, &o, &g);
-    if (status == PM_OK)
-        status = pm_model_decode(s->model, g.ids + g.n_prompt, g.n_ids - g.n_prompt, out_text);
-    pm_generated_free(&g);
-    pm_free(ids);
-    return status;
 }

@@ -145,10 +145,33 @@ pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_gene
                       pm_generated *out) PM_MUST_USE;
 void pm_generated_free(pm_generated *g);
 
+/* n sequences of any lengths at once, at most 256: out[i] is what pm_generate gives for prompts[i] alone with the same options (each
+ * samples with the same seed), but faster than one after the other, since each step reads the weights once for all of them. A sequence
+ * that ends takes no more part; the others go on. Memory for keys and values is taken for n sequences as long as the longest. Times
+ * and submissions are those of the whole batch, decode_steps and loop_steps each sequence's own. Beams, and models with segment
+ * memory, go one sequence after the other. on_token is for one sequence alone. On an error there are no results; PM_ERR_USAGE says
+ * which prompt ("prompt 3: ...", counted from 1). Each result is freed with pm_generated_free. */
+pm_status pm_generate_batch(pm_session *s, const pm_ids *prompts, size_t n,
+                            const pm_generate_options *options, pm_generated *out) PM_MUST_USE;
+/* What generation would refuse of a prompt (or source) before it begins: no ids, ids outside the vocabulary, more than the model has
+ * positions for. */
+pm_status pm_check_prompt(pm_session *s, const int32_t *ids, size_t n) PM_MUST_USE;
+
 /* Text to text with an encoder-decoder: encode, generate (with the model's beams where options say nothing), decode. Freed with
  * pm_release. Errors: PM_ERR_USAGE, too, when the model has no such language. */
 pm_status pm_translate(pm_session *s, const char *text, const pm_generate_options *options,
                        char **out_text) PM_MUST_USE;
+
+typedef struct pm_translation {
+    char *text;       /* NULL: this one could not be translated: */
+    pm_status status; /* PM_ERR_USAGE then */
+    char *error;      /* why, in one sentence */
+} pm_translation;
+/* n texts, at most 256, by pm_generate_batch: out[i] is what pm_translate gives for texts[i]. A text that cannot be translated does
+ * not keep the others; an error that is no text's is the result, with nothing in out. Freed with pm_translations_free. */
+pm_status pm_translate_batch(pm_session *s, const char *const *texts, size_t n,
+                             const pm_generate_options *options, pm_translation *out) PM_MUST_USE;
+void pm_translations_free(pm_translation *t, size_t n);
 
 /* ---- looking inside ---- */
 typedef struct pm_dump_options {
