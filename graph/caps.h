@@ -41,6 +41,8 @@ typedef struct pm_caps {
     uint32_t push_constant_bytes;
     uint64_t max_binding_bytes; /* maxStorageBufferRange */
     uint64_t max_block_bytes;   /* of one allocation (maxMemoryAllocationSize); 0: no limit */
+    uint64_t
+        stream_part_bytes; /* of a weight that a product of many rows reads at once, where weights are streamed; 0: no limit */
     uint64_t memory_bytes;      /* of the largest device-local heap */
     uint32_t binding_alignment; /* bytes: minStorageBufferOffsetAlignment, at least 16 */
     uint64_t submit_cost;       /* multiply-adds that one submission may hold; 0: no limit */

@@ -3,6 +3,19 @@
 
 #include "graph/placement.h"
 
+/* Where weights lie within the limit; with some outside, of the program that an executor would then ask for. device: NULL, or caps. */
+static pm_status place(pm_compiled *c, const pm_caps *device, const pm_caps *caps,
+                       uint64_t max_memory_bytes) {
+    pm_caps streaming = *caps;
+    PM_TRY(pm_placement_make(c->program, device, max_memory_bytes, &c->program->placement));
+    if (!c->program->placement->n_on_host || (device && !pm_caps_has_bus(device))) return PM_OK;
+    streaming.stream_part_bytes = pm_stream_part_bytes(max_memory_bytes);
+    pm_program_destroy(c->program);
+    c->program = NULL;
+    PM_TRY(pm_lower(c->fused, &c->plan, &streaming, &c->program));
+    return pm_placement_make(c->program, device, max_memory_bytes, &c->program->placement);
+}
+
 pm_status pm_compile_stages(const pm_graph *g, const pm_compile_options *options, pm_compiled *out) {
     pm_caps baseline;
     const pm_caps *caps = options && options->caps ? options->caps : &baseline;
@@ -17,8 +30,7 @@ pm_status pm_compile_stages(const pm_graph *g, const pm_compile_options *options
     PM_GOTO(pm_plan_graph(out->fused, &limits, &out->plan));
     PM_GOTO(pm_lower(out->fused, &out->plan, caps, &out->program));
     if (options && options->max_memory_bytes)
-        PM_GOTO(pm_placement_make(out->program, options->caps, options->max_memory_bytes,
-                                  &out->program->placement));
+        PM_GOTO(place(out, options->caps, caps, options->max_memory_bytes));
     return PM_OK;
 fail:
     pm_compiled_free(out);

@@ -56,7 +56,7 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
 pm_status pm_select(const pm_caps *caps, pm_dispatch *d) PM_MUST_USE;
 
 /* Bytes that the workgroups of a selected dispatch load from a binding, each as often as it is loaded (loads.c). */
-uint64_t pm_dispatch_loads(const pm_dispatch *d, uint32_t binding);
+uint64_t pm_dispatch_loads(const pm_tensor *t, const pm_dispatch *d, uint32_t binding);
 
 /* What keeps its place on the device the longest: 0 small weights, of which there are many and which are read by every row; 1 the
  * others; 2 tables of which some rows are looked up. */

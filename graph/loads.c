@@ -31,14 +31,16 @@ static uint64_t loads_of_matmul(const pm_dispatch *d, uint32_t binding) {
     }
 }
 
-/* The rows of an expert once for each pair, or once for each tile of an expert's pairs: as if pairs were dealt out evenly. */
-static uint64_t loads_of_grouped(const pm_dispatch *d, uint32_t binding) {
+/* The rows of an expert once for each pair, or once for each tile of an expert's pairs: as if pairs were dealt out evenly. Of
+ * all experts, the dispatch may have a part. */
+static uint64_t loads_of_grouped(const pm_tensor *t, const pm_dispatch *d, uint32_t binding) {
     enum { X, W, IDS, BIAS };
     pm_grouped_params p;
     memcpy(&p, d->params, sizeof p);
-    uint64_t passes = p.n_pairs;
+    const uint64_t all = (uint64_t)t->in[PM_GROUPED_W]->dims[0];
+    uint64_t passes = (times(p.n_pairs, p.n_experts) + all - 1) / all;
     if (d->variant == PM_VARIANT_GROUPED_F32_F32_TILED) {
-        uint64_t each = (p.n_pairs + (uint64_t)p.n_experts - 1) / p.n_experts;
+        uint64_t each = (p.n_pairs + all - 1) / all;
         passes = times(p.n_experts, (each + d->spec[3] - 1) / d->spec[3]);
     }
     return binding == W      ? words(p.n, p.k, passes)
@@ -65,11 +67,11 @@ static uint64_t loads_of_elements(const pm_dispatch *d) {
     return words(n, 1, 1);
 }
 
-uint64_t pm_dispatch_loads(const pm_dispatch *d, uint32_t binding) {
+uint64_t pm_dispatch_loads(const pm_tensor *t, const pm_dispatch *d, uint32_t binding) {
     if (d->unused >> binding & 1 || d->written >> binding & 1) return 0;
     switch (d->kernel) {
     case PM_KERNEL_MATMUL: return loads_of_matmul(d, binding);
-    case PM_KERNEL_GROUPED_MATMUL: return loads_of_grouped(d, binding);
+    case PM_KERNEL_GROUPED_MATMUL: return loads_of_grouped(t, d, binding);
     case PM_KERNEL_GATHER: return loads_of_gather(d, binding);
     case PM_KERNEL_LAYER_NORM:
     case PM_KERNEL_RMS_NORM: return loads_of_norm(d, binding);

@@ -275,6 +275,20 @@ static int64_t rows_of_part(const pm_caps *caps, const pm_tensor *x, int dim, ui
     return n < x->dims[dim] && n > PART_ROWS ? n - n % PART_ROWS : n;
 }
 
+/* Where weights are streamed, a part of what a product of several tiles of rows reads should fit a slot: parts alike, none so narrow
+ * that a kernel for narrow ones would take it, which might add in another order. */
+static int64_t rows_of_slot(const pm_caps *caps, const pm_tensor *t, const pm_tensor *x, int dim, int64_t n) {
+    uint64_t limit = caps->stream_part_bytes, step = 4 * (uint64_t)x->strides[dim];
+    const pm_tensor one = pm_lower_slice(x, dim, 0, 1);
+    int64_t n_rows = (int64_t)pm_elems(t) / t->dims[t->rank - 1], most;
+    if (!limit || x->base->op != PM_OP_WEIGHT || n_rows <= PART_ROWS || extent_bytes(&one) > step) return n;
+    most = (int64_t)(limit / step);
+    if (most < PART_ROWS) most = PART_ROWS;
+    if (most >= n) return n;
+    const int64_t n_parts = (n + most - 1) / most;
+    return (n + n_parts - 1) / n_parts;
+}
+
 pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n) {
     pm_tensor part = *x; /* its base is x's */
     if (x->dims[dim] == 1) return part;
@@ -303,24 +317,28 @@ int64_t pm_lower_rows_at_once(const pm_lowering *l, const pm_tensor *x, int dim,
     return rows_of_part(l->caps, x, dim, row_cost);
 }
 
-/* The table of rows that an operation can take in slices: b of a product, a gather's table; NULL: no such operand. */
-static const pm_tensor *rows_operand(const pm_tensor *t, int *out_dim, uint64_t *out_row_cost) {
+/* The table of rows that an operation can take in slices, b of a product or a gather's, and how many of them at most; NULL: no
+ * such operand. */
+static const pm_tensor *rows_operand(const pm_lowering *l, const pm_tensor *t, int *out_dim,
+                                     int64_t *out_most) {
     *out_dim = 0;
-    *out_row_cost = 0;
-    if (t->op == PM_OP_GATHER) return t->in[0];
+    if (t->op == PM_OP_GATHER) {
+        *out_most = rows_of_part(l->caps, t->in[0], 0, 0);
+        return t->in[0];
+    }
     if (t->op != PM_OP_MATMUL) return NULL;
     const pm_tensor *x = t->in[PM_MATMUL_B];
     *out_dim = x->rank - 2;
-    *out_row_cost = pm_cost_matmul(t) / (uint64_t)x->dims[*out_dim];
+    *out_most = rows_of_part(l->caps, x, *out_dim, pm_cost_matmul(t) / (uint64_t)x->dims[*out_dim]);
+    *out_most = rows_of_slot(l->caps, t, x, *out_dim, *out_most);
     return x;
 }
 
 void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t part, int64_t *out_first,
                            int64_t *out_n) {
     int dim;
-    uint64_t row_cost;
-    const pm_tensor *x = rows_operand(t, &dim, &row_cost);
-    int64_t most = rows_of_part(l->caps, x, dim, row_cost);
+    int64_t most;
+    const pm_tensor *x = rows_operand(l, t, &dim, &most);
     *out_first = 0;
     *out_n = pm_lower_run(l, x, dim, most, 0);
     while (part--) {
@@ -331,15 +349,14 @@ void pm_lower_rows_of_part(const pm_lowering *l, const pm_tensor *t, uint32_t pa
 
 static uint32_t count_parts(const pm_lowering *l, const pm_tensor *t) {
     int dim;
-    uint64_t row_cost;
+    int64_t most;
+    uint32_t n = 0;
     if (!pm_op_get(t->op)->lower) return 0;
     if (t->op == PM_OP_CONCAT) return (uint32_t)t->n_in;
     if (l->plan->caches.product_of[t->id]) return 0;
     if (t->op == PM_OP_GROUPED_MATMUL) return pm_lower_grouped_parts(l, t);
-    const pm_tensor *x = rows_operand(t, &dim, &row_cost);
+    const pm_tensor *x = rows_operand(l, t, &dim, &most);
     if (!x) return 1;
-    int64_t most = rows_of_part(l->caps, x, dim, row_cost);
-    uint32_t n = 0;
     for (int64_t first = 0; first < x->dims[dim]; n++) first += pm_lower_run(l, x, dim, most, first);
     return n;
 }
@@ -390,7 +407,7 @@ static pm_status add_dispatch(pm_lowering *l, const pm_tensor *t, uint32_t part,
     PM_TRY(info->lower(l, t, part, &d));
     if (!d.cost && info->cost) d.cost = info->cost(t) / n_parts;
     PM_TRY(pm_select(l->caps, &d));
-    for (uint32_t b = 0; b < d.n_bindings; b++) d.loads[b] = pm_dispatch_loads(&d, b);
+    for (uint32_t b = 0; b < d.n_bindings; b++) d.loads[b] = pm_dispatch_loads(t, &d, b);
     PM_TRY(pm_hazards_add(&l->hazards, &d, &d.barrier));
     p->n_barriers += d.barrier;
     count_copy(p, &d);

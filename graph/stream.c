@@ -6,6 +6,14 @@
 
 #define LEAST_PASSES 2 /* over a weight's bytes, for which a copy pays */
 
+#define MOST_PART_BYTES (16u << 20)
+#define PARTS_OF_MEMORY 32
+
+uint64_t pm_stream_part_bytes(uint64_t memory_bytes) {
+    uint64_t bytes = memory_bytes / PARTS_OF_MEMORY + 1;
+    return bytes < MOST_PART_BYTES ? bytes : MOST_PART_BYTES;
+}
+
 /* What a dispatch would have in a slot. */
 typedef struct share {
     pm_stream_copy copies[PM_MAX_BINDINGS];

@@ -43,6 +43,10 @@ typedef struct pm_stream {
     uint32_t *group_of; /* by dispatch: 1 + group; 0: none */
 } pm_stream;
 
+/* What pm_caps.stream_part_bytes is on a device of so much memory once weights lie outside of it: slots of this size take a
+ * sixteenth of it at most, and copies as long as this are long enough to hide behind products. */
+uint64_t pm_stream_part_bytes(uint64_t memory_bytes);
+
 /* on_host: by external. Freed with pm_stream_free, which accepts zeros. */
 pm_status pm_stream_plan(const pm_program *p, const bool *on_host, const pm_stream_room *room,
                          pm_stream *out) PM_MUST_USE;

@@ -34,7 +34,9 @@ static pm_program *make_layers(int64_t rows, uint64_t max_memory, const pm_caps 
     assert_ok(pm_compile(g, &o, &p));
     pm_graph_destroy(g);
     assert_int_equal(p->n_externals, LAYERS);
-    assert_int_equal(p->n_dispatches, LAYERS);
+    bool streams = p->placement && p->placement->n_on_host && pm_caps_has_bus(caps) && rows > 64;
+    assert_int_equal(p->n_dispatches, streams ? 2 * LAYERS : LAYERS); /* halves, which need smaller slots */
+    for (uint32_t i = 0; i < p->n_dispatches; i++) assert_true(!streams || p->dispatches[i].groups[0] == 1);
     return p;
 }
 
@@ -210,6 +212,7 @@ static void test_placement(void **state) {
         const pm_stream *s = &at->stream;
         assert_true(at->resident_bytes + at->host_bytes == all);
         assert_true(at->n_resident + at->n_on_host == LAYERS);
+        assert_true(2 * s->slot_bytes <= pm_align_up(p->externals[LAYERS - 1].bytes, 64) + 1024);
         assert_true(at->fixed_bytes + at->resident_bytes + PM_STREAM_SLOTS * s->slot_bytes <= limit);
         assert_true(s->copied_bytes + s->in_place_bytes <= 4 * all);
         if (limit == arena) assert_true(s->slot_bytes == 0 && s->in_place_bytes == 4 * all);
@@ -254,6 +257,41 @@ static void test_one_memory(void **state) {
     pm_program_destroy(p);
 }
 
+/* Parts are for what is streamed: not for few rows, tables that are looked up, or what is stored turned. */
+static void test_part_bytes(void **state) {
+    (void)state;
+    pm_caps c = card();
+    assert_true(pm_stream_part_bytes(0) == 1 && pm_stream_part_bytes(3200) == 101);
+    assert_true(pm_stream_part_bytes(8 * GIB) == 16u << 20 && pm_stream_part_bytes(UINT64_MAX) == 16u << 20);
+    c.stream_part_bytes = 100 * 1024; /* 400 rows of 64 */
+    const struct {
+        int64_t rows, columns;
+        bool turned;
+        uint32_t n_parts;
+    } cases[] = {{65, 400, false, 1},
+                 {65, 401, false, 2},
+                 {65, 1500, false, 4},
+                 {64, 1500, false, 1},
+                 {65, 1500, true, 1}};
+    for (size_t i = 0; i < PM_COUNT(cases); i++) {
+        pm_graph *g;
+        pm_program *p;
+        int64_t n = cases[i].columns;
+        assert_ok(pm_graph_create("parts", &g));
+        pm_tensor *w =
+            pm_weight(g, "w", PM_F32, 2, cases[i].turned ? (int64_t[]){64, n} : (int64_t[]){n, 64});
+        pm_tensor *x = pm_gather(g, pm_weight(g, "t", PM_F32, 2, (int64_t[]){9000, 64}),
+                                 pm_input(g, "ids", PM_I32, 1, (int64_t[]){cases[i].rows}));
+        pm_output(g, "y", pm_matmul(g, x, cases[i].turned ? pm_permute(g, w, (int[]){1, 0}) : w));
+        assert_ok(pm_compile(g, &(pm_compile_options){.caps = &c}, &p));
+        assert_int_equal(p->n_dispatches, 1 + cases[i].n_parts);
+        for (uint32_t k = 1; k < p->n_dispatches && cases[i].n_parts > 1; k++)
+            assert_true(p->dispatches[k].bindings[1].bytes <= c.stream_part_bytes + 64);
+        pm_program_destroy(p);
+        pm_graph_destroy(g);
+    }
+}
+
 static void test_turns(void **state) {
     (void)state;
     assert_int_equal(pm_weight_turn(4096, false), 0);
@@ -263,9 +301,11 @@ static void test_turns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loads),      cmocka_unit_test(test_slots),     cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_large),      cmocka_unit_test(test_placement), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_loads),      cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_shared),     cmocka_unit_test(test_large),
+        cmocka_unit_test(test_placement),  cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_one_memory), cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_part_bytes),
     };
     return run_all_tests(tests);
 }

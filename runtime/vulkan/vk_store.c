@@ -46,6 +46,13 @@ static uint64_t bytes_of_tensors(const pm_vk_store_block *b) {
     return bytes;
 }
 
+/* From now on programs are compiled for streaming. */
+static void note_host(pm_vk_executor *ex) {
+    pm_caps *c = &ex->base.caps;
+    const uint64_t limit = ex->base.options.max_memory_bytes;
+    if (pm_caps_has_bus(c)) c->stream_part_bytes = pm_stream_part_bytes(limit ? limit : c->memory_bytes);
+}
+
 /* Moves the newest block of weights out; *out_moved false: there is none. Programs hold the block's buffer by its place here and
  * bind again when the generation changes. */
 static pm_status move_out(pm_vk_executor *ex, bool *out_moved) {
@@ -64,6 +71,7 @@ static pm_status move_out(pm_vk_executor *ex, bool *out_moved) {
     pm_vk_buffer_destroy(ex, &b->buffer);
     b->buffer = host;
     b->host = true;
+    note_host(ex);
     ex->base.stats.host_bytes += bytes_of_tensors(b);
     ex->arena.generation++;
     return PM_OK;
@@ -127,6 +135,7 @@ static pm_status create_buffer(pm_vk_executor *ex, uint64_t needed, pm_vk_store_
         s = pm_vk_buffer_create(ex, needed, PM_VK_USE_DEVICE, "store", &b->buffer);
     if (s != PM_ERR_MEMORY) return s;
     b->host = true;
+    note_host(ex);
     return pm_vk_buffer_create(ex, needed > PM_VK_FIRST_BLOCK_BYTES ? needed : PM_VK_FIRST_BLOCK_BYTES,
                                PM_VK_USE_READBACK, "store on the host", &b->buffer);
 }

@@ -34,6 +34,7 @@ void pm_vk_slots_forget(pm_vk_executor *ex) {
     (void)pm_vk_slots_drop(ex);
     ex->slots.missing_bytes = 0;
     ex->slots.refused = false;
+    ex->base.caps.stream_part_bytes = 0;
 }
 
 /* PM_ERR_MEMORY: the device has no room, even with all weights moved out. */
