@@ -122,6 +122,7 @@ typedef struct group {
     const pm_generate_options *options;
     pm_loop loop;
     pm_turn *turns;
+    pm_status taken;    /* how taking ids from the loop went */
     int64_t loop_steps; /* of the next submission; 0 or 1: the host chooses */
     float *logits;      /* [n][vocab] of the newest feed, when has_logits */
     int32_t *best;      /* the likeliest of each, where found */
@@ -331,20 +332,32 @@ static int64_t steps_ahead_of_all(const group *c) {
     return most < c->loop_steps ? most : c->loop_steps;
 }
 
+/* Ids as they come from the device, which may still be at it. */
+static void take_new(void *user) {
+    group *c = user;
+    for (size_t i = 0; i < c->n; i++) {
+        pm_search *g = &c->rows[i];
+        const pm_turn *t = &c->turns[i];
+        while (c->taken == PM_OK && !g->done && g->n_ids - t->n_ids < t->n_out) {
+            c->taken = take(g, t->out[g->n_ids - t->n_ids]);
+            g->out->decode_steps++;
+            g->out->loop_steps++;
+        }
+    }
+}
+
 /* One submission of the loop. Each one may be twice as long as the one before: of an output that ends in the middle, no more steps
  * are in vain than were made. */
 static pm_status loop(group *c, int64_t n) {
     int64_t most = most_steps(c);
     for (size_t i = 0; i < c->n; i++)
         c->turns[i] = (pm_turn){.ids = c->rows[i].ids, .n_ids = c->rows[i].n_ids, .done = c->rows[i].done};
-    PM_TRY(pm_loop_run(&c->loop, c->decoder, c->turns, n));
+    c->taken = PM_OK;
+    PM_TRY(pm_loop_run(&c->loop, c->decoder, c->turns, n, take_new, c));
+    take_new(c);
+    PM_TRY(c->taken);
     for (size_t i = 0; i < c->n; i++) {
         pm_search *g = &c->rows[i];
-        for (size_t k = 0; k < c->turns[i].n_out && !g->done; k++) {
-            PM_TRY(take(g, c->turns[i].out[k]));
-            g->out->decode_steps++;
-            g->out->loop_steps++;
-        }
         g->stuck = !g->done && (c->turns[i].n_out == 0 || c->turns[i].halted);
     }
     c->loop_steps = 2 * c->loop_steps < most ? 2 * c->loop_steps : most;

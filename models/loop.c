@@ -189,37 +189,85 @@ pm_status pm_loop_prepare(pm_loop *l, pm_decoder *d, const pm_turn *turns, pm_re
     return pm_ready_write(*out, "penalty", (const float[]){l->penalty, 1 / l->penalty}, 2);
 }
 
+/* Ids of a sequence up to the end-th since the loop began. */
+static pm_status read_ids(const pm_loop *l, const pm_decoder *d, int64_t row, uint32_t end, pm_turn *t) {
+    int32_t *after = l->words + n_words(d);
+    size_t before = t->n_out;
+    for (uint32_t i = (uint32_t)*word_of(l->words, d, PM_LOOP_COUNT, row) + (uint32_t)before; i != end; i++)
+        t->out[t->n_out++] = *word_of(after, d, PM_LOOP_IDS + i % PM_LOOP_RING, row);
+    return pm_check_ids("decode loop", t->out + before, t->n_out - before, pm_decoder_vocab(d));
+}
+
 /* What n steps have done for a sequence: from the words before and after them. */
 static pm_status read_turn(pm_loop *l, pm_decoder *d, int64_t row, int64_t n, pm_turn *t) {
     int32_t *after = l->words + n_words(d), position = position_of(d, row);
     uint32_t first = (uint32_t)*word_of(l->words, d, PM_LOOP_COUNT, row),
              end = (uint32_t)*word_of(after, d, PM_LOOP_COUNT, row);
     int32_t moved = *word_of(after, d, PM_LOOP_POSITION, row) - position;
-    if (end - first > (uint32_t)n || (!t->done && moved != (int32_t)(end - first)) ||
-        (t->done && end != first))
+    if (end - first > (uint32_t)n || end - first < t->n_out ||
+        (!t->done && moved != (int32_t)(end - first)) || (t->done && end != first))
         return pm_raise(PM_ERR_OTHER,
                         "decode loop: %u ids and position %d after %u steps from %u and %d of sequence %lld",
                         (unsigned)end, (int)*word_of(after, d, PM_LOOP_POSITION, row), (unsigned)n,
                         (unsigned)first, (int)position, (long long)row);
-    for (uint32_t i = first; i != end; i++)
-        t->out[t->n_out++] = *word_of(after, d, PM_LOOP_IDS + i % PM_LOOP_RING, row);
     t->halted = *word_of(after, d, PM_LOOP_HALT, row) != 0;
-    PM_TRY(pm_check_ids("decode loop", t->out, t->n_out, pm_decoder_vocab(d)));
+    PM_TRY(read_ids(l, d, row, end, t));
     pm_decoder_moved(d, row, (int64_t)t->n_out);
     return PM_OK;
 }
 
-pm_status pm_loop_run(pm_loop *l, pm_decoder *d, pm_turn *turns, int64_t n) {
-    pm_ready *r;
+/* ---- while it runs ---- */
+
+enum { LOOK_NS = 10000000 }; /* between two looks at what was chosen */
+
+typedef struct looking {
+    pm_loop *l;
+    pm_decoder *d;
+    pm_turn *turns;
+    pm_ready *ready;
+    void (*on_ids)(void *user);
+    void *user;
+    pm_status status;
+} looking;
+
+/* Words may be those of a later step, and the count be there before its id: only ids of steps that have ended are taken. A halted sequence's
+ * count stands still. */
+static void look(void *user, uint32_t n_done) {
+    looking *k = user;
+    if (k->status != PM_OK) return;
+    const size_t n = n_words(k->d);
+    int32_t *after = k->l->words + n;
+    k->status = pm_ready_read(k->ready, "loop", after, n * sizeof *after);
+    for (int64_t i = 0; i < k->d->batch && k->status == PM_OK; i++) {
+        uint32_t first = (uint32_t)*word_of(k->l->words, k->d, PM_LOOP_COUNT, i),
+                 made = (uint32_t)*word_of(after, k->d, PM_LOOP_COUNT, i) - first;
+        if (!k->turns[i].done)
+            k->status = read_ids(k->l, k->d, i, first + (made < n_done ? made : n_done), &k->turns[i]);
+    }
+    if (k->status == PM_OK) k->on_ids(k->user);
+}
+
+static pm_status run(pm_loop *l, looking *k, int64_t n) {
+    pm_watch watch = {.on_runs = look, .user = k};
+    uint64_t start = pm_now_ns();
+    if (l->step_ns) watch.every = (uint32_t)(LOOK_NS / l->step_ns);
+    PM_TRY(pm_loaded_repeat(k->ready->loaded, (uint32_t)n, k->on_ids ? &watch : NULL));
+    l->step_ns = (pm_now_ns() - start) / (uint64_t)n;
+    return k->status;
+}
+
+pm_status pm_loop_run(pm_loop *l, pm_decoder *d, pm_turn *turns, int64_t n, void (*on_ids)(void *user),
+                      void *user) {
+    looking k = {.l = l, .d = d, .turns = turns, .on_ids = on_ids, .user = user};
     for (int64_t i = 0; i < d->batch; i++) turns[i].n_out = 0, turns[i].halted = false;
-    PM_TRY(pm_loop_prepare(l, d, turns, &r));
+    PM_TRY(pm_loop_prepare(l, d, turns, &k.ready));
     int64_t room = d->cache - filled(d, turns);
-    n = steps_at_once(d, r->program, n < room ? n : room);
+    n = steps_at_once(d, k.ready->program, n < room ? n : room);
     if (n < 1) return PM_OK; /* no position is left: feeding says so */
     uint64_t made = l->made;
     l->made = 0; /* until all went well */
-    PM_TRY(pm_loaded_repeat(r->loaded, (uint32_t)n));
-    PM_TRY(pm_ready_read(r, "loop", l->words + n_words(d), n_words(d) * sizeof *l->words));
+    PM_TRY(run(l, &k, n));
+    PM_TRY(pm_ready_read(k.ready, "loop", l->words + n_words(d), n_words(d) * sizeof *l->words));
     for (int64_t i = 0; i < d->batch; i++) PM_TRY(read_turn(l, d, i, n, &turns[i]));
     memcpy(l->words, l->words + n_words(d), n_words(d) * sizeof *l->words);
     l->made = made;

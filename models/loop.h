@@ -17,8 +17,9 @@ typedef struct pm_loop {
     size_t n_ends;       /* at most PM_LOOP_MAX_ENDS */
     float penalty;       /* of ids that came before; 0 or 1: none */
     /* what the device has, so that it is written only when it is to be something else */
-    uint64_t made;  /* of the program that left it (session.h); 0: unknown */
-    int32_t *words; /* [PM_LOOP_WORDS][batch], and room for as many; pm_alloc'd */
+    uint64_t made;    /* of the program that left it (session.h); 0: unknown */
+    int32_t *words;   /* [PM_LOOP_WORDS][batch], and room for as many; pm_alloc'd */
+    uint64_t step_ns; /* of the newest run; 0: there was none */
 } pm_loop;
 void pm_loop_free(pm_loop *l);
 
@@ -39,7 +40,9 @@ pm_status pm_loop_program(const pm_loop *l, pm_decoder *d, pm_ready **out) PM_MU
 /* The program, with room for its step and with words that say what comes next. */
 pm_status pm_loop_prepare(pm_loop *l, pm_decoder *d, const pm_turn *turns, pm_ready **out) PM_MUST_USE;
 /* Feeds each sequence its last id, then what was chosen, at most n times, and not beyond what one submission may hold or the cache
- * has room for without growing. */
-pm_status pm_loop_run(pm_loop *l, pm_decoder *d, pm_turn *turns, int64_t n) PM_MUST_USE;
+ * has room for without growing. on_ids (may be NULL) is called while the device goes on, when `out` of turns has grown; not for
+ * the last ids. */
+pm_status pm_loop_run(pm_loop *l, pm_decoder *d, pm_turn *turns, int64_t n, void (*on_ids)(void *user),
+                      void *user) PM_MUST_USE;
 
 #endif

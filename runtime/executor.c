@@ -249,20 +249,28 @@ void pm_loaded_set_param(pm_loaded *l, uint32_t param, int32_t value) {
 static pm_status run_traced(pm_loaded *l) {
     pm_executor *ex = l->executor;
     uint64_t span[2] = {pm_now_ns(), 0};
-    PM_TRY(ex->vtable->run(l, 1));
+    PM_TRY(ex->vtable->run(l, 1, NULL));
     span[1] = pm_now_ns();
     return pm_trace_add(&ex->trace, l->program, span, ex->vtable->starts_ns(l), ex->vtable->times_ns(l));
 }
 
 pm_status pm_loaded_run(pm_loaded *l) {
-    return l->executor->options.profile ? run_traced(l) : l->executor->vtable->run(l, 1);
+    return l->executor->options.profile ? run_traced(l) : l->executor->vtable->run(l, 1, NULL);
 }
 
-pm_status pm_loaded_repeat(pm_loaded *l, uint32_t n) {
+void pm_watch_runs(const pm_watch *watch, uint32_t n_done, uint32_t n) {
+    if (watch && n_done < n && n_done % (watch->every ? watch->every : 1) == 0)
+        watch->on_runs(watch->user, n_done);
+}
+
+pm_status pm_loaded_repeat(pm_loaded *l, uint32_t n, const pm_watch *watch) {
     if (n == 0)
         return pm_raise(PM_ERR_USAGE, "%s: 0 runs were asked for, expected 1 or more", l->program->name);
-    if (!l->executor->options.profile) return l->executor->vtable->run(l, n);
-    for (uint32_t i = 0; i < n; i++) PM_TRY(run_traced(l)); /* one by one: timestamps hold one run */
+    if (!l->executor->options.profile) return l->executor->vtable->run(l, n, watch);
+    for (uint32_t i = 0; i < n; i++) { /* one by one: timestamps hold one run */
+        PM_TRY(run_traced(l));
+        pm_watch_runs(watch, i + 1, n);
+    }
     return PM_OK;
 }
 

@@ -65,10 +65,19 @@ void pm_loaded_unload(pm_loaded *l); /* accepts NULL */
 pm_status pm_loaded_write(pm_loaded *l, uint32_t input, const void *data, uint64_t bytes) PM_MUST_USE;
 void pm_loaded_set_param(pm_loaded *l, uint32_t param, int32_t value);
 pm_status pm_loaded_run(pm_loaded *l) PM_MUST_USE; /* returns when the outputs can be read */
+/* Called by pm_loaded_repeat, on its thread, while the rest still runs: n_done runs have ended. Each word of an output that is read then is what
+ * one of them wrote, or a later one. */
+typedef struct pm_watch {
+    void (*on_runs)(void *user, uint32_t n_done);
+    void *user;
+    uint32_t every; /* runs between two calls; 0: 1 */
+} pm_watch;
+/* For executors: calls it where it is to be called. */
+void pm_watch_runs(const pm_watch *watch, uint32_t n_done, uint32_t n);
 /* Runs n times (1 or more), each on the states that the one before left, with the same inputs and parameters, in one submission
  * where one run is one: for programs that feed themselves through states. An executor may end early once the program's halt
- * word is set. Outputs are those of the last run. */
-pm_status pm_loaded_repeat(pm_loaded *l, uint32_t n) PM_MUST_USE;
+ * word is set. Outputs are those of the last run. watch: may be NULL; it is not called for the last run, nor on devices that cannot tell. */
+pm_status pm_loaded_repeat(pm_loaded *l, uint32_t n, const pm_watch *watch) PM_MUST_USE;
 pm_status pm_loaded_read(pm_loaded *l, uint32_t output, void *data, uint64_t bytes) PM_MUST_USE;
 
 /* For verification: one dispatch at a time, and any range. Only between runs. */
@@ -105,7 +114,7 @@ typedef struct pm_executor_vtable {
     void (*unload)(pm_loaded *l);
     pm_status (*write)(pm_loaded *l, uint32_t input, const void *data, uint64_t bytes);
     void (*set_param)(pm_loaded *l, uint32_t param, int32_t value);
-    pm_status (*run)(pm_loaded *l, uint32_t n);
+    pm_status (*run)(pm_loaded *l, uint32_t n, const pm_watch *watch);
     pm_status (*read)(pm_loaded *l, uint32_t output, void *data, uint64_t bytes);
     pm_status (*step)(pm_loaded *l, uint32_t dispatch);
     pm_status (*peek)(pm_loaded *l, const pm_range *r, void *data);

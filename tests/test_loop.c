@@ -71,7 +71,7 @@ static void check_walk(const char *device, const pm_executor_options *options, i
     assert_ok(pm_executor_load(ex, p, &l));
     pm_executor_get_stats(ex, &before);
     for (uint32_t n = 1; n <= 17; n++) {
-        assert_ok(pm_loaded_repeat(l, n));
+        assert_ok(pm_loaded_repeat(l, n, NULL));
         for (uint32_t i = 0; i < n; i++) walk(want, steps, logits);
         assert_ok(pm_loaded_read(l, 0, got, sizeof got));
         assert_memory_equal(got, want, sizeof want);
@@ -89,9 +89,49 @@ static void check_walk(const char *device, const pm_executor_options *options, i
     const pm_caps *caps = pm_executor_caps(ex);
     if (caps->vulkan) /* the CPU's run once before they look at the word */
         assert_float_equal(ran, (float)(caps->skips_halted ? want[PM_LOOP_COUNT] + (bad >= 0) : 153), 0);
-    assert_int_equal(pm_loaded_repeat(l, 0), PM_ERR_USAGE);
+    assert_int_equal(pm_loaded_repeat(l, 0, NULL), PM_ERR_USAGE);
     assert_string_equal(pm_executor_messages(ex), "");
     pm_loaded_unload(l);
+    pm_program_destroy(p);
+    pm_executor_close(ex);
+}
+
+/* What the host sees while the rest runs: each call after one more pair of runs, whose ids are there. */
+typedef struct watching {
+    pm_loaded *l;
+    const int32_t *steps;
+    uint32_t n_calls;
+} watching;
+
+static void watch_pair(void *user, uint32_t n_done) {
+    watching *w = user;
+    int32_t words[PM_LOOP_WORDS], id = 0;
+    assert_int_equal(n_done, 2 * ++w->n_calls);
+    assert_ok(pm_loaded_read(w->l, 0, words, sizeof words));
+    assert_true(words[PM_LOOP_COUNT] >= (int32_t)n_done);
+    for (uint32_t i = 0; i < n_done; i++) assert_int_equal(words[PM_LOOP_IDS + i], id = w->steps[id]);
+}
+
+static void check_watch(const char *device, const pm_executor_options *options) {
+    const int32_t steps[MODULUS] = {3, 8, 7, 1, 0, 10, 4, 9, 5, 6, 2}, words[PM_LOOP_WORDS] = {0};
+    const float logits[MODULUS] = {0};
+    pm_executor *ex = NULL;
+    watching w = {.steps = steps};
+    const pm_watch watch = {.on_runs = watch_pair, .user = &w, .every = 2};
+    pm_executor_stats before, after;
+    assert_ok(pm_executor_open(device, options, &ex));
+    pm_program *p = walk_program(steps, logits, 0, pm_executor_caps(ex));
+    assert_ok(pm_executor_put(ex, "loop", words, sizeof words));
+    assert_ok(pm_executor_put(ex, "ran", NULL, sizeof(float)));
+    assert_ok(pm_executor_load(ex, p, &w.l));
+    pm_executor_get_stats(ex, &before);
+    assert_ok(pm_loaded_repeat(w.l, 21, &watch));
+    pm_executor_get_stats(ex, &after);
+    assert_int_equal(w.n_calls, 10);
+    if (pm_executor_caps(ex)->vulkan && !(options && options->profile))
+        assert_int_equal(after.n_submits - before.n_submits, 1);
+    assert_string_equal(pm_executor_messages(ex), "");
+    pm_loaded_unload(w.l);
     pm_program_destroy(p);
     pm_executor_close(ex);
 }
@@ -122,7 +162,7 @@ static void check_walk_together(const char *device, const pm_executor_options *o
     assert_ok(pm_executor_load(ex, p, &l));
     pm_executor_get_stats(ex, &before);
     for (uint32_t n = 1; n < 6; n++) {
-        assert_ok(pm_loaded_repeat(l, n));
+        assert_ok(pm_loaded_repeat(l, n, NULL));
         for (uint32_t i = 0; i < n * N; i++) walk(want[i % N], steps, logits);
         assert_ok(pm_loaded_read(l, 0, got, sizeof got));
         for (int i = 0; i < N * PM_LOOP_WORDS; i++) assert_int_equal(got[i], want[i % N][i / N]);
@@ -140,6 +180,7 @@ static void check_walk_together(const char *device, const pm_executor_options *o
 }
 
 static void check_walks(const char *device, const pm_executor_options *options) {
+    if (!options || !options->submit_cost) check_watch(device, options);
     check_walk_together(device, options, true);
     check_walk_together(device, options, false);
     check_walk(device, options, -1, -1);
@@ -194,7 +235,7 @@ static void check_doubling(const char *device, const pm_executor_options *option
     assert_ok(pm_loaded_write(l, 0, x, sizeof x));
     assert_ok(pm_loaded_run(l));
     pm_executor_get_stats(ex, &before);
-    assert_ok(pm_loaded_repeat(l, 9));
+    assert_ok(pm_loaded_repeat(l, 9, NULL));
     pm_executor_get_stats(ex, &after);
     assert_int_equal(after.n_runs - before.n_runs, 9);
     if (pm_executor_caps(ex)->vulkan)
@@ -513,7 +554,7 @@ static void check_by_hand(const char *spec) {
             assert_ok(pm_decoder_best(&decoder, ids, &found));
         } else {
             pm_turn turn = {.ids = &id, .n_ids = 1};
-            assert_ok(pm_loop_run(&loop, &decoder, &turn, 7));
+            assert_ok(pm_loop_run(&loop, &decoder, &turn, 7, NULL, NULL));
             memcpy(ids, turn.out, sizeof ids);
             n = turn.n_out;
         }
@@ -557,7 +598,7 @@ static void test_limit_of_work(void **state) {
         assert_ok(pm_decoder_feed(&decoder, (int32_t[]){5, 9}, 2));
         assert_ok(pm_decoder_best(&decoder, &id, &found));
         pm_turn turn = {.ids = &id, .n_ids = 1};
-        assert_ok(pm_loop_run(&loop, &decoder, &turn, 20));
+        assert_ok(pm_loop_run(&loop, &decoder, &turn, 20, NULL, NULL));
         *counts[i] = turn.n_out;
         pm_loop_free(&loop);
         assert_ok(pm_loop_program(&loop, &decoder, &r));

@@ -119,7 +119,8 @@ typedef struct pm_generate_options {
                            chooses each id, as it does for sampling, penalties and rules */
     const char *const *stops; /* texts that end generation */
     size_t n_stops;
-    bool (*on_token)(void *user, int32_t id); /* called as ids come (not with beams); false stops */
+    /* Called as ids come (not with beams), mostly while the device goes on: it must not use the session. false stops. */
+    bool (*on_token)(void *user, int32_t id);
     void *user;
 } pm_generate_options;
 

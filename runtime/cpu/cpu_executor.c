@@ -280,11 +280,12 @@ static bool is_halted(const pm_loaded *loaded) {
     return words != NULL;
 }
 
-static pm_status run(pm_loaded *loaded, uint32_t n) {
+static pm_status run(pm_loaded *loaded, uint32_t n, const pm_watch *watch) {
     bool halted = false;
     for (uint32_t i = 0; i < n && !halted; i++) {
         PM_TRY(run_once(loaded));
         halted = is_halted(loaded);
+        if (!halted) pm_watch_runs(watch, i + 1, n);
     }
     return PM_OK;
 }

@@ -40,8 +40,9 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
     X(vkGetPhysicalDeviceMemoryProperties)                                                                   \
     X(vkGetPhysicalDeviceQueueFamilyProperties)                                                              \
     X(vkEnumerateDeviceExtensionProperties)                                                                  \
-    X(vkCreateDevice) X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT)                               \
-        X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
+    X(vkCreateDevice)                                                                                        \
+    X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)              \
+        X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;
@@ -61,6 +62,7 @@ typedef struct pm_vk_gpu {
     uint32_t queue_family, timestamp_bits;
     VkPhysicalDeviceMemoryProperties memory;
     bool feedback, feedback_extension; /* says whether a pipeline came from the cache */
+    bool timeline;                     /* has timeline semaphores (Vulkan 1.2) */
     bool portability_subset;           /* the extension must be asked for where it is listed */
     pm_caps caps;
 } pm_vk_gpu;
@@ -168,8 +170,10 @@ typedef struct pm_vk_executor {
     pm_vk_arena arena;
     pm_vk_slots slots;
     pm_vk_pipelines pipelines;
-    uint64_t own_bytes; /* of all buffers in the device's own memory */
-    bool lost;          /* nothing is submitted any more */
+    uint64_t own_bytes;   /* of all buffers in the device's own memory */
+    VkSemaphore timeline; /* counts marks of submissions; none where the device has no such semaphores */
+    uint64_t n_marks;
+    bool lost; /* nothing is submitted any more */
     bool hung; /* lost, and what was submitted may still run: its objects are leaked, never destroyed */
 } pm_vk_executor;
 
@@ -192,6 +196,13 @@ void pm_vk_name(pm_vk_executor *ex, VkObjectType type, uint64_t handle, const ch
 void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c);
 /* Submits one command buffer; the fence (or none) is signalled when all submitted so far is done. */
 /* One vkQueueSubmit of n command buffers, one after the other. */
+/* The same in batches of `every` command buffers; when one has ended, n_marks grows by one on the device (the host's is what it will be). At
+ * most PM_VK_MAX_MARKS batches. */
+enum { PM_VK_MAX_MARKS = 64 };
+pm_status pm_vk_submit_marked(pm_vk_executor *ex, const VkCommandBuffer *commands, uint32_t n, uint32_t every,
+                              VkFence fence) PM_MUST_USE;
+bool pm_vk_wait_mark(pm_vk_executor *ex,
+                     uint64_t mark); /* false: it did not come; waiting for the fence says why */
 pm_status pm_vk_submit(pm_vk_executor *ex, const VkCommandBuffer *commands, uint32_t n,
                        VkFence fence) PM_MUST_USE;
 pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) PM_MUST_USE;
@@ -277,7 +288,7 @@ pm_status pm_vk_load(pm_executor *ex, const pm_program *p, pm_loaded **out) PM_M
 void pm_vk_unload(pm_loaded *l);
 pm_status pm_vk_write(pm_loaded *l, uint32_t input, const void *data, uint64_t bytes) PM_MUST_USE;
 void pm_vk_set_param(pm_loaded *l, uint32_t param, int32_t value);
-pm_status pm_vk_run(pm_loaded *l, uint32_t n) PM_MUST_USE;
+pm_status pm_vk_run(pm_loaded *l, uint32_t n, const pm_watch *watch) PM_MUST_USE;
 pm_status pm_vk_read(pm_loaded *l, uint32_t output, void *data, uint64_t bytes) PM_MUST_USE;
 pm_status pm_vk_step(pm_loaded *l, uint32_t dispatch) PM_MUST_USE;
 pm_status pm_vk_peek(pm_loaded *l, const pm_range *r, void *data) PM_MUST_USE;

@@ -117,7 +117,7 @@ static uint32_t fill_properties(const pm_vk_instance *in, const pm_vk_gpu *gpu, 
     return (uint32_t)driver.driverID;
 }
 
-static void fill_features(const pm_vk_instance *in, const pm_vk_gpu *gpu, const probe *p, pm_caps *c) {
+static void fill_features(const pm_vk_instance *in, pm_vk_gpu *gpu, const probe *p, pm_caps *c) {
     VkPhysicalDevice16BitStorageFeatures f16 = {.sType =
                                                     VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
     VkPhysicalDevice8BitStorageFeatures i8 = {.sType =
@@ -131,6 +131,9 @@ static void fill_features(const pm_vk_instance *in, const pm_vk_gpu *gpu, const 
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_CONDITIONAL_RENDERING_FEATURES_EXT};
     VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
     chain(&all.pNext, &f16);
+    VkPhysicalDeviceTimelineSemaphoreFeatures timeline = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES};
+    if (p->version >= VK_API_VERSION_1_2) chain(&all.pNext, &timeline);
     if (has_extension(p, VK_EXT_CONDITIONAL_RENDERING_EXTENSION_NAME)) chain(&all.pNext, &conditional);
     if (knows(p, VK_API_VERSION_1_2, VK_KHR_8BIT_STORAGE_EXTENSION_NAME)) chain(&all.pNext, &i8);
     if (knows(p, VK_API_VERSION_1_2, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME))
@@ -146,6 +149,7 @@ static void fill_features(const pm_vk_instance *in, const pm_vk_gpu *gpu, const 
     c->integer_dot = dot.shaderIntegerDotProduct;
     c->cooperative_matrix = matrix.matrix;
     c->skips_halted = conditional.conditionalRendering;
+    gpu->timeline = timeline.timelineSemaphore;
 }
 
 static void fill_memory(const VkPhysicalDeviceMemoryProperties *m, pm_caps *c) {

@@ -35,6 +35,42 @@ pm_status pm_vk_submit(pm_vk_executor *ex, const VkCommandBuffer *commands, uint
     return check_lost(ex, pm_vk_check(ex->d.vkQueueSubmit(ex->queue, 1, &info, fence), "vkQueueSubmit"));
 }
 
+/* The batches of one submission, `every` command buffers each; the timeline counts those that have ended. */
+pm_status pm_vk_submit_marked(pm_vk_executor *ex, const VkCommandBuffer *commands, uint32_t n, uint32_t every,
+                              VkFence fence) {
+    VkSubmitInfo infos[PM_VK_MAX_MARKS];
+    VkTimelineSemaphoreSubmitInfo marks[PM_VK_MAX_MARKS];
+    uint64_t values[PM_VK_MAX_MARKS];
+    uint32_t n_infos = 0;
+    if (ex->lost) return pm_raise(PM_ERR_LOST, "submit: device %s was lost before", ex->base.caps.name);
+    for (uint32_t at = 0; at < n && n_infos < PM_VK_MAX_MARKS; at += every, n_infos++) {
+        values[n_infos] = ex->n_marks + n_infos + 1;
+        marks[n_infos] =
+            (VkTimelineSemaphoreSubmitInfo){.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+                                            .signalSemaphoreValueCount = 1,
+                                            .pSignalSemaphoreValues = &values[n_infos]};
+        infos[n_infos] = (VkSubmitInfo){.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                                        .pNext = &marks[n_infos],
+                                        .commandBufferCount = n - at < every ? n - at : every,
+                                        .pCommandBuffers = commands + at,
+                                        .signalSemaphoreCount = 1,
+                                        .pSignalSemaphores = &ex->timeline};
+    }
+    ex->base.stats.n_submits++;
+    PM_TRY(
+        check_lost(ex, pm_vk_check(ex->d.vkQueueSubmit(ex->queue, n_infos, infos, fence), "vkQueueSubmit")));
+    ex->n_marks += n_infos;
+    return PM_OK;
+}
+
+bool pm_vk_wait_mark(pm_vk_executor *ex, uint64_t mark) {
+    const VkSemaphoreWaitInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+                                      .semaphoreCount = 1,
+                                      .pSemaphores = &ex->timeline,
+                                      .pValues = &mark};
+    return ex->d.vkWaitSemaphores(ex->device, &info, PM_VK_WAIT_NS) == VK_SUCCESS;
+}
+
 void pm_vk_drain(pm_vk_executor *ex) {
     if (ex->hung) return;
     VkResult r = ex->d.vkQueueWaitIdle(ex->queue);
@@ -65,6 +101,13 @@ pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) {
     return pm_vk_check(r, "vkResetFences");
 }
 
+static pm_status create_timeline(pm_vk_executor *ex) {
+    const VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+                                            .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+    const VkSemaphoreCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
+    return pm_vk_check(ex->d.vkCreateSemaphore(ex->device, &info, NULL, &ex->timeline), "vkCreateSemaphore");
+}
+
 static pm_status create_device(pm_vk_executor *ex) {
     const float priority = 1.0f;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -74,13 +117,17 @@ static pm_status create_device(pm_vk_executor *ex) {
     const VkPhysicalDeviceConditionalRenderingFeaturesEXT conditional = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_CONDITIONAL_RENDERING_FEATURES_EXT,
         .conditionalRendering = VK_TRUE};
+    const VkPhysicalDeviceTimelineSemaphoreFeatures timeline = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES,
+        .pNext = ex->gpu.caps.skips_halted ? (void *)&conditional : NULL,
+        .timelineSemaphore = VK_TRUE};
     const char *extensions[3];
     uint32_t n = 0;
     if (ex->gpu.feedback_extension) extensions[n++] = VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME;
     if (ex->gpu.portability_subset) extensions[n++] = "VK_KHR_portability_subset";
     if (ex->gpu.caps.skips_halted) extensions[n++] = VK_EXT_CONDITIONAL_RENDERING_EXTENSION_NAME;
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                                     .pNext = ex->gpu.caps.skips_halted ? &conditional : NULL,
+                                     .pNext = ex->gpu.timeline ? &timeline : timeline.pNext,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
                                      .enabledExtensionCount = n,
@@ -92,7 +139,7 @@ static pm_status create_device(pm_vk_executor *ex) {
     VK_TRY(r, "vkCreateDevice");
     pm_vk_load_device(ex->in.vkGetDeviceProcAddr, ex->device, &ex->d);
     ex->d.vkGetDeviceQueue(ex->device, ex->gpu.queue_family, 0, &ex->queue);
-    return PM_OK;
+    return ex->gpu.timeline ? create_timeline(ex) : PM_OK;
 }
 
 static pm_status choose(pm_vk_executor *ex, size_t index) {
@@ -120,6 +167,7 @@ static void close_executor(pm_executor *base) {
     pm_vk_executor *ex = (pm_vk_executor *)base;
     if (ex->device && !ex->hung) (void)ex->d.vkDeviceWaitIdle(ex->device); /* a lost device is idle */
     if (ex->device) {
+        if (ex->timeline && !ex->hung) ex->d.vkDestroySemaphore(ex->device, ex->timeline, NULL);
         pm_vk_staging_destroy(ex);
         pm_vk_pipelines_destroy(ex);
         (void)pm_vk_slots_drop(ex);

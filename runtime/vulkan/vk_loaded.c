@@ -244,10 +244,25 @@ static pm_status check_messages(const pm_executor *ex) {
                     (unsigned long long)ex->stats.n_messages, ex->messages.data ? ex->messages.data : "");
 }
 
+/* Calls `watch` as marks come; the device works meanwhile. */
+static void follow(pm_vk_loaded *l, uint32_t n, const pm_watch *watch, uint32_t every, uint64_t mark) {
+    uint64_t start = pm_now_ns();
+    for (uint32_t done = every; done < n && pm_vk_wait_mark(vk(l), mark); done += every, mark++)
+        watch->on_runs(watch->user, done);
+    l->base.executor->stats.device_ns += pm_now_ns() - start;
+}
+
 /* A command buffer begins and ends with barriers, so that it may stand behind itself. */
-static pm_status submit_repeats(pm_vk_loaded *l, uint32_t n) {
+static pm_status submit_repeats(pm_vk_loaded *l, uint32_t n, const pm_watch *watch) {
     VkCommandBuffer same[REPEATS_AT_ONCE];
     for (uint32_t i = 0; i < REPEATS_AT_ONCE; i++) same[i] = l->commands[0];
+    if (watch && vk(l)->timeline && n <= REPEATS_AT_ONCE) {
+        uint32_t every = watch->every ? watch->every : 1;
+        uint64_t first_mark = vk(l)->n_marks + 1;
+        PM_TRY(pm_vk_submit_marked(vk(l), same, n, every, l->fence));
+        follow(l, n, watch, every, first_mark);
+        return PM_OK;
+    }
     for (uint32_t left = n, m; left; left -= m) {
         m = left < REPEATS_AT_ONCE ? left : REPEATS_AT_ONCE;
         PM_TRY(pm_vk_submit(vk(l), same, m, m == left ? l->fence : VK_NULL_HANDLE));
@@ -255,8 +270,8 @@ static pm_status submit_repeats(pm_vk_loaded *l, uint32_t n) {
     return PM_OK;
 }
 
-static pm_status submit(pm_vk_loaded *l, uint32_t n) {
-    if (l->n_submits == 1) return submit_repeats(l, n);
+static pm_status submit(pm_vk_loaded *l, uint32_t n, const pm_watch *watch) {
+    if (l->n_submits == 1) return submit_repeats(l, n, watch);
     for (uint32_t r = 0; r < n; r++)
         for (uint32_t i = 0; i < l->n_submits; i++) {
             bool last = r + 1 == n && i + 1 == l->n_submits;
@@ -265,7 +280,7 @@ static pm_status submit(pm_vk_loaded *l, uint32_t n) {
     return PM_OK;
 }
 
-pm_status pm_vk_run(pm_loaded *base, uint32_t n) {
+pm_status pm_vk_run(pm_loaded *base, uint32_t n, const pm_watch *watch) {
     pm_vk_loaded *l = vkl(base);
     pm_vk_executor *ex = vk(l);
     uint64_t start = pm_now_ns(), waited = ex->base.stats.device_ns;
@@ -275,7 +290,7 @@ pm_status pm_vk_run(pm_loaded *base, uint32_t n) {
     }
     PM_TRY(pm_vk_record(l));
     PM_TRY(pm_vk_staging_submit(ex));
-    pm_status s = submit(l, n);
+    pm_status s = submit(l, n, watch);
     if (s != PM_OK) {
         pm_vk_drain(ex); /* those before it are under way */
         return s;
