@@ -230,7 +230,7 @@ int cli_set_start(cli_place *p, int64_t id) {
 
 /* ---- ids, printing, files ---- */
 
-int cli_parse_ids(const char *text, int32_t **out_ids, size_t *out_n) {
+int cli_parse_ids(const char *what, const char *text, int32_t **out_ids, size_t *out_n) {
     size_t n = 1;
     for (const char *c = text; *c; c++) n += *c == ',';
     int32_t *ids = malloc(n * sizeof *ids);
@@ -243,8 +243,8 @@ int cli_parse_ids(const char *text, int32_t **out_ids, size_t *out_n) {
         if (end == at || errno || v < 0 || v > INT32_MAX || (*end != ',' && *end)) {
             free(ids);
             return cli_error(PM_ERR_USAGE,
-                             "--ids: number %zu of \"%s\" is not a token id, expected e.g. 5,9,2", i + 1,
-                             text);
+                             "%s: number %zu of \"%s\" is not a token id, expected e.g. 5,9,2", what,
+                             i + 1, text);
         }
         ids[i] = (int32_t)v;
         at = end + 1;

@@ -77,7 +77,7 @@ static int open_things(attend_flags *f, const cli_place *place, const char *word
     pm_status s = pm_model_attend_input(place->model, f->o.map, &reads);
     int code = PM_OK;
     if (f->ids) {
-        code = cli_parse_ids(f->ids, &t->ids, &f->o.n_ids);
+        code = cli_parse_ids("--ids", f->ids, &t->ids, &f->o.n_ids);
         f->o.ids = t->ids;
     } else if (f->inputs) {
         s = s == PM_OK ? pm_tensors_read(f->inputs, &t->inputs) : s;
@@ -93,7 +93,7 @@ static int open_things(attend_flags *f, const cli_place *place, const char *word
         f->o.text = word;
     }
     if (!code && f->target) {
-        code = cli_parse_ids(f->target, &t->target, &f->o.n_target);
+        code = cli_parse_ids("--target", f->target, &t->target, &f->o.n_target);
         f->o.target = t->target;
     }
     t->generate = (pm_generate_options){.from = f->from, .to = f->to};

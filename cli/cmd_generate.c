@@ -1,19 +1,20 @@
-/* pumice generate: continue a text or ids: greedy, sampling or beams. */
+/* pumice generate: continue a text or ids, or many of them: greedy, sampling or beams. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "pumice/chat.h"
+#include "cli/prompts.h"
 
 typedef struct generation {
-    const char *device, *ids, *print, *early; /* print NULL: text where the model has a tokenizer, else ids */
-    const char *system;                       /* of a chat */
+    const char *device, *print, *early; /* print NULL: text where the model has a tokenizer, else ids */
     const char *trace;
+    cli_prompt_source source;
+    cli_strings ids;
+    int64_t batch; /* prompts that run together */
     int64_t max_new, top_k, beams, start, no_repeat_ngram, min_new, loop;
     double temperature, top_p, min_p, length_penalty, repetition_penalty;
     cli_seed seed;
-    bool greedy, ignore_eos, ignore_rules, chat, stats, json, verbose;
+    bool greedy, ignore_eos, ignore_rules, stats, json;
     cli_strings stops;
     pm_text_stream *stream; /* text goes out as it comes; NULL: at the end */
     const int32_t *prompt;  /* not given out yet */
@@ -59,18 +60,40 @@ static int make_options(const generation *g, pm_generate_options *o) {
     return cli_error(PM_ERR_USAGE, "--early-stopping: %s, expected false, true or never", g->early);
 }
 
-static json_t *stats_json(const pm_generated *r, const char *device) {
-    double steps = r->decode_steps ? (double)r->decode_steps : 1;
+/* What several generations have cost, in `to`: times, tokens and submissions of them all. Those of a batch are the same in each of
+ * its sequences, but for the tokens. */
+static void add_costs(pm_generated *to, const pm_generated *r, bool new_batch) {
+    to->n_prompt += r->n_prompt;
+    to->n_ids += r->n_ids;
+    to->decode_steps += r->decode_steps;
+    to->loop_steps += r->loop_steps;
+    to->no_loop = r->no_loop;
+    if (!new_batch) return;
+    if (!to->first_token_ns) to->first_token_ns = r->first_token_ns;
+    to->prompt_ns += r->prompt_ns;
+    to->decode_ns += r->decode_ns;
+    to->decode_submits += r->decode_submits;
+    to->decode_recordings += r->decode_recordings;
+    to->decode_host_ns += r->decode_host_ns;
+    to->n_device_ops = r->n_device_ops;
+    to->n_fallback_ops = r->n_fallback_ops;
+}
+
+/* r: one sequence; whole: it and those that ran with it. */
+static json_t *stats_json(const pm_generated *r, const pm_generated *whole, const char *device) {
+    double steps = whole->decode_steps ? (double)whole->decode_steps : 1;
     size_t n_new = r->n_ids - r->n_prompt;
-    return json_pack(
-        "{ss sI sI sf sf sf sf sI sf sI sI sf sI sI sI ss?}", "device", device, "n_prompt",
-        (json_int_t)r->n_prompt, "n_new", (json_int_t)n_new, "prompt_ms", cli_ms(r->prompt_ns),
-        "first_token_ms", cli_ms(r->first_token_ns), "decode_ms", cli_ms(r->decode_ns), "decode_tokens_per_s",
-        r->decode_ns ? 1e9 * (double)r->decode_steps / (double)r->decode_ns : 0.0, "n_submits",
-        (json_int_t)r->decode_submits, "submits_per_token", (double)r->decode_submits / steps, "decode_steps",
-        (json_int_t)r->decode_steps, "recordings", (json_int_t)r->decode_recordings, "host_us_per_token",
-        (double)r->decode_host_ns / 1e3 / steps, "device_ops", (json_int_t)r->n_device_ops, "fallback_ops",
-        (json_int_t)r->n_fallback_ops, "loop_steps", (json_int_t)r->loop_steps, "no_loop", r->no_loop);
+    return json_pack("{ss sI sI sf sf sf sf sI sf sI sI sf sI sI sI ss?}", "device", device, "n_prompt",
+                     (json_int_t)r->n_prompt, "n_new", (json_int_t)n_new, "prompt_ms",
+                     cli_ms(whole->prompt_ns), "first_token_ms", cli_ms(whole->first_token_ns), "decode_ms",
+                     cli_ms(whole->decode_ns), "decode_tokens_per_s",
+                     whole->decode_ns ? 1e9 * (double)whole->decode_steps / (double)whole->decode_ns : 0.0,
+                     "n_submits", (json_int_t)whole->decode_submits, "submits_per_token",
+                     (double)whole->decode_submits / steps, "decode_steps", (json_int_t)whole->decode_steps,
+                     "recordings", (json_int_t)whole->decode_recordings, "host_us_per_token",
+                     (double)whole->decode_host_ns / 1e3 / steps, "device_ops",
+                     (json_int_t)whole->n_device_ops, "fallback_ops", (json_int_t)whole->n_fallback_ops,
+                     "loop_steps", (json_int_t)whole->loop_steps, "no_loop", whole->no_loop);
 }
 
 static void print_stats(const pm_generated *r, const char *device) {
@@ -89,19 +112,22 @@ static void print_stats(const pm_generated *r, const char *device) {
             r->n_device_ops, r->n_fallback_ops);
 }
 
-static int print_json(const generation *g, const cli_place *p, const pm_generated *r, const char *text) {
+static int print_json(const generation *g, const cli_place *p, const pm_generated *r,
+                      const pm_generated *whole, const char *text) {
     json_t *ids = json_array();
     for (size_t i = 0; i < r->n_ids; i++) json_array_append_new(ids, json_integer(r->ids[i]));
     json_t *row = json_pack("{so sI}", "ids", ids, "n_prompt", (json_int_t)r->n_prompt);
     if (text) json_object_set_new(row, "text", cli_json_text(text));
     if (g->beams > 1) json_object_set_new(row, "score", json_real((double)r->score));
-    json_object_set_new(row, "stats", stats_json(r, pm_device_name(p->device)));
-    return cli_print_json(row, JSON_INDENT(2));
+    json_object_set_new(row, "stats", stats_json(r, whole, pm_device_name(p->device)));
+    return cli_print_json(row, whole == r ? JSON_INDENT(2) : 0);
 }
 
-/* The text of the answer, with the prompt's before it, as for ids; of a chat the answer alone. */
-static int print_result(const generation *g, const cli_place *p, const pm_generated *r) {
-    size_t skip = g->chat ? r->n_prompt : 0;
+/* The text of the answer, with the prompt's before it, as for ids; of a chat the answer alone. whole: r itself, or what its batch has
+ * cost: JSON is one line then. */
+static int print_result(const generation *g, const cli_place *p, const pm_generated *r,
+                        const pm_generated *whole) {
+    size_t skip = g->source.chat ? r->n_prompt : 0;
     char *text = NULL;
     int code = PM_OK;
     if (!strcmp(g->print, "text") && !g->stream) {
@@ -109,13 +135,12 @@ static int print_result(const generation *g, const cli_place *p, const pm_genera
         if (s != PM_OK) return cli_library_error(s);
     }
     if (g->json)
-        code = print_json(g, p, r, text);
+        code = print_json(g, p, r, whole, text);
     else if (text)
         printf("%s\n", text);
     else if (!g->stream)
         cli_print_ids(r->ids, r->n_ids);
     pm_release(text);
-    if (g->stats && !g->json) print_stats(r, pm_device_name(p->device));
     return code;
 }
 
@@ -149,7 +174,7 @@ static int begin_stream(generation *g, const pm_model *m, const int32_t *ids, si
     pm_status s = pm_text_stream_open(t, true, &g->stream);
     if (s != PM_OK) return cli_library_error(s);
     g->prompt = ids;
-    g->n_prompt = g->chat || info.encoder_decoder ? 0 : n;
+    g->n_prompt = g->source.chat || info.encoder_decoder ? 0 : n;
     o->on_token = stream_id;
     o->user = g;
     return PM_OK;
@@ -176,36 +201,6 @@ static int choose_print(generation *g, const pm_model *m) {
     return PM_OK;
 }
 
-/* The ids to start from: --ids, or the text's. Without a tokenizer the model's own error says so. */
-static int prompt_ids(const generation *g, const pm_model *m, const char *text, int32_t **out, size_t *n) {
-    pm_chat_message talk[2] = {{"system", g->system}, {"user", text}};
-    int skip = g->system ? 0 : 1;
-    *n = 0;
-    if (g->ids) return cli_parse_ids(g->ids, out, n);
-    if (!text) return PM_OK;
-    int32_t *ids;
-    pm_status s = g->chat ? pm_chat_encode(m, talk + skip, (size_t)(2 - skip), &ids, n)
-                          : pm_model_encode(m, text, &ids, n);
-    if (s != PM_OK) return cli_library_error(s);
-    *out = malloc(*n * sizeof **out + 1);
-    if (*out && *n) memcpy(*out, ids, *n * sizeof **out);
-    pm_release(ids);
-    return *out ? PM_OK : cli_error(PM_ERR_MEMORY, "out of memory: %zu ids", *n);
-}
-
-/* What may start a generation: one of TEXT and --ids; a model that only continues needs neither. */
-static int check_prompt(const generation *g, const char *text, const pm_model *m) {
-    pm_model_info info;
-    pm_model_get_info(m, &info);
-    if (g->ids && text)
-        return cli_error(PM_ERR_USAGE, "generate: both TEXT and --ids were given, expected one");
-    if (!g->ids && !text && (g->chat || info.encoder_decoder))
-        return cli_error(PM_ERR_USAGE, "generate: TEXT is missing");
-    if (g->chat && g->ids) return cli_error(PM_ERR_USAGE, "generate: --chat needs TEXT, not --ids");
-    if (g->system && !g->chat) return cli_error(PM_ERR_USAGE, "generate: --system goes with --chat");
-    return PM_OK;
-}
-
 /* Fewer ids than were asked for, with no end of text among them. */
 static void note_early_end(const pm_generate_options *o, const cli_place *p, const pm_generated *r) {
     pm_model_info info;
@@ -216,30 +211,75 @@ static void note_early_end(const pm_generate_options *o, const cli_place *p, con
                 (int)o->max_new, info.max_positions);
 }
 
-static int run(generation *g, cli_place *place, const char *text, pm_generate_options *options) {
-    int32_t *ids = NULL;
-    size_t n = 0;
+static int generate_one(generation *g, cli_place *place, const pm_ids *prompt, pm_generate_options *options) {
     pm_generated result = {0};
-    int code = check_prompt(g, text, place->model);
-    if (!code) code = choose_print(g, place->model);
-    if (!code) code = cli_set_start(place, g->start);
-    if (!code) code = prompt_ids(g, place->model, text, &ids, &n);
-    if (!code) code = begin_stream(g, place->model, ids, n, options);
+    int code = begin_stream(g, place->model, prompt->ids, prompt->n, options);
     if (!code) {
-        pm_status s = pm_generate(place->session, ids, n, options, &result);
+        pm_status s = pm_generate(place->session, prompt->ids, prompt->n, options, &result);
         end_stream(g, s == PM_OK);
         if (s == PM_OK) note_early_end(options, place, &result);
-        code = s == PM_OK ? print_result(g, place, &result) : cli_library_error(s);
+        code = s == PM_OK ? print_result(g, place, &result, &result) : cli_library_error(s);
     }
+    if (!code && g->stats && !g->json) print_stats(&result, pm_device_name(place->device));
     pm_generated_free(&result);
-    free(ids);
+    return code;
+}
+
+/* Results in the order of the prompts; what they have cost is added to *costs. */
+static int generate_batch(const generation *g, cli_place *place, const pm_ids *prompts, size_t n,
+                          const pm_generate_options *options, pm_generated *costs) {
+    pm_generated *results = calloc(n, sizeof *results), whole = {0};
+    if (!results) return cli_error(PM_ERR_MEMORY, "out of memory: %zu results", n);
+    pm_status s = pm_generate_batch(place->session, prompts, n, options, results);
+    int code = s == PM_OK ? PM_OK : cli_library_error(s);
+    for (size_t i = 0; s == PM_OK && i < n; i++) {
+        add_costs(&whole, &results[i], i % results[i].n_together == 0);
+        add_costs(costs, &results[i], i % results[i].n_together == 0);
+    }
+    for (size_t i = 0; !code && i < n; i++) {
+        note_early_end(options, place, &results[i]);
+        code = print_result(g, place, &results[i], &whole);
+    }
+    if (fflush(stdout) != 0 && !code) code = cli_error(PM_ERR_FILE, "stdout: cannot be written");
+    for (size_t i = 0; i < n; i++) pm_generated_free(&results[i]);
+    free(results);
+    return code;
+}
+
+static int generate_all(const generation *g, cli_place *place, const cli_prompts *p,
+                        const pm_generate_options *options) {
+    pm_generated costs = {0};
+    int code = PM_OK;
+    for (size_t i = 0; !code && i < p->n; i += (size_t)g->batch) {
+        size_t n = p->n - i < (size_t)g->batch ? p->n - i : (size_t)g->batch;
+        code = generate_batch(g, place, p->at + i, n, options, &costs);
+    }
+    if (code || !g->stats || g->json) return code;
+    fprintf(stderr, "prompts            %zu, %" PRId64 " at a time\n", p->n, g->batch);
+    print_stats(&costs, pm_device_name(place->device));
+    return PM_OK;
+}
+
+static int run(generation *g, cli_place *place, pm_generate_options *options) {
+    cli_prompts prompts = {0};
+    int code = cli_set_start(place, g->start);
+    if (!code) code = cli_read_prompts(place, &g->source, &prompts);
+    if (!code) code = choose_print(g, place->model);
+    if (!code)
+        code = prompts.listed ? generate_all(g, place, &prompts, options)
+                              : generate_one(g, place, prompts.at, options);
+    cli_free_prompts(&prompts);
     return code;
 }
 
 int cmd_generate(int argc, char **argv) {
-    generation g = {.device = "auto", .beams = 1, .start = -1, .length_penalty = -1e10};
+    generation g = {.device = "auto", .beams = 1, .batch = 8, .start = -1, .length_penalty = -1e10};
     const cli_flag flags[] = {
-        {"--ids", CLI_STRING, &g.ids, "LIST", "the prompt as token ids: 5,9,2", 0, 0},
+        {"--ids", CLI_STRINGS, &g.ids, "LIST", "a prompt as token ids: 5,9,2; may be repeated", 0, 0},
+        {"--file", CLI_STRING, &g.source.file, "FILE", "a prompt a line; - is stdin", 0, 0},
+        {"--lines", CLI_STRING, &g.source.lines, "WHAT",
+         "with --file: text or ids; default: text, or ids without a tokenizer", 0, 0},
+        {"--batch", CLI_INT, &g.batch, "N", "of several prompts: how many run together (default 8)", 1, 256},
         {"-n|--max-new", CLI_INT, &g.max_new, "N", "most new tokens; default: up to the model's limit", 1,
          1e7},
         {"--greedy", CLI_BOOL, &g.greedy, NULL,
@@ -260,8 +300,9 @@ int cmd_generate(int argc, char **argv) {
         {"--min-new", CLI_INT, &g.min_new, "N", "least new tokens", 1, 1e7},
         {"--ignore-rules", CLI_BOOL, &g.ignore_rules, NULL, "leave the model's generation_config.json aside",
          0, 0},
-        {"--chat", CLI_BOOL, &g.chat, NULL, "TEXT is a message to a chat model; prints its answer", 0, 0},
-        {"--system", CLI_STRING, &g.system, "TEXT", "with --chat: the system's message", 0, 0},
+        {"--chat", CLI_BOOL, &g.source.chat, NULL, "TEXT is a message to a chat model; prints its answer", 0,
+         0},
+        {"--system", CLI_STRING, &g.source.system, "TEXT", "with --chat: the system's message", 0, 0},
         {"--stop", CLI_STRINGS, &g.stops, "S", "end when the text holds S; may be repeated", 0, 0},
         {"--ignore-eos", CLI_BOOL, &g.ignore_eos, NULL, "go on after the end-of-sequence token", 0, 0},
         {"--loop", CLI_INT, &g.loop, "N",
@@ -276,13 +317,13 @@ int cmd_generate(int argc, char **argv) {
         CLI_TRACE_FLAG(&g.trace),
         {"--json", CLI_BOOL, &g.json, NULL, "print JSON", 0, 0},
     };
-    const cli_usage usage = {"generate MODEL [TEXT] [--ids 5,9,2] [-n N]",
-                             "Continues a text or ids.",
+    const cli_usage usage = {"generate MODEL [TEXT...] [--ids 5,9,2] [--file FILE] [-n N]",
+                             "Continues a text or ids, or several of them together.",
                              "pumice generate tests/data/reference/gpt2 --ids 5,9,2 -n 8 --print ids",
                              flags,
                              sizeof flags / sizeof *flags,
                              1,
-                             2};
+                             4096};
     char **words;
     size_t n_words;
     int code = cli_parse(argc, argv, &usage, &words, &n_words);
@@ -296,7 +337,10 @@ int cmd_generate(int argc, char **argv) {
     cli_place place;
     code = cli_open(words[0], g.device, &(pm_device_options){.profile = g.trace != NULL}, &place);
     if (code) return code;
-    code = run(&g, &place, n_words == 2 ? words[1] : NULL, &options);
+    g.source.ids = &g.ids;
+    g.source.texts = words + 1;
+    g.source.n_texts = n_words - 1;
+    code = run(&g, &place, &options);
     if (!code && g.trace) code = cli_write_trace(g.trace, &place.device, 1);
     cli_close(&place);
     return code;

@@ -30,7 +30,7 @@ static int read_texts(match_run *r, char **words, size_t n) {
     if (!r->texts) return cli_error(PM_ERR_MEMORY, "out of memory: %zu texts", r->n_texts);
     for (size_t i = 0; i < n; i++) r->texts[i].text = words[i];
     for (size_t i = 0; i < f->ids.n; i++) {
-        int code = cli_parse_ids(f->ids.at[i], &r->ids[i], &r->texts[n + i].n_ids);
+        int code = cli_parse_ids("--ids", f->ids.at[i], &r->ids[i], &r->texts[n + i].n_ids);
         if (code != PM_OK) return code;
         r->texts[n + i].ids = r->ids[i];
     }

@@ -69,7 +69,7 @@ static int decode(const pm_tokenizer *t, const char *list, bool skip, bool json)
     int32_t *ids = NULL;
     size_t n = 0, bytes;
     char *text;
-    int code = *list ? cli_parse_ids(list, &ids, &n) : PM_OK;
+    int code = *list ? cli_parse_ids("--ids", list, &ids, &n) : PM_OK;
     if (code) return code;
     pm_status s = pm_tokenizer_decode(t, ids, n, skip, &text, &bytes);
     free(ids);

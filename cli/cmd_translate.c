@@ -1,6 +1,7 @@
 /* pumice translate: encoder-decoder text to text, one line an input; stdin's lines when no text is given. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -20,52 +21,122 @@ static int print_line(const translation *t, const char *source, const char *text
     return PM_OK;
 }
 
-static int translate_line(translation *t, const char *line) {
-    char *text;
-    pm_status s = pm_translate(t->place.session, line, &t->options, &text);
-    if (s != PM_OK) return cli_library_error(s);
-    int code = print_line(t, line, text);
-    pm_release(text);
-    return code;
+/* ---- batches ---- */
+
+/* Texts that wait for their batch. number 0: a text of the command line, which needs none in an error. */
+typedef struct source {
+    char *text;    /* owned; NULL: the line has a NUL byte: */
+    size_t number; /* of the line */
+    size_t cut;    /* bytes before that byte */
+} source;
+
+typedef struct queue {
+    source *at;
+    size_t n, capacity;
+    int first_code; /* the first failure */
+} queue;
+
+static void keep_code(queue *q, int code) {
+    if (!q->first_code) q->first_code = code;
 }
 
-/* A line of stdin gives a line on stdout, so that the two stay side by side: a blank one gives a blank one, and one
- * that cannot be translated is reported with its number and gives an empty one. What is no fault of the line ends
- * all. *first_code keeps the first failure. */
-static pm_status take_stdin_line(translation *t, const char *line, size_t bytes, size_t number,
-                                 int *first_code) {
-    char *text = NULL;
+static bool is_text(const source *from) {
+    return from->text && !cli_is_blank(from->text);
+}
+
+/* The translations of those that are texts, in their order. */
+static pm_status translate_queued(const translation *t, const queue *q, const char **texts,
+                                  pm_translation *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < q->n; i++)
+        if (is_text(&q->at[i])) texts[n++] = q->at[i].text;
+    return n ? pm_translate_batch(t->place.session, texts, n, &t->options, out) : PM_OK;
+}
+
+/* A line that cannot be translated is reported, and gives an empty one; a blank one gives a blank one. A text of the command line
+ * that cannot be ends all. */
+static void print_source(translation *t, queue *q, const source *from, const pm_translation *got) {
     int code = PM_OK;
-    pm_status s = PM_OK;
-    bool whole = strlen(line) == bytes;
-    if (!whole) {
+    if (!from->number && q->first_code) return;
+    if (!from->text)
         code = cli_error(PM_ERR_USAGE, "line %zu: text: has a NUL byte after %zu bytes, expected none",
-                         number, strlen(line));
-    } else if (!cli_is_blank(line)) {
-        s = pm_translate(t->place.session, line, &t->options, &text);
-        if (s != PM_OK) code = cli_error(s, "line %zu: %s", number, pm_error_text());
-    }
-    if (s == PM_OK || s == PM_ERR_USAGE) {
-        int printed = print_line(t, whole ? line : NULL, code ? NULL : text ? text : "");
+                         from->number, from->cut);
+    const char *text = got && got->text ? got->text : "";
+    if (got && !got->text)
+        code = from->number ? cli_error(got->status, "line %zu: %s", from->number, got->error)
+                            : cli_error(got->status, "%s", got->error);
+    if (!code || from->number) {
+        int printed = print_line(t, from->text, code ? NULL : text);
         if (!code) code = printed;
     }
-    pm_release(text);
-    if (!*first_code) *first_code = code;
-    return s == PM_ERR_USAGE ? PM_OK : s;
+    keep_code(q, code);
 }
 
-static int translate_stdin(translation *t) {
+/* Translates what is queued, prints it in its order, and empties the queue. Errors that are no text's fault end all. */
+static pm_status flush_queue(translation *t, queue *q) {
+    pm_translation *got = calloc(q->n + 1, sizeof *got);
+    const char **texts = malloc((q->n + 1) * sizeof *texts);
+    pm_status s = PM_ERR_MEMORY;
+    if (!got || !texts)
+        keep_code(q, cli_error(s, "out of memory: %zu texts", q->n));
+    else if ((s = translate_queued(t, q, texts, got)) != PM_OK)
+        keep_code(q, cli_library_error(s));
+    for (size_t i = 0, k = 0; s == PM_OK && i < q->n; i++)
+        print_source(t, q, &q->at[i], is_text(&q->at[i]) ? &got[k++] : NULL);
+    fflush(stdout);
+    if (got) pm_translations_free(got, q->n);
+    for (size_t i = 0; i < q->n; i++) free(q->at[i].text);
+    free(texts);
+    free(got);
+    q->n = 0;
+    return s;
+}
+
+static pm_status add_source(translation *t, queue *q, const source *from) {
+    q->at[q->n++] = *from;
+    return q->n == q->capacity ? flush_queue(t, q) : PM_OK;
+}
+
+/* A line of stdin gives a line on stdout, so that the two stay side by side. What is no fault of a line ends all. */
+static pm_status translate_stdin(translation *t, queue *q) {
     char *line = NULL;
     size_t capacity = 0;
     ssize_t n;
-    int code = PM_OK;
     pm_status s = PM_OK;
     for (size_t number = 1; s == PM_OK && (n = getline(&line, &capacity, stdin)) >= 0; number++) {
+        source from = {.text = line, .number = number};
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = 0;
-        s = take_stdin_line(t, line, (size_t)n, number, &code);
+        from.cut = strlen(line);
+        if (from.cut != (size_t)n) {
+            from.text = NULL;
+        } else {
+            line = NULL; /* the queue's now */
+            capacity = 0;
+        }
+        s = add_source(t, q, &from);
     }
     free(line);
-    return code;
+    return s;
+}
+
+static pm_status translate_words(translation *t, queue *q, char *const *words, size_t n) {
+    pm_status s = PM_OK;
+    for (size_t i = 0; s == PM_OK && i < n && !q->first_code; i++) {
+        source from = {.text = strdup(words[i])};
+        if (!from.text) return keep_code(q, cli_error(PM_ERR_MEMORY, "out of memory: a text")), PM_ERR_MEMORY;
+        s = add_source(t, q, &from);
+    }
+    return s;
+}
+
+static int translate_all(translation *t, size_t batch, char *const *words, size_t n) {
+    queue q = {.capacity = batch, .at = calloc(batch, sizeof *q.at)};
+    if (!q.at) return cli_error(PM_ERR_MEMORY, "out of memory: %zu texts", batch);
+    pm_status s = n ? translate_words(t, &q, words, n) : translate_stdin(t, &q);
+    if (s == PM_OK) (void)flush_queue(t, &q);
+    for (size_t i = 0; i < q.n; i++) free(q.at[i].text);
+    free(q.at);
+    return q.first_code;
 }
 
 /* Said once, before it would be said for every line. */
@@ -86,7 +157,7 @@ static int check_model(const cli_place *p, int64_t start) {
 int cmd_translate(int argc, char **argv) {
     translation t = {0};
     const char *device = "auto";
-    int64_t beams = 0, max_new = 0, start = -1;
+    int64_t beams = 0, max_new = 0, start = -1, batch = 0;
     const cli_flag flags[] = {
         CLI_DEVICE_FLAG(&device),
         {"--from", CLI_STRING, &t.options.from, "LANG",
@@ -96,6 +167,8 @@ int cmd_translate(int argc, char **argv) {
         {"--beams", CLI_INT, &beams, "K",
          "beam search with K beams; 1: greedy; default: as the model's files say", 1, 64},
         {"-n|--max-new", CLI_INT, &max_new, "N", "most new tokens", 1, 1e6},
+        {"--batch", CLI_INT, &batch, "N",
+         "texts that run together (default 8); with beams one after the other", 1, 256},
         CLI_START_FLAG(&start),
         {"--json", CLI_BOOL, &t.json, NULL, "one JSON object a line", 0, 0},
     };
@@ -114,10 +187,10 @@ int cmd_translate(int argc, char **argv) {
     t.options.max_new = (int32_t)max_new;
     code = cli_open(words[0], device, NULL, &t.place);
     if (code) return code;
+    if (!batch) batch = n_words == 1 && isatty(STDIN_FILENO) ? 1 : 8; /* who types sees each line's answer */
     code = check_model(&t.place, start);
     if (!code) code = cli_set_start(&t.place, start);
-    for (size_t i = 1; i < n_words && !code; i++) code = translate_line(&t, words[i]);
-    if (n_words == 1 && !code) code = translate_stdin(&t);
+    if (!code) code = translate_all(&t, (size_t)batch, words + 1, n_words - 1);
     cli_close(&t.place);
     return code;
 }

@@ -262,6 +262,7 @@ static void end_decoding(pm_search *g) {
 /* Times and counts of a group are its first sequence's, but for what each has of its own. */
 static void share_figures(pm_search *rows, size_t n) {
     const pm_generated *first = rows->out;
+    rows->out->n_together = n;
     for (size_t i = 1; i < n; i++) {
         pm_generated own = *rows[i].out;
         *rows[i].out = *first;
@@ -409,6 +410,7 @@ pm_status pm_search_run(pm_search *g) {
     g->out->no_loop = why_no_loop(g);
     PM_TRY(pm_beam_search(g));
     end_decoding(g);
+    g->out->n_together = 1;
     return PM_OK;
 }
 

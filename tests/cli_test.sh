@@ -184,6 +184,33 @@ expect "blank lines"        0 - -- lines 'half past three\n\none\n'
 expect "a bad line"         2 'line 2: .*zebra' -- lines 'half past three\nzebra\none'
 [ "$(cat "$tmp/out")" = $'三点半\n\n一' ] || { echo "FAILED: a bad line"; cat "$tmp/out"; failures=$((failures + 1)); }
 expect "translate, wrong model" 2 'gpt2.*encoder-decoder' -- bash -c 'printf "a\nb\n" | "$0" translate "$1" --device cpu' "$pumice" "$data/gpt2"
+seq 1 40 | sed 's/.*/one hundred and &/; 7s/.*/zebra/; 9s/.*//; s/1[0-9]$/ten/' | sed 's/ 1$/ one/; s/ [2-9][0-9]*$/ two/; s/ 40$/ three/' > "$tmp/many"
+expect "in batches"         2 'line 7: .*zebra' -- bash -c '"$0" translate numbers-en-zh --device cpu --batch 8 < "$1"' "$pumice" "$tmp/many"
+cp "$tmp/out" "$tmp/batched"
+expect "one by one"         2 'line 7: .*zebra' -- bash -c '"$0" translate numbers-en-zh --device cpu --batch 1 < "$1"' "$pumice" "$tmp/many"
+cmp -s "$tmp/out" "$tmp/batched" && [ "$(wc -l < "$tmp/out")" -eq 40 ] || { echo "FAILED: batches of lines"; diff "$tmp/out" "$tmp/batched"; failures=$((failures + 1)); }
+expect "no such batch"      2 '--batch' -- "$pumice" translate numbers-en-zh --batch 257 "one"
+
+# Several prompts: as one after the other, in their order.
+printf '5,9,2\n7\n1,2,3,4,5,6\n30,31\n9\n' > "$tmp/prompts"
+while read -r ids; do "$pumice" generate "$data/gpt2" --ids "$ids" -n 20 --ignore-eos --device cpu; done < "$tmp/prompts" > "$tmp/alone"
+for batch in 1 2 3 8; do
+    expect "a batch of $batch" 0 - -- "$pumice" generate "$data/gpt2" --file "$tmp/prompts" -n 20 --ignore-eos --device cpu --batch $batch
+    cmp -s "$tmp/out" "$tmp/alone" || { echo "FAILED: a batch of $batch"; diff "$tmp/out" "$tmp/alone"; failures=$((failures + 1)); }
+done
+expect "several --ids"      0 '^7(,[0-9]+){4}$' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 --ids 7 -n 4 --ignore-eos --device cpu
+[ "$(wc -l < "$tmp/out")" -eq 2 ] || { echo "FAILED: several --ids"; failures=$((failures + 1)); }
+expect "prompts of stdin"   0 '"n_prompt": 6' -- bash -c '"$0" generate "$1" --file - -n 4 --ignore-eos --device cpu --json < "$2"' "$pumice" "$data/gpt2" "$tmp/prompts"
+[ "$(grep -c '^{.*}$' "$tmp/out")" -eq 5 ] || { echo "FAILED: a JSON object a prompt"; failures=$((failures + 1)); }
+expect "stats of a batch"   0 '^decode  *95 steps' -- "$pumice" generate "$data/gpt2" --file "$tmp/prompts" -n 20 --ignore-eos --device cpu --stats
+bad() { printf "$1" | "$pumice" generate "$data/gpt2" --file - -n 4 --device cpu; }
+expect "an empty line"      2 'line 2: is empty' -- bad '5,9\n\n7\n'
+expect "a line of no ids"   2 'line 2: number 2 of "7,x"' -- bad '5,9\n7,x\n'
+expect "a line of no id"    2 'line 1: ids: id 61 at 1, expected 0..60' -- bad '5,61\n7\n'
+expect "a line too long"    2 'line 3: ids: the prompt has 65 ids, the model has 64 positions' -- bad "1\\n2\\n$(printf '3%.0s,' $(seq 64))4\\n"
+expect "no lines"           2 'stdin: has no lines' -- bad ''
+expect "no file of prompts" 3 'cannot be opened' -- "$pumice" generate "$data/gpt2" --file "$tmp/nowhere"
+expect "a file and ids"     2 'both --file and --ids' -- "$pumice" generate "$data/gpt2" --file "$tmp/prompts" --ids 3
 expect "a NUL in a line"    2 'line 1: .*NUL' -- lines 'ha\0lf\none\n'
 
 speech="$data/../speech" chirp="$data/../audio/chirp.wav"

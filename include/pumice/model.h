@@ -135,6 +135,7 @@ typedef struct pm_generated {
     size_t n_ids, n_prompt; /* n_prompt: leading ids that were given */
     float score;            /* beams: score of the best */
     uint64_t prompt_ns, decode_ns, first_token_ns;
+    size_t n_together;   /* sequences that ran together, this one among them: times and submissions are those of all */
     uint64_t loop_steps; /* of decode_steps: on the device, without the host */
     const char *no_loop; /* why the host chose every id; NULL: it did not have to */
     uint64_t decode_steps, decode_submits, decode_recordings, decode_host_ns;
