@@ -12,9 +12,11 @@ bool pm_cache_columns_of(const pm_tensor *product, const pm_tensor *x, pm_cache_
                               .pitch = dims[1] == 1 ? dims[3] : strides[1],
                               .n_heads = dims[1],
                               .size = dims[3],
-                              .n_tokens = dims[2]};
-    bool rows = dims[0] * dims[2] == pm_elems(product) / n && (dims[2] == 1 || strides[2] == n) &&
-                (dims[0] == 1 || strides[0] == dims[2] * n);
+                              .n_tokens = dims[2],
+                              .n_repeats = strides[0] == 0 ? dims[0] : 1};
+    int64_t n_sequences = dims[0] / out->n_repeats;
+    bool rows = n_sequences * dims[2] == pm_elems(product) / n && (dims[2] == 1 || strides[2] == n) &&
+                (n_sequences == 1 || strides[0] == dims[2] * n);
     bool heads = (dims[3] == 1 || strides[3] == 1) && out->pitch >= dims[3] &&
                  out->pitch <= n; /* so the next line cannot overflow */
     return rows && heads && out->first + (dims[1] - 1) * out->pitch + dims[3] <= n;
@@ -100,7 +102,7 @@ static bool suits_first(const pm_graph *g, const pm_cache_plan *p, const pm_tens
     const pm_tensor *first = g->items[id - 1];
     pm_cache_columns f;
     return pm_cache_columns_of(product, first->in[1], &f) && pm_same_dims(first, write) &&
-           first->in[2] == write->in[2] && f.pitch == c->pitch;
+           first->in[2] == write->in[2] && f.pitch == c->pitch && f.n_repeats == c->n_repeats;
 }
 
 static void try_write(const pm_graph *g, const pm_tensor *write, const pm_cache_plan *p) {

@@ -8,9 +8,10 @@
 
 #define PM_MAX_CACHES 2 /* of one product */
 
-/* Column first + g * pitch + i of row b * n_tokens + t is element [b,g,t,i] of x[B,G,T,D]. */
+/* Column first + g * pitch + i of row b / n_repeats * n_tokens + t is element [b,g,t,i] of x[B,G,T,D]. */
 typedef struct pm_cache_columns {
     int64_t first, pitch, n_heads, size, n_tokens;
+    int64_t n_repeats; /* B where one sequence is written for all of the batch (beams), else 1 */
 } pm_cache_columns;
 
 typedef struct pm_cache_plan {
@@ -24,7 +25,7 @@ typedef struct pm_cache_plan {
 pm_status pm_find_caches(const pm_graph *g, bool apart, pm_cache_plan *out) PM_MUST_USE;
 void pm_cache_plan_free(pm_cache_plan *p);
 
-/* Whether x shows columns of the product's rows, each row once and in order; fills *out. */
+/* Whether x shows columns of the product's rows, each row once and in order, or all of them B times; fills *out. */
 bool pm_cache_columns_of(const pm_tensor *product, const pm_tensor *x, pm_cache_columns *out);
 
 #endif

@@ -85,6 +85,7 @@ static void describe_caches(pm_matmul_params *p, const pm_tensor *write, const p
     p->pm_cache_heads = (uint32_t)c->n_heads;
     p->pm_cache_size = (uint32_t)c->size;
     p->pm_cache_pitch = (uint32_t)c->pitch;
+    p->pm_cache_repeats = (uint32_t)c->n_repeats;
     p->pm_cache_slots = (uint32_t)write->dims[2];
     p->pm_cache_position_stride = pm_lower_position_stride(write->in[2]);
 }

@@ -2,8 +2,9 @@
  * b stands for three leading dims; each operand has strides of its own (0 where it broadcasts).
  * bindings: a, b, bias, residual, position, cache 0, cache 1, y; what is absent is bound to a's or y's range and not touched.
  * With PM_SPEC_CACHES some columns are rows of caches and are not written to y: column n of row m goes to
- * cache[m / tokens, h, position + m % tokens, c - h * pitch] with c = n - first and h = c / pitch, where h < heads and the last
- * index < size; rows past n_slots are dropped. A cache is dense: [B, heads, n_slots, size].
+ * cache[b, h, position[b] + m % tokens, c - h * pitch] with c = n - first and h = c / pitch, where h < heads and the last index
+ * < size, for the `repeats` sequences b from m / tokens * repeats on; rows past n_slots are dropped. A cache is dense:
+ * [B, heads, n_slots, size].
  * grouped_matmul: y[i,n] = act(sum over k of x[i,k] w[e,n,k] + bias[e,n]) with e = ids[i] - first_expert, for pairs i of a
  * token and one of its n_chosen choices. For other e than 0 .. n_experts-1 nothing is written when keep_others, else 0: a
  * table larger than a binding is multiplied in parts. bindings: x, w, ids, bias, y */
@@ -35,6 +36,7 @@ PM_PARAMS(pm_matmul_params) {
 #define pm_cache_slots           b_batch[1]
 #define pm_cache_position_offset b_batch[2]
 #define pm_cache_position_stride residual_batch[0] /* over B; 0 for one position */
+#define pm_cache_repeats         residual_batch[1]
 #define pm_cache_first           y_batch /* [0], [1]: of each cache; wraps below 0 in a part of the columns */
 
 PM_PARAMS(pm_grouped_params) {

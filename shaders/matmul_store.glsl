@@ -33,14 +33,16 @@ void put(uint at_y, uint m, uint n, float v) {
         bool to_first = is_cached(n, p.pm_cache_first[0], at), to_second = false;
         if (CACHES > 1 && !to_first) to_second = is_cached(n, p.pm_cache_first[1], at);
         if (to_first || to_second) {
-            uint sequence = m / p.pm_cache_tokens;
-            uint slot = uint(position[p.pm_cache_position_offset + sequence * p.pm_cache_position_stride]) + m % p.pm_cache_tokens;
-            if (slot >= p.pm_cache_slots) return; // as rows before 0, which wrap
-            at += (sequence * p.pm_cache_heads * p.pm_cache_slots + slot) * p.pm_cache_size;
-            if (to_first)
-                cache0[p.cache_offset[0] + at] = v;
-            else
-                cache1[p.cache_offset[1] + at] = v;
+            uint first = m / p.pm_cache_tokens * p.pm_cache_repeats;
+            for (uint b = first; b < first + p.pm_cache_repeats; b++) {
+                uint slot = uint(position[p.pm_cache_position_offset + b * p.pm_cache_position_stride]) + m % p.pm_cache_tokens;
+                if (slot >= p.pm_cache_slots) continue; // as rows before 0, which wrap
+                uint row = at + (b * p.pm_cache_heads * p.pm_cache_slots + slot) * p.pm_cache_size;
+                if (to_first)
+                    cache0[p.cache_offset[0] + row] = v;
+                else
+                    cache1[p.cache_offset[1] + row] = v;
+            }
             return;
         }
     }

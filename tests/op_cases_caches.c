@@ -54,6 +54,18 @@ static pm_tensor *two_turned(pm_graph *g, const test_op_case *c) {
     return two_of(g, c, pm_matmul(g, a_of(g, c), b_turned(g, c, QUERIES + 2 * c->size[2] * c->size[3])));
 }
 
+/* one sequence for all sequences of the caches, as beams begin; size[0]: how many */
+static pm_tensor *repeated(pm_graph *g, const test_op_case *c) {
+    const int64_t *s = c->size, n = s[2] * s[3], dims[] = {s[0], s[2], s[1], s[3]};
+    test_op_case one = *c;
+    pm_tensor *x[2];
+    one.size[0] = 1;
+    pm_tensor *product = pm_matmul(g, a_of(g, &one), b_of(g, c, 2 * n));
+    for (int i = 0; i < 2; i++) x[i] = pm_expand(g, heads_of(g, &one, product, i * n), 4, dims);
+    (void)written(g, c, "keys", x[0]);
+    return result(g, NULL, written(g, c, "values", x[1]));
+}
+
 /* with bias, scale and activation; a is a part of wider rows */
 static pm_tensor *two_dressed(pm_graph *g, const test_op_case *c) {
     const int64_t *s = c->size, n = QUERIES + 2 * s[2] * s[3];
@@ -144,6 +156,10 @@ static const test_op_case cases[] = {
     APART("positions apart M 1", two, 0, 9, 5, 1, 2, 8, 9, 33),
     APART("positions apart", two, -3, 19, 4, 7, 2, 8, 17, 33),
     APART("positions apart, one sequence", two, 2, 5, 1, 7, 2, 8, 17, 33),
+    CACHE("for 3 sequences M 1", repeated, two, 4, 3, 1, 2, 8, 9, 33),
+    CACHE("for 3 sequences", repeated, two, 4, 3, 13, 2, 8, 15, 33),
+    CACHE("for 2 sequences, many rows", repeated, two, 0, 2, 65, 2, 17, 66, 33),
+    APART("for 3 sequences, positions apart", repeated, -3, 9, 3, 7, 2, 8, 9, 33),
     APART("positions apart, interleaved", interleaved, -3, 19, 4, 9, 3, 5, 17, 33),
     CACHE("one head M 1", two, two, 4, 1, 1, 1, 12, 9, 33),
     CACHE("one head of size 1", two, two, 4, 2, 3, 1, 1, 9, 5),

@@ -128,12 +128,27 @@ static const struct {
      "%5 = slice(%4) {axis=1, length=1} f32[1,1,4]\n%6 = expand(%5) {dims=[1,1,2,4]} f32[1,1,2,4]\n"
      "%7 = cache_write(%3, %6, %2) f32[1,1,8,4]\n%8 = exp(%7) f32[1,1,8,4]\noutput \"y\" %8\n",
      0, 1, false},
-    {"one row for all sequences",
+    {"one sequence for all of two, but one of its two rows",
      "%0 = input \"x\" f32[2,1,3]\n%1 = weight \"w\" f32[4,3]\n%2 = param \"p\" i32[]\n"
      "%3 = state \"k\" f32[2,1,8,4]\n%4 = matmul(%0, %1) f32[2,1,4]\n%5 = slice(%4) {length=1} f32[1,1,4]\n"
      "%6 = expand(%5) {dims=[2,1,1,4]} f32[2,1,1,4]\n%7 = cache_write(%3, %6, %2) f32[2,1,8,4]\n"
      "%8 = exp(%7) f32[2,1,8,4]\noutput \"y\" %8\n",
      0, 1, false},
+    {"one sequence for two",
+     "%0 = input \"x\" f32[1,2,3]\n%1 = weight \"w\" f32[4,3]\n%2 = param \"p\" i32[]\n"
+     "%3 = state \"k\" f32[2,1,8,4]\n%4 = matmul(%0, %1) f32[1,2,4]\n"
+     "%5 = expand(%4) {dims=[2,1,2,4]} f32[2,1,2,4]\n%6 = cache_write(%3, %5, %2) f32[2,1,8,4]\n"
+     "%7 = exp(%6) f32[2,1,8,4]\noutput \"y\" %7\n",
+     1, 0, true},
+    {"one sequence for two, and two columns for themselves",
+     "%0 = input \"x\" f32[2,1,3]\n%1 = weight \"w\" f32[4,3]\n%2 = param \"p\" i32[]\n"
+     "%3 = state \"k\" f32[2,1,8,2]\n%4 = state \"v\" f32[2,1,8,2]\n%5 = matmul(%0, %1) f32[2,1,4]\n"
+     "%6 = slice(%5) {axis=2, length=2} f32[2,1,2]\n%7 = slice(%6) {length=1} f32[1,1,2]\n"
+     "%8 = expand(%7) {dims=[2,1,1,2]} f32[2,1,1,2]\n%9 = slice(%5) {axis=2, start=2, length=2} f32[2,1,2]\n"
+     "%10 = reshape(%9) {dims=[2,1,1,2]} f32[2,1,1,2]\n%11 = cache_write(%3, %8, %2) f32[2,1,8,2]\n"
+     "%12 = cache_write(%4, %10, %2) f32[2,1,8,2]\n%13 = exp(%11) f32[2,1,8,2]\n"
+     "%14 = exp(%12) f32[2,1,8,2]\noutput \"y\" %13\noutput \"z\" %14\n",
+     1, 1, false},
     {"every second column",
      "%0 = input \"x\" f32[1,2,3]\n%1 = weight \"w\" f32[8,3]\n%2 = param \"p\" i32[]\n"
      "%3 = state \"k\" f32[1,1,8,4]\n%4 = matmul(%0, %1) f32[1,2,8]\n"

@@ -35,10 +35,11 @@ static inline void put_row(const tile *t, uint64_t m, uint64_t first, uint64_t n
         memcpy(t->y + m * t->p->y_m + first, values, n * sizeof *values);
         return;
     }
-    for (uint64_t i = 0; i < n; i++) {
-        pm_product_place to;
-        if (!pm_place_product(t->call, m, first + i, m * t->p->y_m + first + i, &to)) continue;
-        (to.binding ? (float *)t->call->also[to.binding] : t->y)[to.at] = values[i];
+    for (uint64_t i = 0, at; i < n; i++) {
+        const pm_product_place to = pm_place_product(t->call, m, first + i);
+        if (!to.binding) t->y[m * t->p->y_m + first + i] = values[i];
+        for (uint32_t k = 0; to.binding && k < t->p->pm_cache_repeats; k++)
+            if (pm_place_in_cache(&to, k, &at)) ((float *)t->call->also[to.binding])[at] = values[i];
     }
 }
 

@@ -89,13 +89,15 @@ static inline bool pm_key_seen(const pm_keys *k, int64_t s) {
     return k->blocks && s >= k->first && s < k->end && k->words[s] > 1;
 }
 
-/* Where element n of row m of a product goes: which binding (also[], or the last one), and its index there.
- * False: nowhere, a row past the cache's end. y_at: the element's index in y. */
+/* Where element n of row m of a product goes: to y, or to the sequences of a cache that its row is for. */
 typedef struct pm_product_place {
-    uint32_t binding; /* 0: the last one */
-    uint64_t at;
+    const pm_call *call;
+    uint32_t binding;    /* of the cache; 0: y */
+    uint64_t in_head, m; /* of a cache: which element of slot 0 of the first sequence; the row */
 } pm_product_place;
-bool pm_place_product(const pm_call *c, uint64_t m, uint64_t n, uint64_t y_at, pm_product_place *out);
+pm_product_place pm_place_product(const pm_call *c, uint64_t m, uint64_t n);
+/* The index in the cache of sequence i of its repeats; false: it has no such row. */
+bool pm_place_in_cache(const pm_product_place *p, uint32_t i, uint64_t *out_at);
 
 /* The kernels: rows of the table in reference.c. */
 #define PM_REFERENCE(name)                                                                                   \

@@ -31,32 +31,42 @@ static double dot_error(const dotted *d, uint64_t n) {
 
 enum { POSITION = 4, CACHES = 5 }; /* bindings */
 
-bool pm_place_product(const pm_call *c, uint64_t m, uint64_t n, uint64_t y_at, pm_product_place *out) {
+pm_product_place pm_place_product(const pm_call *c, uint64_t m, uint64_t n) {
     const pm_matmul_params *p = c->params;
     for (uint32_t i = 0; i < c->spec[PM_SPEC_CACHES]; i++) {
         uint32_t column = (uint32_t)n - p->pm_cache_first[i]; /* wraps before the first */
         uint64_t head = column / p->pm_cache_pitch, j = column % p->pm_cache_pitch;
         if (head >= p->pm_cache_heads || j >= p->pm_cache_size) continue;
-        uint64_t b = m / p->pm_cache_tokens;
-        uint32_t slot = ((const uint32_t *)
-                             c->in[POSITION])[p->pm_cache_position_offset + b * p->pm_cache_position_stride] +
-                        (uint32_t)(m % p->pm_cache_tokens); /* wraps for rows before 0 */
-        if (slot >= p->pm_cache_slots) return false;
-        out->binding = CACHES + i;
-        out->at = p->cache_offset[i] +
-                  ((b * p->pm_cache_heads + head) * p->pm_cache_slots + slot) * p->pm_cache_size + j;
-        return true;
+        uint64_t at = p->cache_offset[i] + head * p->pm_cache_slots * p->pm_cache_size + j;
+        return (pm_product_place){c, CACHES + i, at, m};
     }
-    *out = (pm_product_place){0, y_at};
-    return true;
+    return (pm_product_place){.call = c};
+}
+
+bool pm_place_in_cache(const pm_product_place *to, uint32_t i, uint64_t *out_at) {
+    const pm_matmul_params *p = to->call->params;
+    const uint32_t *position = (const uint32_t *)to->call->in[POSITION] + p->pm_cache_position_offset;
+    uint64_t b = to->m / p->pm_cache_tokens * p->pm_cache_repeats + i;
+    uint32_t slot = position[b * p->pm_cache_position_stride] +
+                    (uint32_t)(to->m % p->pm_cache_tokens); /* wraps for rows before 0 */
+    *out_at = to->in_head + (b * p->pm_cache_heads * p->pm_cache_slots + slot) * p->pm_cache_size;
+    return slot < p->pm_cache_slots;
 }
 
 static void put_product(const pm_call *c, uint64_t m, uint64_t n, uint64_t y_at, pm_valued v) {
-    pm_product_place to;
-    if (!pm_place_product(c, m, n, y_at, &to)) return;
-    ((float *)(to.binding ? c->also[to.binding] : c->out))[to.at] = (float)v.y;
-    float *bound = to.binding ? c->also_bound[to.binding] : c->bound;
-    if (bound) bound[to.at] = (float)v.error;
+    const pm_matmul_params *p = c->params;
+    const pm_product_place to = pm_place_product(c, m, n);
+    if (!to.binding) {
+        ((float *)c->out)[y_at] = (float)v.y;
+        if (c->bound) c->bound[y_at] = (float)v.error;
+        return;
+    }
+    for (uint32_t i = 0; i < p->pm_cache_repeats; i++) {
+        uint64_t at;
+        if (!pm_place_in_cache(&to, i, &at)) continue;
+        ((float *)c->also[to.binding])[at] = (float)v.y;
+        if (c->also_bound[to.binding]) c->also_bound[to.binding][at] = (float)v.error;
+    }
 }
 
 /* error of act(scale * dot + bias) + residual: |scale| times the dot's, two roundings before the activation, the activation's
