@@ -143,7 +143,7 @@ static pm_tensor *fold_copy(folder *f) {
 
 static pm_tensor *fold_same_view(folder *f) {
     const pm_tensor *t = f->old;
-    if (!pm_same_dims(f->in[0], t)) return NULL;
+    if (t->op == PM_OP_AS_I32 || !pm_same_dims(f->in[0], t)) return NULL;
     for (int32_t k = 0; t->op == PM_OP_PERMUTE && k < t->rank; k++)
         if (t->attrs.axes[k] != k) return NULL;
     return f->in[0];

@@ -76,6 +76,11 @@ pm_status pm_infer_slice(pm_tensor *t) {
     return pm_set_result(t, x->dtype, x->rank, dims);
 }
 
+pm_status pm_infer_as_i32(pm_tensor *t) {
+    PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_BOOL));
+    return pm_set_result(t, PM_I32, t->in[0]->rank, t->in[0]->dims);
+}
+
 pm_status pm_infer_expand(pm_tensor *t) {
     const pm_tensor *x = t->in[0];
     PM_TRY(want_target_rank(t));

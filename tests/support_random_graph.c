@@ -118,6 +118,11 @@ static pm_tensor *make_view(gen *n, pm_op op) {
     return pm_expand(n->g, x, x->rank + more, dims);
 }
 
+static pm_tensor *make_as_i32(gen *n, pm_op op) {
+    pm_tensor *x = any(n, PM_BOOL, 0);
+    return x ? pm_add_op(n->g, op, 1, &x, NULL) : NULL;
+}
+
 static pm_tensor *make_unary(gen *n, pm_op op) {
     pm_dtype type = op == PM_OP_NOT ? PM_BOOL : op == PM_OP_TO_F32 || op == PM_OP_TO_BOOL ? PM_I32 : PM_F32;
     pm_tensor *x = any(n, type, 0);
@@ -331,6 +336,7 @@ static pm_tensor *make_op(gen *n, pm_op op) {
         [PM_OP_PERMUTE] = make_view,
         [PM_OP_SLICE] = make_view,
         [PM_OP_EXPAND] = make_view,
+        [PM_OP_AS_I32] = make_as_i32,
         [PM_OP_WHERE] = make_where,
         [PM_OP_SUM] = make_row,
         [PM_OP_MEAN] = make_row,
