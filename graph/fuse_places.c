@@ -47,13 +47,50 @@ static bool agrees(const pm_tensor *softmax, const pm_places *p) {
     return !(softmax->attrs.mask & over_positions) || is_same_position(position, p->position);
 }
 
+/* The operand that two sums share, and the two others; false: they share none. */
+static bool read_sums(const pm_tensor *const *sums, const pm_tensor **out_x, const pm_tensor **out_rows) {
+    if (sums[0]->op != PM_OP_ADD || sums[1]->op != PM_OP_ADD) return false;
+    for (int i = 0; i < 4; i++) {
+        const pm_tensor *x = sums[0]->in[i & 1];
+        if (x != sums[1]->in[i >> 1]) continue;
+        *out_x = x;
+        out_rows[0] = sums[0]->in[!(i & 1)];
+        out_rows[1] = sums[1]->in[!(i >> 1)];
+        return x->rank == 4 && pm_same_dims(x, sums[0]) && pm_same_dims(out_rows[0], out_rows[1]);
+    }
+    return false;
+}
+
+/* x[..,D] as [..,1,D]. */
+static pm_tensor *with_dim(pm_fuse *f, const pm_tensor *x) {
+    int64_t dims[PM_MAX_DIMS];
+    if (x->rank < 1 || x->rank >= PM_MAX_DIMS) return NULL;
+    memcpy(dims, x->dims, sizeof dims);
+    dims[x->rank] = dims[x->rank - 1];
+    dims[x->rank - 1] = 1;
+    return pm_reshape(f->r.graph, pm_rebuilt(&f->r, x), x->rank + 1, dims);
+}
+
+/* Both queries as one row. x + a and x + b are one sum, x + [a, b], which leaves them side by side. */
+static pm_tensor *make_queries(pm_fuse *f, const pm_tensor *const *queries) {
+    pm_graph *g = f->r.graph;
+    const pm_tensor *x, *rows[2];
+    const int64_t *d = queries[0]->dims, dims[4] = {d[0], d[1], d[2], 2 * d[3]};
+    if (read_sums(queries, &x, rows)) {
+        pm_tensor *wide[] = {with_dim(f, rows[0]), with_dim(f, rows[1])};
+        if (wide[0] && wide[1])
+            return pm_reshape(g, pm_add(g, with_dim(f, x), pm_concat(g, 2, wide, -2)), 4, dims);
+    }
+    pm_tensor *q[] = {pm_rebuilt(&f->r, queries[0]), pm_rebuilt(&f->r, queries[1])};
+    return pm_concat(g, 2, q, 3);
+}
+
 bool pm_fuse_make_places(pm_fuse *f, const pm_tensor *softmax, const pm_places *p, pm_attrs *attrs,
                          pm_tensor **in) {
     pm_graph *g = f->r.graph;
     const pm_tensor *r = p->r;
     if (!agrees(softmax, p)) return false;
-    pm_tensor *q[] = {pm_rebuilt(&f->r, p->content->in[PM_MATMUL_A]), pm_rebuilt(&f->r, p->q)};
-    in[PM_ATTN_Q] = pm_concat(g, 2, q, 3);
+    in[PM_ATTN_Q] = make_queries(f, (const pm_tensor *[]){p->content->in[PM_MATMUL_A], p->q});
     pm_tensor *places = pm_reshape(g, pm_rebuilt(&f->r, r), 3, r->dims + r->rank - 3);
     if (places && places->dims[2] != 1 && places->strides[2] != 1) places = pm_copy(g, places);
     in[PM_ATTN_PLACES] = places;
