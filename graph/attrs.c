@@ -17,7 +17,7 @@ static const struct {
 #define ROW(field, kind)                                                                                     \
     { #field, kind, offsetof(pm_attrs, field), sizeof((pm_attrs *)0)->field }
     ROW(dims, ATTR_DIMS),  ROW(axes, ATTR_AXES),  ROW(axis, ATTR_I32),   ROW(start, ATTR_I64),
-    ROW(length, ATTR_I64), ROW(window, ATTR_I64), ROW(origin, ATTR_I64), ROW(act, ATTR_ACT),
+    ROW(length, ATTR_I64), ROW(step, ATTR_I64), ROW(window, ATTR_I64), ROW(origin, ATTR_I64), ROW(act, ATTR_ACT),
     ROW(mask, ATTR_MASK),  ROW(eps, ATTR_F32),    ROW(scale, ATTR_F32),  ROW(softcap, ATTR_F32),
     ROW(limit, ATTR_F32),
 #undef ROW

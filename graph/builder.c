@@ -94,6 +94,10 @@ pm_tensor *pm_slice(pm_graph *g, pm_tensor *x, int axis, int64_t start, int64_t 
     return pm_add_op(g, PM_OP_SLICE, 1, &x, &(pm_attrs){.axis = axis, .start = start, .length = length});
 }
 
+pm_tensor *pm_windows(pm_graph *g, pm_tensor *x, int axis, int64_t length, int64_t step) {
+    return pm_add_op(g, PM_OP_WINDOWS, 1, &x, &(pm_attrs){.axis = axis, .length = length, .step = step});
+}
+
 /* ---- element by element ---- */
 
 #define UNARY(name, op)                                                                                      \

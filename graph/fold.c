@@ -152,7 +152,7 @@ static pm_tensor *fold_same_view(folder *f) {
 /* What t's attributes become when it looks through the view x at x's input. */
 static bool compose(const pm_tensor *t, const pm_tensor *x, pm_attrs *out) {
     *out = t->attrs;
-    if (x->op != t->op) return false;
+    if (x->op != t->op || t->op == PM_OP_WINDOWS || t->op == PM_OP_AS_I32) return false;
     if (t->op == PM_OP_SLICE) out->start += x->attrs.start;
     for (int32_t k = 0; t->op == PM_OP_PERMUTE && k < t->rank; k++)
         out->axes[k] = x->attrs.axes[t->attrs.axes[k]];

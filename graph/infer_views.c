@@ -76,6 +76,25 @@ pm_status pm_infer_slice(pm_tensor *t) {
     return pm_set_result(t, x->dtype, x->rank, dims);
 }
 
+/* x[..,N,..] as [..,windows,length,..]. */
+pm_status pm_infer_windows(pm_tensor *t) {
+    const pm_tensor *x = t->in[0];
+    pm_attrs *a = &t->attrs;
+    int64_t dims[PM_MAX_DIMS];
+    PM_TRY(pm_want_axis(t, x->rank, &a->axis));
+    int64_t n = x->dims[a->axis];
+    if (x->rank == PM_MAX_DIMS || a->length < 1 || a->length > n || a->step < 1 || a->step > PM_MAX_ELEMS)
+        return pm_raise(PM_ERR_USAGE,
+                        "windows: %" PRId64 " elements at steps of %" PRId64
+                        " on axis %d of %s, parts of it were expected, and rank %d or less",
+                        a->length, a->step, a->axis, pm_shape(x).s, PM_MAX_DIMS - 1);
+    memcpy(dims, x->dims, (size_t)a->axis * sizeof dims[0]);
+    dims[a->axis] = (n - a->length) / a->step + 1;
+    dims[a->axis + 1] = a->length;
+    for (int32_t k = a->axis + 1; k < x->rank; k++) dims[k + 1] = x->dims[k];
+    return pm_set_result(t, x->dtype, x->rank + 1, dims);
+}
+
 pm_status pm_infer_as_i32(pm_tensor *t) {
     PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_BOOL));
     return pm_set_result(t, PM_I32, t->in[0]->rank, t->in[0]->dims);

@@ -40,13 +40,14 @@ typedef enum pm_kind {
 /* Attributes of every operation; zero is the default and is not printed. The table in graph/attrs.c names them. */
 typedef struct pm_attrs {
     int64_t dims[PM_MAX_DIMS]; /* reshape, expand: target */
-    int64_t start, length;     /* slice; length also: rel_shift's keys, top_k's k */
+    int64_t start, length;     /* slice; length also: a window's, rel_shift's keys, top_k's k */
+    int64_t step;              /* windows: from the start of one to that of the next */
     int64_t window; /* softmax, attention: keys allowed behind the query, with itself; 0 is no window */
     int64_t
         origin; /* softmax, attention: column of a relative bias that stands for distance 0; PM_MAX_ORIGIN */
     int32_t axes[PM_MAX_DIMS]; /* permute */
     int32_t rank;              /* reshape, expand, permute: entries used above */
-    int32_t axis;              /* slice, concat, sum, mean, reduce_max; never negative once built */
+    int32_t axis;              /* slice, windows, concat, sum, mean, reduce_max; never negative once built */
     int32_t act;               /* matmul, grouped_matmul, glu: PM_ACT_* */
     uint32_t mask;             /* softmax, attention: PM_MASK_* bits */
     float eps;                 /* layer_norm, rms_norm */

@@ -13,6 +13,7 @@ pm_status pm_infer_reshape(pm_tensor *t);
 pm_status pm_infer_permute(pm_tensor *t);
 pm_status pm_infer_slice(pm_tensor *t);
 pm_status pm_infer_as_i32(pm_tensor *t);
+pm_status pm_infer_windows(pm_tensor *t);
 pm_status pm_infer_expand(pm_tensor *t);
 pm_status pm_infer_same(pm_tensor *t);
 pm_status pm_infer_unary_f32(pm_tensor *t);

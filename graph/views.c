@@ -128,6 +128,14 @@ static void expand_strides(const pm_tensor *x, pm_tensor *t) {
         t->strides[k] = k < shift || x->dims[k - shift] != t->dims[k] ? 0 : x->strides[k - shift];
 }
 
+static void windows_strides(const pm_tensor *x, pm_tensor *t) {
+    const int32_t axis = t->attrs.axis;
+    for (int32_t k = 0; k < x->rank; k++) t->strides[k + (k > axis)] = x->strides[k];
+    t->strides[axis + 1] = x->strides[axis];
+    t->strides[axis] = x->strides[axis] * t->attrs.step;
+    if (t->dims[axis] == 1) t->strides[axis] = x->strides[axis]; /* a step may be longer than x */
+}
+
 bool pm_set_storage(pm_tensor *t) {
     const pm_op_info *info = pm_op_get(t->op);
     const pm_tensor *x = t->in[0];
@@ -146,6 +154,7 @@ bool pm_set_storage(pm_tensor *t) {
         for (int32_t k = 0; k < t->rank; k++) t->strides[k] = x->strides[t->attrs.axes[k]];
         return true;
     case PM_OP_EXPAND: expand_strides(x, t); return true;
+    case PM_OP_WINDOWS: windows_strides(x, t); return true;
     case PM_OP_SLICE: t->offset += t->attrs.start * x->strides[t->attrs.axis]; break;
     default: break; /* a state after a write lies where it lay */
     }

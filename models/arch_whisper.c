@@ -95,24 +95,23 @@ static pm_tensor *pad(pm_build *b, pm_tensor *x) {
     return pm_concat(b->g, 3, (pm_tensor *[]){zeros, x, zeros}, 1);
 }
 
-/* A kernel of three over time with one product: row t of its left side is rows t s - 1, t s, t s + 1 of x, side by side in the order
- * of the weight [C,M,3]. T must be a multiple of the stride, 1 or 2. GELU follows. */
+/* The weight [C,M,3] of a file as [C,3 * M]: with the kernel's rows in the order of time. */
+static pm_tensor *kernel_of(pm_build *b, const convolution *c, int64_t m) {
+    const int64_t dims[3] = {c->width, 3, m};
+    const pm_source turned = {
+        .kind = PM_SOURCE_SWAPPED, .names = &c->weight, .n = 1, .rank = 3, .dims = {c->width, m, 3}};
+    pm_tensor *w = pm_build_weight_from(b, c->weight, 3, dims, &turned);
+    return w ? pm_reshape(b->g, w, 2, (int64_t[]){c->width, 3 * m}) : NULL;
+}
+
+/* A kernel of three over time with one product: row t of its left side is rows t s - 1, t s, t s + 1 of x, which lie one
+ * behind the other. GELU follows. */
 static pm_tensor *convolve(pm_build *b, pm_tensor *x, const convolution *c) {
     pm_graph *g = b->g;
-    int64_t n = pm_tensor_dim(x, 0), t = pm_tensor_dim(x, 1) / c->stride, m = pm_tensor_dim(x, 2);
-    pm_tensor *w = pm_build_weight(b, c->weight, 3, (int64_t[]){c->width, m, 3}), *parts[3];
-    pm_tensor *bias = pm_build_weight(b, c->bias, 1, &c->width);
-    x = pad(b, x);
-    for (int64_t j = 0; j < 3; j++) {
-        parts[j] = pm_slice(g, x, 1, j / c->stride * c->stride, t * c->stride);
-        if (c->stride == 2) {
-            parts[j] = pm_reshape(g, parts[j], 4, (int64_t[]){n, t, 2, m});
-            parts[j] = pm_slice(g, parts[j], 2, j % 2, 1);
-        }
-        parts[j] = pm_reshape(g, parts[j], 4, (int64_t[]){n, t, m, 1});
-    }
-    x = pm_reshape(g, pm_concat(g, 3, parts, 3), 3, (int64_t[]){n, t, 3 * m});
-    x = pm_matmul(g, x, pm_reshape(g, w, 2, (int64_t[]){c->width, 3 * m}));
+    int64_t n = pm_tensor_dim(x, 0), m = pm_tensor_dim(x, 2);
+    pm_tensor *w = kernel_of(b, c, m), *bias = pm_build_weight(b, c->bias, 1, &c->width);
+    x = pm_windows(g, pad(b, x), 1, 3, c->stride);
+    x = pm_matmul(g, pm_reshape(g, x, 3, (int64_t[]){n, -1, 3 * m}), w);
     return pm_block_activation(b, pm_add(g, x, bias), PM_ACTIVATION_GELU);
 }
 

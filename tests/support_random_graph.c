@@ -118,6 +118,14 @@ static pm_tensor *make_view(gen *n, pm_op op) {
     return pm_expand(n->g, x, x->rank + more, dims);
 }
 
+static pm_tensor *make_windows(gen *n, pm_op op) {
+    pm_tensor *x = any(n, below(n, 2) ? PM_F32 : PM_I32, 1);
+    (void)op;
+    if (!x || x->rank == PM_MAX_DIMS) return NULL;
+    int axis = (int)below(n, (uint32_t)x->rank);
+    return pm_windows(n->g, x, axis - x->rank, 1 + below(n, (uint32_t)x->dims[axis]), 1 + below(n, 3));
+}
+
 static pm_tensor *make_as_i32(gen *n, pm_op op) {
     pm_tensor *x = any(n, PM_BOOL, 0);
     return x ? pm_add_op(n->g, op, 1, &x, NULL) : NULL;
@@ -337,6 +345,7 @@ static pm_tensor *make_op(gen *n, pm_op op) {
         [PM_OP_SLICE] = make_view,
         [PM_OP_EXPAND] = make_view,
         [PM_OP_AS_I32] = make_as_i32,
+        [PM_OP_WINDOWS] = make_windows,
         [PM_OP_WHERE] = make_where,
         [PM_OP_SUM] = make_row,
         [PM_OP_MEAN] = make_row,

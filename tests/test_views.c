@@ -56,6 +56,10 @@ static int32_t value_of(const values *v, const pm_tensor *t, int64_t index) {
         return at(v, x)[join(x, x->rank, from)];
     case PM_OP_SLICE: from[t->attrs.axis] += t->attrs.start; return at(v, x)[join(x, x->rank, from)];
     case PM_OP_EXPAND: return at(v, x)[join(x, t->rank, i)];
+    case PM_OP_WINDOWS:
+        from[t->attrs.axis] = i[t->attrs.axis] * t->attrs.step + i[t->attrs.axis + 1];
+        for (int k = t->attrs.axis + 1; k < x->rank; k++) from[k] = i[k + 1];
+        return at(v, x)[join(x, x->rank, from)];
     default: return arith(t->op, at(v, x)[join(x, t->rank, i)], at(v, t->in[1])[join(t->in[1], t->rank, i)]);
     }
 }
@@ -111,7 +115,7 @@ static pm_tensor *random_view(pm_graph *g, test_rng *r, pm_tensor *x) {
     int64_t dims[PM_MAX_DIMS];
     int a = x->rank ? (int)test_below(r, (uint32_t)x->rank) : 0,
         b = x->rank ? (int)test_below(r, (uint32_t)x->rank) : 0;
-    switch (test_below(r, 5)) {
+    switch (test_below(r, 6)) {
     case 0: return random_reshape(g, r, x);
     case 1: return x->rank ? pm_transpose(g, x, a, b) : x;
     case 2:
@@ -122,6 +126,9 @@ static pm_tensor *random_view(pm_graph *g, test_rng *r, pm_tensor *x) {
         for (int k = 0; k < x->rank; k++)
             dims[k] = x->dims[k] == 1 ? 1 + (int64_t)test_below(r, 3) : x->dims[k];
         return pm_expand(g, x, x->rank, dims);
+    case 4:
+        if (!x->rank || x->rank > 3) return x;
+        return pm_windows(g, x, a, 1 + (int64_t)test_below(r, (uint32_t)x->dims[a]), 1 + test_below(r, 3));
     default: return pm_copy(g, x);
     }
 }

@@ -60,6 +60,8 @@ pm_tensor *pm_reshape(pm_graph *g, pm_tensor *x, int rank, const int64_t *dims);
 pm_tensor *pm_permute(pm_graph *g, pm_tensor *x, const int *axes); /* out dim i = in dim axes[i] */
 pm_tensor *pm_transpose(pm_graph *g, pm_tensor *x, int a, int b);  /* a permute that swaps two axes */
 pm_tensor *pm_slice(pm_graph *g, pm_tensor *x, int axis, int64_t start, int64_t length);
+/* x[..,N,..] as [..,windows,length,..]: `length` elements from every step-th on; they may overlap */
+pm_tensor *pm_windows(pm_graph *g, pm_tensor *x, int axis, int64_t length, int64_t step);
 pm_tensor *pm_expand(pm_graph *g, pm_tensor *x, int rank,
                      const int64_t *dims);     /* broadcast, as numpy aligns dims */
 pm_tensor *pm_copy(pm_graph *g, pm_tensor *x); /* a dense tensor with x's values */
