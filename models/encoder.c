@@ -8,8 +8,9 @@ static pm_tensor *pick(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor
     return pm_pool(b, x, keys, head->pick == PM_PICK_MEAN ? PM_POOL_MEAN : PM_POOL_CLS);
 }
 
-/* A head of hidden states x[B,T,C]; keys: I32 [B,T], absent tokens are 0; or NULL. */
-static pm_tensor *build_head(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor *keys) {
+/* What the head's last layer is given, *out_n wide, of hidden states x[B,T,C]; keys: I32 [B,T], absent tokens are 0; or NULL. */
+static pm_tensor *build_inner(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor *keys,
+                              int64_t *out_n) {
     const pm_stack *st = &b->model->spec.stack[0];
     int64_t n = st->width;
     pm_build_label(b, "head", -1, NULL);
@@ -20,7 +21,24 @@ static pm_tensor *build_head(pm_build *b, const pm_head *head, pm_tensor *x, pm_
         n = head->inner;
     }
     if (head->norm.weight) x = pm_block_norm(b, x, &(pm_norm){PM_NORM_LAYER, st->eps, false}, &head->norm);
+    *out_n = n;
+    return x;
+}
+
+static pm_tensor *build_head(pm_build *b, const pm_head *head, pm_tensor *x, pm_tensor *keys) {
+    int64_t n;
+    x = build_inner(b, head, x, keys, &n);
     return head->out.weight ? pm_block_linear(b, x, &head->out, &(pm_linear_shape){n, head->rows, false}) : x;
+}
+
+/* Row i of the last layer alone, [B,T]: as an output of its own it is a product of its own. */
+static pm_tensor *build_row(pm_build *b, const pm_head *head, pm_tensor *x, int64_t n, int64_t i) {
+    const int64_t dims[] = {pm_tensor_dim(x, 0), pm_tensor_dim(x, 1)};
+    pm_tensor *w = pm_build_weight(b, head->out.weight, 2, (int64_t[]){head->rows, n});
+    x = pm_matmul(b->g, x, pm_slice(b->g, w, 0, i, 1));
+    if (head->out.bias)
+        x = pm_add(b->g, x, pm_slice(b->g, pm_build_weight(b, head->out.bias, 1, &head->rows), 0, i, 1));
+    return pm_reshape(b->g, x, 2, dims);
 }
 
 /* Column i of x[B,T,n]: [B,T]. */
@@ -39,13 +57,16 @@ static void build_outputs(pm_build *b, pm_tensor *x, pm_tensor *keys) {
         if (last->dense.weight) pm_build_output(b, "pooler_output", -1, true, build_head(b, last, x, keys));
         return;
     }
-    pm_tensor *y = build_head(b, last, x, keys);
-    if (!y) return;
     if (task == PM_ENCODER_ANSWER) {
-        pm_build_output(b, "start_logits", -1, true, column(b, y, 0));
-        pm_build_output(b, "end_logits", -1, true, column(b, y, 1));
-    } else
-        pm_build_output(b, "logits", -1, true, task == PM_ENCODER_DETECT ? column(b, y, 0) : y);
+        int64_t n;
+        x = build_inner(b, last, x, keys, &n);
+        if (!x) return;
+        pm_build_output(b, "start_logits", -1, true, build_row(b, last, x, n, 0));
+        pm_build_output(b, "end_logits", -1, true, build_row(b, last, x, n, 1));
+        return;
+    }
+    pm_tensor *y = build_head(b, last, x, keys);
+    if (y) pm_build_output(b, "logits", -1, true, task == PM_ENCODER_DETECT ? column(b, y, 0) : y);
 }
 
 /* Which tokens are global, and which are not. */

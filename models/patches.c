@@ -5,13 +5,18 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Patches of [B,H,R*P,S*P] as rows of numbers: [B,R*S,H*P*P]. Tensors have five dims, so that patches are cut out of every
- * channel by itself first, and the channels of a patch put together then. */
+/* Patches of [B,H,R*P,S*P] as rows of numbers: [B,R*S,H*P*P]. Tensors have five dims, so that of several pictures patches are
+ * cut out of every channel by itself first, and the channels of a patch put together then. */
 static pm_tensor *cut(pm_build *b, const pm_patches *p, pm_tensor *pixels) {
     pm_graph *g = b->g;
     int64_t batch = pm_tensor_dim(pixels, 0), channels = p->channels, n = p->size;
     int64_t rows = pm_tensor_dim(pixels, 2) / n, columns = pm_tensor_dim(pixels, 3) / n;
     pm_tensor *x = pm_slice(g, pm_slice(g, pixels, 2, 0, rows * n), 3, 0, columns * n);
+    if (batch == 1) {
+        x = pm_reshape(g, x, 5, (int64_t[]){channels, rows, n, columns, n});
+        x = pm_permute(g, x, (int[]){1, 3, 0, 2, 4});
+        return pm_reshape(g, x, 3, (int64_t[]){1, rows * columns, channels * n * n});
+    }
     x = pm_reshape(g, x, 4, (int64_t[]){batch * channels * rows, n, columns, n});
     x = pm_permute(g, x, (int[]){0, 2, 1, 3});
     x = pm_reshape(g, x, 4, (int64_t[]){batch, channels, rows * columns, n * n});
