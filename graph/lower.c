@@ -266,6 +266,12 @@ static int64_t rows_of_binding(const pm_caps *caps, const pm_tensor *x, int dim)
     return (int64_t)((limit - others) / step) + 1;
 }
 
+bool pm_lower_can_bind(const pm_lowering *l, const pm_tensor *x) {
+    uint64_t limit = l->caps->max_binding_bytes;
+    return !limit ||
+           extent_bytes(x) <= limit - (limit > binding_alignment(l->caps) ? binding_alignment(l->caps) : 0);
+}
+
 /* Rows of one part: as many as a binding holds, and as one submission may work on. */
 static int64_t rows_of_part(const pm_caps *caps, const pm_tensor *x, int dim, uint64_t row_cost) {
     int64_t n = rows_of_binding(caps, x, dim);
@@ -467,14 +473,24 @@ static bool lies_in_place(const pm_lowering *l, const pm_tensor *t, uint32_t par
                l->homes[t->id].offset + 4 * (uint64_t)slice.offset;
 }
 
+static pm_status add_dispatches(pm_lowering *l, const pm_tensor *t) {
+    uint32_t n_parts = count_parts(l, t);
+    for (uint32_t part = 0; part < n_parts; part++)
+        if (!lies_in_place(l, t, part)) PM_TRY(add_dispatch(l, t, part, n_parts));
+    return PM_OK;
+}
+
 static pm_status lower_items(pm_lowering *l) {
     by_last lists = {0};
     pm_status s = list_by_last(l, &lists);
     for (uint32_t i = 0; s == PM_OK && i < l->g->n_items; i++) {
         const pm_tensor *t = l->g->items[i];
-        uint32_t n_parts = count_parts(l, t);
-        for (uint32_t part = 0; s == PM_OK && part < n_parts; part++)
-            if (!lies_in_place(l, t, part)) s = add_dispatch(l, t, part, n_parts);
+        const pm_lower_cut cut = pm_lower_find_cut(l, t);
+        for (uint32_t k = 0; s == PM_OK && k < cut.n_parts; k++) {
+            pm_lower_slices slices;
+            if (cut.n_parts > 1) pm_lower_cut_part(t, &cut, k, &slices);
+            s = add_dispatches(l, cut.n_parts > 1 ? &slices.t : t);
+        }
         if (s == PM_OK) s = add_deaths(l, &lists, i);
     }
     pm_free(lists.heads);

@@ -51,6 +51,21 @@ void pm_lower_caches_of(const pm_lowering *l, const pm_tensor *t, const pm_tenso
 bool pm_lower_is_gone(const pm_lowering *l, const pm_tensor *t);
 /* n entries of dim from `first`, as a view of x; all of x where it broadcasts over dim. */
 pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n);
+/* Whether all of x can be one binding. */
+bool pm_lower_can_bind(const pm_lowering *l, const pm_tensor *x);
+/* How an operation with operands larger than a binding is cut along its outer dims (lower_cut.c): runs of dim `level`, for one
+ * entry of each dim before it. */
+typedef struct pm_lower_cut {
+    int32_t level;
+    int64_t each, runs;
+    uint32_t n_parts; /* 1: it is not */
+} pm_lower_cut;
+pm_lower_cut pm_lower_find_cut(const pm_lowering *l, const pm_tensor *t);
+/* t is the part as an operation of its own, whose inputs are views of the whole's. It must stay where it is. */
+typedef struct pm_lower_slices {
+    pm_tensor t, in[PM_MAX_IN];
+} pm_lower_slices;
+void pm_lower_cut_part(const pm_tensor *t, const pm_lower_cut *c, uint32_t part, pm_lower_slices *out);
 /* Where part `part` of a concat belongs, as a view of the result. */
 pm_tensor pm_lower_part_of_concat(const pm_tensor *concat, uint32_t part);
 

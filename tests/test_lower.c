@@ -409,7 +409,7 @@ static void test_binding_too_large(void **state) {
     pm_caps_baseline(&caps);
     caps.max_binding_bytes = 4096;
     assert_ok(pm_graph_parse(
-        "graph \"g\"\n%0 = input \"x\" f32[50,40]\n%1 = relu(%0) f32[50,40]\noutput \"y\" %1\n", &g));
+        "graph \"g\"\n%0 = input \"x\" f32[50,40]\n%1 = sum(%0) {axis=0} f32[1,40]\noutput \"y\" %1\n", &g));
     const pm_compile_options options = {.caps = &caps};
     assert_int_equal(pm_compile(g, &options, &p), PM_ERR_DEVICE);
     assert_string_equal(pm_error_text(),
@@ -454,7 +454,7 @@ static void test_over_4_gib(void **state) {
     pm_program_destroy(p);
     pm_graph_destroy(g);
     assert_ok(
-        pm_graph_parse("graph \"g\"\n%0 = weight \"w\" f32[70000,20000]\n%1 = exp(%0) f32[70000,20000]\n"
+        pm_graph_parse("graph \"g\"\n%0 = weight \"w\" f32[70000,20000]\n%1 = sum(%0) {axis=0} f32[1,20000]\n"
                        "output \"y\" %1\n",
                        &g));
     assert_int_equal(pm_compile(g, &options, &p), PM_ERR_DEVICE);

@@ -1,0 +1,130 @@
+/* Operations whose operands are larger than one binding: cut along their outer dims, where each part of the result depends on the
+ * same part of the operands alone. Knows which dims those are, and nothing of kernels: a part is lowered as if it were the whole. Products
+ * and gathers are also cut along the rows of their tables (lower.c). */
+#include "graph/lower.h"
+
+/* How many outer dims of t may be cut. */
+static int32_t cuttable(const pm_lowering *l, const pm_tensor *t) {
+    const pm_tensor *caches[PM_MAX_CACHES];
+    uint32_t n_caches;
+    if (pm_op_get(t->op)->flags & PM_OPF_ELEMENTWISE) return t->rank;
+    switch (t->op) {
+    case PM_OP_COPY:
+    case PM_OP_ARGMAX: return t->rank;
+    case PM_OP_SUM:
+    case PM_OP_MEAN:
+    case PM_OP_REDUCE_MAX: return t->attrs.axis;
+    case PM_OP_SOFTMAX: /* with masks along the batch alone, which is its first dim */
+        if (t->n_in == 1 && !t->attrs.mask) return t->rank - 1;
+        return t->rank >= 3;
+    case PM_OP_ATTENTION: return t->n_in <= PM_ATTN_PLACES || !t->in[PM_ATTN_PLACES];
+    case PM_OP_CACHE_WRITE: return 1;
+    case PM_OP_TOP_K:
+    case PM_OP_LOG_SOFTMAX:
+    case PM_OP_LAYER_NORM:
+    case PM_OP_RMS_NORM:
+    case PM_OP_ROTARY:
+    case PM_OP_GATHER: return t->rank - 1;
+    case PM_OP_MATMUL: /* rows of caches are counted from the product's first */
+        pm_lower_caches_of(l, t, caches, &n_caches);
+        return n_caches ? 0 : t->rank - 1;
+    default: return 0;
+    }
+}
+
+/* Whether operand i is a position, a length or a mask of keys, with an entry for each of the batch or for all of it. */
+static bool is_of_batch(const pm_tensor *t, int i) {
+    if (t->op == PM_OP_CACHE_WRITE) return i == 2;
+    int first = t->op == PM_OP_SOFTMAX ? PM_SOFTMAX_POSITION : PM_ATTN_POSITION;
+    return (t->op == PM_OP_SOFTMAX || t->op == PM_OP_ATTENTION) && i >= first && i < first + 3;
+}
+
+static bool is_relative_bias(const pm_tensor *t, int i) {
+    int bias = t->op == PM_OP_SOFTMAX ? PM_SOFTMAX_BIAS : PM_ATTN_BIAS;
+    return (t->op == PM_OP_SOFTMAX || t->op == PM_OP_ATTENTION) && (t->attrs.mask & PM_MASK_RELATIVE) &&
+           i == bias;
+}
+
+/* The dim of operand i that goes along with dim k of t; -1: none does. */
+static int32_t dim_of(const pm_tensor *t, int i, int32_t k) {
+    const pm_tensor *x = t->in[i];
+    if (x && is_of_batch(t, i)) return x->rank && x->dims[0] == t->dims[0] ? 0 : -1;
+    if (x && is_relative_bias(t, i)) return -1;
+    bool table = (t->op == PM_OP_GATHER && i == 0) || (t->op == PM_OP_MATMUL && i == PM_MATMUL_BIAS);
+    if (!x || table) return -1;
+    if (t->op == PM_OP_ARGMAX || t->op == PM_OP_GATHER) return k < x->rank ? k : -1; /* aligned in front */
+    if (t->op == PM_OP_MATMUL && i == PM_MATMUL_B && k == t->rank - 2) return -1;
+    return k - (t->rank - x->rank);
+}
+
+/* Which of them is seen in parts of its own: a table, a product's b that all batches share. */
+static bool has_own_parts(const pm_tensor *t, int i) {
+    if (t->op == PM_OP_GATHER) return i == 0;
+    if (t->op != PM_OP_MATMUL || (i != PM_MATMUL_B && i != PM_MATMUL_BIAS)) return false;
+    for (int32_t k = 0; k + 2 < t->in[PM_MATMUL_B]->rank; k++)
+        if (t->in[PM_MATMUL_B]->dims[k] != 1) return false;
+    return true;
+}
+
+static void begin(const pm_tensor *t, pm_lower_slices *s) {
+    s->t = *t;
+    for (int i = 0; i < t->n_in; i++) {
+        if (!t->in[i]) continue;
+        s->in[i] = *t->in[i];
+        s->t.in[i] = &s->in[i];
+    }
+}
+
+static void slice(const pm_tensor *t, int32_t k, int64_t first, int64_t n, pm_lower_slices *s) {
+    for (int i = 0; i < t->n_in; i++) {
+        int32_t dim = dim_of(t, i, k);
+        if (dim >= 0) s->in[i] = pm_lower_slice(&s->in[i], dim, first, n);
+    }
+    s->t = pm_lower_slice(&s->t, k, first, n);
+}
+
+/* Whether n entries of dim `level`, of one entry of each dim before it, can be bound. */
+static bool fits(const pm_lowering *l, const pm_tensor *t, int32_t level, int64_t n) {
+    pm_lower_slices s;
+    begin(t, &s);
+    for (int32_t k = 0; k <= level && k < t->rank; k++) slice(t, k, 0, k < level ? 1 : n, &s);
+    bool good = pm_lower_can_bind(l, &s.t);
+    for (int i = 0; i < t->n_in && good; i++)
+        good = !t->in[i] || has_own_parts(t, i) || pm_lower_can_bind(l, &s.in[i]);
+    return good;
+}
+
+pm_lower_cut pm_lower_find_cut(const pm_lowering *l, const pm_tensor *t) {
+    const pm_lower_cut whole = {.n_parts = 1};
+    int32_t n_dims = pm_op_get(t->op)->lower ? cuttable(l, t) : 0;
+    if (n_dims <= 0 || fits(l, t, 0, t->dims[0])) return whole;
+    int64_t outer = 1;
+    for (int32_t level = 0; level < n_dims; outer *= t->dims[level++]) {
+        int64_t low = 1, high = t->dims[level];
+        if (!fits(l, t, level, 1)) continue;
+        while (low < high) { /* the most that fit */
+            int64_t middle = low + (high - low + 1) / 2;
+            if (fits(l, t, level, middle))
+                low = middle;
+            else
+                high = middle - 1;
+        }
+        const int64_t runs = (t->dims[level] + low - 1) / low, each = (t->dims[level] + runs - 1) / runs;
+        const pm_lower_cut c = {.level = level, .each = each, .runs = (t->dims[level] + each - 1) / each};
+        if (outer * c.runs > INT32_MAX) return whole; /* and refused */
+        return (pm_lower_cut){
+            .level = level, .each = each, .runs = c.runs, .n_parts = (uint32_t)(outer * c.runs)};
+    }
+    return whole; /* what is too large is said when it is bound */
+}
+
+void pm_lower_cut_part(const pm_tensor *t, const pm_lower_cut *c, uint32_t part, pm_lower_slices *out) {
+    int64_t first = (int64_t)part % c->runs * c->each, left = t->dims[c->level] - first,
+            outer = part / c->runs;
+    begin(t, out);
+    slice(t, c->level, first, left < c->each ? left : c->each, out);
+    for (int32_t k = c->level - 1; k >= 0; k--) {
+        slice(t, k, outer % t->dims[k], 1, out);
+        outer /= t->dims[k];
+    }
+}
