@@ -12,6 +12,7 @@
 
 #include "graph/compile.h"
 #include "graph/ir.h"
+#include "models/sample.h"
 #include "runtime/executor.h"
 #include "shaders/matmul.params.h"
 
@@ -74,6 +75,14 @@ static pm_tensor *build_sum(pm_graph *g, const int64_t *s) {
 static pm_tensor *build_argmax(pm_graph *g, const int64_t *s) {
     return pm_argmax(g, input(g, "x", 2, s));
 }
+/* rows, columns, top_k, top_p in hundredths */
+static pm_tensor *build_sample(pm_graph *g, const int64_t *s) {
+    const pm_generate_options o = {.top_k = (int32_t)s[2], .top_p = (float)s[3] / 100, .seed = 1};
+    const int64_t n = PM_SAMPLE_WORDS;
+    uint32_t words[PM_SAMPLE_WORDS];
+    pm_sampling_words(&o, words);
+    return pm_sample(g, input(g, "x", 2, s), pm_const_data(g, PM_I32, 1, &n, words), pm_const_i32(g, 1));
+}
 static pm_tensor *build_add(pm_graph *g, const int64_t *s) {
     return pm_add(g, input(g, "x", 2, s), input(g, "b", 2, s));
 }
@@ -131,6 +140,12 @@ static const bench_case cases[] = {
     {"softmax 512x512", BYTES, 8.0 * 512 * 512, {512, 512, 0, 0}, build_softmax},
     {"sum 512x512", BYTES, 4.0 * 512 * 512, {512, 512, 0, 0}, build_sum},
     {"argmax 1x32000", BYTES, 4.0 * 32000, {1, 32000, 0, 0}, build_argmax},
+    {"sample 1x32000", BYTES, 4.0 * 32000, {1, 32000, 0, 0}, build_sample},
+    {"sample top-k 50, 1x32000", BYTES, 4.0 * 32000, {1, 32000, 50, 0}, build_sample},
+    {"sample top-p 0.9, 1x32000", BYTES, 4.0 * 32000, {1, 32000, 0, 90}, build_sample},
+    {"sample top-k 50, 1x131072", BYTES, 4.0 * 131072, {1, 131072, 50, 0}, build_sample},
+    {"sample top-p 0.9, 1x131072", BYTES, 4.0 * 131072, {1, 131072, 0, 90}, build_sample},
+    {"sample top-k 50, 1x262144", BYTES, 4.0 * 262144, {1, 262144, 50, 0}, build_sample},
     {"add 1024x1024", BYTES, 12.0 * 1024 * 1024, {1024, 1024, 0, 0}, build_add},
     {"add row 1024x1024", BYTES, 8.0 * 1024 * 1024, {1024, 1024, 0, 0}, build_add_row},
     {"gelu 1024x1024", BYTES, 8.0 * 1024 * 1024, {1024, 1024, 0, 0}, build_gelu},

@@ -173,6 +173,12 @@ pm_tensor *pm_top_k(pm_graph *g, pm_tensor *x, int64_t k) {
     return pm_add_op(g, PM_OP_TOP_K, 1, &x, &(pm_attrs){.length = k});
 }
 
+pm_tensor *pm_sample(pm_graph *g, pm_tensor *x, pm_tensor *settings, pm_tensor *count) {
+    int64_t stride;
+    if (count && !pm_has_one_stride(count, &stride)) count = pm_copy(g, count);
+    return pm_add_op(g, PM_OP_SAMPLE, 3, (pm_tensor *[]){x, settings, count}, NULL);
+}
+
 pm_tensor *pm_grouped_matmul(pm_graph *g, pm_tensor *x, pm_tensor *w, pm_tensor *ids) {
     int64_t stride;
     if (ids && !pm_has_one_stride(ids, &stride)) ids = pm_copy(g, ids);

@@ -1,10 +1,12 @@
-/* Shape rules of the operations over rows: reductions, argmax, softmax, log_softmax, norms; and the rule of masks, which
+/* Shape rules of the operations over rows: reductions, argmax, top_k, sample, softmax, log_softmax, norms; and the rule of masks, which
  * softmax and attention share (pm_want_masks in infer_masks.h). */
 #include "graph/infer_masks.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+
+#include "shaders/sample.params.h"
 
 static pm_status want_f32_row(const pm_tensor *t) {
     PM_TRY(pm_want_type(t, 0, "x", PM_TYPE_F32));
@@ -38,6 +40,34 @@ pm_status pm_infer_top_k(pm_tensor *t) {
                         k, dims[last], pm_shape(t->in[0]).s);
     dims[last] = k;
     return pm_set_result(t, PM_I32, last + 1, dims);
+}
+
+/* A row's words of settings: [W] for all rows, or [R,W]. */
+static pm_status want_settings(const pm_tensor *t, int64_t n_rows) {
+    const pm_tensor *s = t->in[1];
+    PM_TRY(pm_want_type(t, 1, "settings", PM_TYPE_I32));
+    int32_t last = s->rank - 1;
+    bool words = (s->rank == 1 || (s->rank == 2 && s->dims[0] == n_rows)) &&
+                 s->dims[last] == PM_SAMPLE_WORDS && s->strides[last] == 1;
+    if (words) return PM_OK;
+    return pm_raise(PM_ERR_USAGE,
+                    "sample: settings is %s, [%d] or [%" PRId64 ",%d] with stride 1 was expected for x %s",
+                    pm_shape(s).s, PM_SAMPLE_WORDS, n_rows, PM_SAMPLE_WORDS, pm_shape(t->in[0]).s);
+}
+
+pm_status pm_infer_sample(pm_tensor *t) {
+    const pm_tensor *x = t->in[0], *count = t->in[2];
+    int64_t stride, n_rows;
+    PM_TRY(want_f32_row(t));
+    n_rows = pm_elems(x) / x->dims[x->rank - 1];
+    PM_TRY(want_settings(t, n_rows));
+    PM_TRY(pm_want_type(t, 2, "count", PM_TYPE_I32));
+    if ((pm_elems(count) != 1 && pm_elems(count) != n_rows) || !pm_has_one_stride(count, &stride))
+        return pm_raise(PM_ERR_USAGE,
+                        "sample: count is %s, one element or %" PRId64
+                        " evenly spaced ones were expected for x %s",
+                        pm_shape(count).s, n_rows, pm_shape(x).s);
+    return pm_set_result(t, PM_I32, x->rank - 1, x->dims);
 }
 
 /* ---- masks ---- */

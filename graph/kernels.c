@@ -8,6 +8,7 @@
 #include "shaders/elementwise.params.h"
 #include "shaders/matmul.params.h"
 #include "shaders/rowwise.params.h"
+#include "shaders/sample.params.h"
 #include "shaders/softmax.params.h"
 
 static const pm_kernel_info kernels[PM_N_KERNELS] = {

@@ -1,4 +1,4 @@
-/* Lowering of the operations over rows: reductions, argmax, softmax, norms. Rows are counted by four outer
+/* Lowering of the operations over rows: reductions, argmax, top_k, sample, softmax, norms. Rows are counted by four outer
  * dims. */
 #include "graph/lower.h"
 
@@ -6,6 +6,7 @@
 
 #include "shaders/elementwise.params.h"
 #include "shaders/rowwise.params.h"
+#include "shaders/sample.params.h"
 #include "shaders/softmax.params.h"
 
 /* x without one axis, as a tensor for pm_lower_dims and pm_lower_strides. */
@@ -77,6 +78,25 @@ pm_status pm_lower_top_k(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_d
     PM_TRY(pm_lower_bind(l, out, t->in[0], false, &p.x_offset));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
     pm_lower_params(out, PM_KERNEL_TOP_K, &p);
+    return PM_OK;
+}
+
+pm_status pm_lower_sample(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *settings = t->in[1], *count = t->in[2];
+    const rows x = rows_of(t->in[0], t->in[0]->rank - 1);
+    pm_sample_params p = {.n_rows = x.n, .n_cols = x.n_cols, .x_col_stride = x.col_stride};
+    int64_t stride = 0;
+    (void)part;
+    memcpy(p.dims, x.dims, sizeof p.dims);
+    memcpy(p.x_stride, x.stride, sizeof p.x_stride);
+    pm_lower_strides(t, 4, p.y_stride);
+    if (settings->rank == 2) p.settings_stride = (uint32_t)settings->strides[0];
+    if (pm_elems(count) > 1 && pm_has_one_stride(count, &stride)) p.count_stride = (uint32_t)stride;
+    PM_TRY(pm_lower_bind(l, out, t->in[0], false, &p.x_offset));
+    PM_TRY(pm_lower_bind(l, out, settings, false, &p.settings_offset));
+    PM_TRY(pm_lower_bind(l, out, count, false, &p.count_offset));
+    PM_TRY(pm_lower_bind(l, out, t, true, &p.y_offset));
+    pm_lower_params(out, PM_KERNEL_SAMPLE, &p);
     return PM_OK;
 }
 

@@ -12,6 +12,7 @@
 #include "shaders/data.params.h"
 #include "shaders/matmul.params.h"
 #include "shaders/rowwise.params.h"
+#include "shaders/sample.params.h"
 #include "shaders/softmax.params.h"
 
 #define MOST_ROWS_FOR_VEC 4     /* products with so few rows read b once anyway: no tile is worth filling */
@@ -130,6 +131,33 @@ static uint64_t top_k_loops(const pm_dispatch *d) {
     pm_top_k_params p;
     memcpy(&p, d->params, sizeof p);
     return (uint64_t)p.k * (p.n_cols / 64 + 16);
+}
+
+/* Hardly ever more than a few passes, but at most three over all, and to narrow down 3 rounds by value and 12 by rank for each
+ * of three targets, 8 by column for two of them, and one for each list. A pass looks at all columns, and again at those that it
+ * is about. Then lists are sorted and gone through. */
+static uint64_t sample_loops(const pm_dispatch *d) {
+    pm_sample_params p;
+    memcpy(&p, d->params, sizeof p);
+    uint64_t passes = 3 + 3 * (3 + 12) + 2 * 8 + 3, local = d->spec[PM_SPEC_LOCAL_X];
+    return passes * (2 * (p.n_cols / local) + p.n_cols / (32 * local) + 32) +
+           4 * (55 * (512 / local + 2) + 400);
+}
+
+/* More invocations for longer rows. On a device that is a CPU they help nobody, but for shorter loops. */
+static void by_sampled_rows(const pm_caps *caps, pm_dispatch *d) {
+    bool software = caps->type == PM_DEVICE_SOFTWARE_GPU;
+    uint32_t most = caps->max_workgroup_invocations, local = software ? 64 : 128,
+             columns = software ? 8192 : 256;
+    pm_sample_params p;
+    memcpy(&p, d->params, sizeof p);
+    if (caps->max_workgroup_size[0] < most) most = caps->max_workgroup_size[0];
+    for (;; local *= 2) {
+        set_local(d, local, 1);
+        bool long_loops = caps->max_loops && sample_loops(d) > caps->max_loops;
+        if (2 * local > most || local == 1024 || !(p.n_cols / local > columns || long_loops)) break;
+    }
+    fold_groups(caps, d, p.n_rows);
 }
 
 /* ---- matmul ---- */
@@ -364,6 +392,7 @@ static const row rows[] = {
     {PM_VARIANT_REDUCE_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_ARGMAX_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_TOP_K_F32, NULL, by_rows, top_k_loops},
+    {PM_VARIANT_SAMPLE_F32, NULL, by_sampled_rows, sample_loops},
     {PM_VARIANT_SOFTMAX_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_LOG_SOFTMAX_F32, NULL, by_rows, row_loops},
     {PM_VARIANT_LAYER_NORM_F32_SUBGROUP, rows_suit_subgroups, by_subgroup_rows, row_loops},

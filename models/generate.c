@@ -189,7 +189,9 @@ static pm_status choose(group *c, size_t row, int32_t *out_id) {
     float *logits = c->logits + row * vocab;
     pm_search_apply(g, g->ids, g->n_ids, logits);
     if (!g->options->sample) return pm_likeliest(logits, vocab, out_id);
-    return pm_sample(g->options, &g->random, logits, vocab, out_id);
+    uint32_t words[PM_SAMPLE_WORDS];
+    pm_sampling_words(g->options, words);
+    return pm_sample_id(words, g->n_ids, logits, vocab, out_id);
 }
 
 /* A stop is found as soon as it is whole, so that the newest ids alone can hold its end: at least one byte of text each,
@@ -391,7 +393,6 @@ static pm_status continue_all(group *c) {
 pm_status pm_search_run_rows(pm_search *rows, size_t n) {
     group c;
     pm_status s;
-    for (size_t i = 0; i < n; i++) rows[i].random = (pm_random){rows[i].options->seed};
     PM_TRY(pm_rules_check(&rows->rules, pm_decoder_vocab(rows->decoder)));
     PM_GOTO(make_group(&c, rows, n));
     begin_loop(&c);

@@ -1,16 +1,7 @@
-/* See sample.h. Candidates are sorted once; each filter keeps a beginning of the list. */
+/* See sample.h. */
 #include "models/sample.h"
 
 #include <math.h>
-#include <stdlib.h>
-
-/* In [0,1). */
-static double random_unit(pm_random *r) {
-    uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
 
 pm_status pm_check_sampling(const pm_generate_options *o) {
     if (!(o->temperature >= 0) || !isfinite(o->temperature))
@@ -36,70 +27,22 @@ pm_status pm_likeliest(const float *logits, size_t n, int32_t *out_id) {
     return PM_OK;
 }
 
-typedef struct candidate {
-    double p;
-    float logit;
-    int32_t id;
-} candidate;
-
-/* Likeliest first; the lower id first among equals. */
-static int by_logit(const void *a, const void *b) {
-    const candidate *x = a, *y = b;
-    if (x->logit != y->logit) return x->logit > y->logit ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
-/* Softmax over the first n, which are sorted. */
-static void normalise(candidate *c, size_t n, double temperature) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += c[i].p = exp(((double)c[i].logit - (double)c[0].logit) / temperature);
-    for (size_t i = 0; i < n; i++) c[i].p /= sum;
-}
-
-static size_t keep_top_k(const candidate *c, size_t n, int32_t k) {
-    size_t keep = k > 0 && (size_t)k < n ? (size_t)k : n;
-    while (keep < n && c[keep].logit == c[keep - 1].logit) keep++; /* those equal to the k-th stay */
-    return keep;
-}
-
-/* The fewest that hold more than top_p together: token i goes when those before it hold top_p already. */
-static size_t keep_top_p(const candidate *c, size_t n, double top_p) {
-    double before = 0;
-    size_t keep = 0;
-    if (top_p <= 0 || top_p >= 1) return n;
-    while (keep < n && (keep == 0 || before < top_p)) before += c[keep++].p;
-    return keep;
-}
-
-static size_t keep_min_p(const candidate *c, size_t n, double min_p) {
-    size_t keep = 1;
-    while (keep < n && c[keep].p >= min_p * c[0].p) keep++;
-    return min_p > 0 ? keep : n;
-}
-
-pm_status pm_sample(const pm_generate_options *o, pm_random *r, const float *logits, size_t n,
-                    int32_t *out_id) {
+void pm_sampling_words(const pm_generate_options *o, uint32_t out[PM_SAMPLE_WORDS]) {
     double temperature = o->temperature > 0 ? (double)o->temperature : 1.0;
-    candidate *c = pm_calloc(n, sizeof *c);
-    if (!c) return PM_ERR_MEMORY;
-    size_t used = 0;
-    for (size_t i = 0; i < n; i++)
-        if (isfinite(logits[i])) c[used++] = (candidate){.logit = logits[i], .id = (int32_t)i};
-    if (used == 0) {
-        pm_free(c);
-        return no_finite_logit(n);
-    }
-    qsort(c, used, sizeof *c, by_logit);
-    used = keep_top_k(c, used, o->top_k);
-    normalise(c, used, temperature);
-    used = keep_top_p(c, used, (double)o->top_p);
-    used = keep_min_p(c, used, (double)o->min_p);
-    normalise(c, used, temperature);
-    double at = random_unit(r);
-    size_t chosen = 0;
-    while (chosen + 1 < used && at >= c[chosen].p) at -= c[chosen++].p;
-    *out_id = c[chosen].id;
-    pm_free(c);
-    return PM_OK;
+    int exponent;
+    double scale = frexp(1.4426950408889634 / temperature, &exponent);
+    double share = o->top_p < 1 ? ldexp((double)o->top_p, 32) : 0, least = ldexp((double)o->min_p, 31);
+    out[PM_SAMPLE_SCALE] = (uint32_t)ldexp(scale, 31);
+    out[PM_SAMPLE_PLACE] = (uint32_t)(164 - exponent);
+    out[PM_SAMPLE_TOP_K] = (uint32_t)o->top_k;
+    out[PM_SAMPLE_TOP_P] = share > 0 && share < 1 ? 1 : (uint32_t)share;
+    out[PM_SAMPLE_MIN_P] = (uint32_t)ceil(least);
+    out[PM_SAMPLE_SEED_LO] = (uint32_t)o->seed;
+    out[PM_SAMPLE_SEED_HI] = (uint32_t)(o->seed >> 32);
+}
+
+pm_status pm_sample_id(const uint32_t words[PM_SAMPLE_WORDS], size_t place, const float *logits, size_t n,
+                       int32_t *out_id) {
+    *out_id = pm_sample_row(words, (uint32_t)place, logits, n, 1);
+    return *out_id < 0 ? no_finite_logit(n) : PM_OK;
 }

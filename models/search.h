@@ -33,7 +33,6 @@ typedef struct pm_search {
     pm_generated *out; /* its times and counts are written as the search goes */
     uint64_t start_ns; /* when work on the prompt began */
     pm_meter meter;
-    pm_random random;
     bool done, stuck; /* stuck: the device had no finite logit to choose by: the host has to */
     int32_t *ids;     /* result, pm_alloc'd: the prompt, then what is new */
     size_t n_ids, n_prompt, capacity;

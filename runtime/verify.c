@@ -93,7 +93,8 @@ static pm_status run_reference(comparison *c, pm_loaded *l) {
 }
 
 static bool writes_integers(const pm_dispatch *d) {
-    return d->kernel == PM_KERNEL_ARGMAX || d->kernel == PM_KERNEL_TOP_K || d->kernel == PM_KERNEL_ADVANCE ||
+    return d->kernel == PM_KERNEL_ARGMAX || d->kernel == PM_KERNEL_TOP_K || d->kernel == PM_KERNEL_SAMPLE ||
+           d->kernel == PM_KERNEL_ADVANCE ||
            (d->kernel == PM_KERNEL_BINARY && d->spec[PM_SPEC_FN] >= PM_FN_I32);
 }
 

@@ -1,5 +1,6 @@
 /* See support_interpret.h. A tensor that owns its storage has one array of doubles; views read and write it
  * by strides. */
+#include "runtime/cpu/sample_row.h"
 #include "tests/support_interpret.h"
 
 #include <math.h>
@@ -421,6 +422,29 @@ static double log_softmax(const run *r, const pm_tensor *t, const int64_t *at) {
     return *element(r, t->in[0], at) - most - log(sum);
 }
 
+/* The row as floats, by the function that all executors are tested against. */
+static double sample(const run *r, const pm_tensor *t, const int64_t *at) {
+    const pm_tensor *x = t->in[0], *settings = t->in[1], *count = t->in[2];
+    int64_t row = 0, n = x->dims[t->rank];
+    uint32_t words[PM_SAMPLE_WORDS];
+    float *values = pm_calloc((size_t)n, sizeof *values);
+    place p = {{0}}, q = {{0}};
+    assert_non_null(values);
+    for (int32_t k = 0; k < t->rank; k++) row = row * t->dims[k] + (p.at[k] = at[k]);
+    for (int64_t i = 0; i < n; i++) {
+        p.at[t->rank] = i;
+        values[i] = (float)*element(r, x, p.at);
+    }
+    for (int64_t i = 0; i < PM_SAMPLE_WORDS; i++)
+        words[i] = (uint32_t)(int32_t)*element(r, settings,
+                                               settings->rank == 2 ? (int64_t[]){row, i} : (int64_t[]){i});
+    for (int64_t i = 0; i < row && pm_elems(count) > 1; i++) (void)advance(count, &q);
+    int32_t column =
+        pm_sample_row(words, (uint32_t)(int32_t)*element(r, count, q.at), values, (uint64_t)n, 1);
+    pm_free(values);
+    return column;
+}
+
 typedef double (*element_fn)(const run *r, const pm_tensor *t, const int64_t *at);
 
 static element_fn function_of(const pm_tensor *t) {
@@ -431,6 +455,7 @@ static element_fn function_of(const pm_tensor *t) {
     case PM_OP_REDUCE_MAX: return reduce;
     case PM_OP_ARGMAX: return argmax;
     case PM_OP_TOP_K: return top_k;
+    case PM_OP_SAMPLE: return sample;
     case PM_OP_LAYER_NORM:
     case PM_OP_RMS_NORM: return norm;
     case PM_OP_SOFTMAX: return softmax;

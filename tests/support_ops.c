@@ -12,8 +12,9 @@
 
 const test_op_case *test_op_cases(size_t *out_n) {
     static const test_op_table *const tables[] = {
-        &test_elementwise_cases, &test_rows_cases, &test_softmax_cases, &test_matmul_cases,
-        &test_attention_cases,   &test_data_cases, &test_grouped_cases, &test_cache_cases};
+        &test_elementwise_cases, &test_rows_cases,      &test_softmax_cases,
+        &test_matmul_cases,      &test_attention_cases, &test_data_cases,
+        &test_grouped_cases,     &test_cache_cases,     &test_sample_cases};
     static test_op_case all[1024];
     static size_t n;
     for (size_t i = 0; n == 0 || i > 0; i++) {

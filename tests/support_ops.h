@@ -90,7 +90,7 @@ typedef struct test_op_table {
     size_t n;
 } test_op_table;
 extern const test_op_table test_elementwise_cases, test_rows_cases, test_softmax_cases, test_matmul_cases,
-    test_attention_cases, test_data_cases, test_grouped_cases, test_cache_cases;
+    test_attention_cases, test_data_cases, test_grouped_cases, test_cache_cases, test_sample_cases;
 
 int test_rank_of(const test_op_case *c); /* size[0 ..] up to the first 0, at most 5, are dims */
 

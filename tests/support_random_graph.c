@@ -1,5 +1,6 @@
 /* See support_random_graph.h. Each operation has a maker, which asks for the inputs that the operation needs:
  * from the pool of what has been made, or as new leaves. */
+#include "shaders/sample.params.h"
 #include "tests/support_random_graph.h"
 
 #include "graph/fuse.h"
@@ -263,6 +264,17 @@ static pm_tensor *make_top_k(gen *n, pm_op op) {
     return x ? pm_top_k(n->g, x, 1 + (int64_t)below(n, (uint32_t)x->dims[x->rank - 1])) : NULL;
 }
 
+static pm_tensor *make_sample(gen *n, pm_op op) {
+    pm_tensor *x = any(n, PM_F32, 1);
+    int64_t words[2] = {1, PM_SAMPLE_WORDS};
+    (void)op;
+    if (!x) return NULL;
+    int64_t rows = words[0] = pm_elems(x) / x->dims[x->rank - 1];
+    bool own = below(n, 2), own_counts = below(n, 2);
+    pm_tensor *settings = want_dense(n, PM_I32, 1 + own, words + !own);
+    return pm_sample(n->g, x, settings, want(n, PM_I32, own_counts, &rows));
+}
+
 static pm_tensor *make_grouped_matmul(gen *n, pm_op op) {
     int64_t dims[4] = {dim(n), dim(n), dim(n), dim(n)}, w[3] = {dim(n), dim(n), dims[3]};
     bool own_rows = below(n, 2); /* [B,T,J,K], else [B,T,K] */
@@ -357,6 +369,7 @@ static pm_tensor *make_op(gen *n, pm_op op) {
         [PM_OP_MATMUL] = make_matmul,
         [PM_OP_ATTENTION] = make_attention,
         [PM_OP_TOP_K] = make_top_k,
+        [PM_OP_SAMPLE] = make_sample,
         [PM_OP_GROUPED_MATMUL] = make_grouped_matmul,
         [PM_OP_GATHER] = make_gather,
         [PM_OP_CONCAT] = make_concat,

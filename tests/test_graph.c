@@ -29,7 +29,12 @@ static const char prelude[] = "graph \"rules\"\n"
                               "%19 = input \"cosb\" f32[2,1,4,8]\n"
                               "%20 = input \"i23\" i32[2,3]\n"
                               "%21 = input \"f1\" f32[1]\n"
-                              "%22 = permute(%20) {axes=[1,0]} i32[3,2]\n";
+                              "%22 = permute(%20) {axes=[1,0]} i32[3,2]\n"
+                              "%23 = input \"words\" i32[7]\n"
+                              "%24 = input \"rows\" i32[10,7]\n"
+                              "%25 = slice(%24) {axis=1, length=1} i32[10,1]\n"
+                              "%26 = input \"turned\" i32[7,10]\n"
+                              "%27 = permute(%26) {axes=[1,0]} i32[10,7]\n";
 
 typedef struct rule {
     const char *line;
@@ -149,6 +154,16 @@ static void rows(void **state) {
         {"argmax(%13) i32[2,5]", NULL},
         {"argmax(%5) i32[]", NULL},
         {"argmax(%2) i32[]", "f32 was expected"},
+        {"sample(%13, %23, %4) i32[2,5]", NULL},
+        {"sample(%13, %24, %25) i32[2,5]", NULL},
+        {"sample(%5, %23, %4) i32[]", NULL},
+        {"sample(%2, %23, %4) i32[]", "x is i32[3], f32 was expected"},
+        {"sample(%13, %24, %24) i32[2,5]", "count is [10,7], one element or 10 evenly spaced ones"},
+        {"sample(%13, %23, %5) i32[2,5]", "count is f32[3], i32 was expected"},
+        {"sample(%13, %2, %4) i32[2,5]", "settings is [3], [7] or [10,7] with stride 1 was expected"},
+        {"sample(%13, %27, %4) i32[2,5]", "settings is [10,7], [7] or [10,7] with stride 1 was expected"},
+        {"sample(%5, %24, %4) i32[]", "settings is [10,7], [7] or [1,7]"},
+        {"sample(%13, %0, %4) i32[2,5]", "settings is f32[2,3], i32 was expected"},
         {"softmax(%13) f32[2,5,3]", NULL},
         {"softmax(%14) f32[]", "rank 0"},
         {"softmax(%11, %4) {mask=causal|position} f32[1,6,4,5]", NULL},

@@ -9,6 +9,7 @@
 #include "shaders/elementwise.params.h"
 #include "shaders/matmul.params.h"
 #include "shaders/rowwise.params.h"
+#include "shaders/sample.params.h"
 #include "shaders/softmax.params.h"
 
 static pm_caps baseline(void) {
@@ -87,6 +88,30 @@ static void test_rows(void **state) {
     d = select_ok(&caps, dispatch_of(PM_KERNEL_SOFTMAX, &s));
     assert_int_equal(d.groups[0], 30);
     assert_int_equal(d.groups[1], 1);
+}
+
+/* More invocations for longer rows, and never loops that a driver would cut. */
+static void test_samples(void **state) {
+    (void)state;
+    const pm_caps small = baseline(), large = large_gpu();
+    pm_caps few = large;
+    few.max_loops = 65535;
+    const struct {
+        uint32_t n_cols, small, large;
+    } cases[] = {{1, 128, 128},      {32768, 128, 128},   {50257, 128, 256},
+                 {131072, 128, 512}, {262144, 128, 1024}, {1u << 20, 128, 1024}};
+    for (size_t i = 0; i < PM_COUNT(cases); i++) {
+        const pm_sample_params p = {.n_rows = 3, .n_cols = cases[i].n_cols};
+        pm_dispatch d = select_ok(&small, dispatch_of(PM_KERNEL_SAMPLE, &p));
+        assert_int_equal(d.spec[0], cases[i].small);
+        assert_int_equal(d.groups[0], 3);
+        assert_int_equal(select_ok(&large, dispatch_of(PM_KERNEL_SAMPLE, &p)).spec[0], cases[i].large);
+        if (cases[i].n_cols <= 1u << 18) (void)select_ok(&few, dispatch_of(PM_KERNEL_SAMPLE, &p));
+    }
+    const pm_sample_params p = {.n_rows = 1, .n_cols = 1u << 21};
+    pm_dispatch d = dispatch_of(PM_KERNEL_SAMPLE, &p);
+    assert_int_equal(pm_select(&few, &d), PM_ERR_DEVICE);
+    assert_non_null(strstr(pm_error_text(), "iterations of loops"));
 }
 
 /* ---- matmul ---- */
@@ -271,15 +296,11 @@ static void test_loops_run_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elements),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_matmul_vec),
-        cmocka_unit_test(test_matmul_tiled),
-        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_subgroups),
-        cmocka_unit_test(test_every_kernel_has_a_baseline),
-        cmocka_unit_test(test_groups_run_out),
-        cmocka_unit_test(test_loops_run_out),
+        cmocka_unit_test(test_elements),       cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_samples),        cmocka_unit_test(test_matmul_vec),
+        cmocka_unit_test(test_matmul_tiled),   cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_subgroups),      cmocka_unit_test(test_every_kernel_has_a_baseline),
+        cmocka_unit_test(test_groups_run_out), cmocka_unit_test(test_loops_run_out),
     };
     return run_all_tests(tests);
 }

@@ -114,6 +114,10 @@ pm_tensor *pm_matmul(pm_graph *g, pm_tensor *a, pm_tensor *b);
 /* The places of the k largest along the innermost axis, which becomes k long: I32, by falling value, the lower place
  * first among equals. NaN is below all numbers. */
 pm_tensor *pm_top_k(pm_graph *g, pm_tensor *x, int64_t k);
+/* A column of each row x[...,V] by chance, I32 [...]; -1 where a row has no finite number. settings: the words of
+ * shaders/sample.params.h, I32 [7], or [rows,7] for each row its own: temperature, top-k, top-p, min-p, seed. count: how many
+ * choices came before, I32, one element or one for each row. The same logits, settings and count give the same column on every device. */
+pm_tensor *pm_sample(pm_graph *g, pm_tensor *x, pm_tensor *settings, pm_tensor *count);
 /* Products with the chosen ones of E matrices w[E,N,K] alone: y[..,j,:] = w[ids[..,j]] . x[..,:] for ids[..,J] (I32) and
  * x[..,K], or . x[..,j,:] for x[..,J,K]. Matrices that no id names are not read. An id outside 0..E-1 gives zeros. */
 pm_tensor *pm_grouped_matmul(pm_graph *g, pm_tensor *x, pm_tensor *w, pm_tensor *ids);

@@ -5,6 +5,7 @@ static const pm_cpu_kernel table[PM_N_KERNELS] = {
 #define ROW(id, name, grain) [PM_KERNEL_##id] = {pm_fast_##name##_items, pm_fast_##name, grain}
     ROW(MATMUL, matmul, 1),
     ROW(ATTENTION, attention, 2),
+    ROW(SAMPLE, sample, 1),
     ROW(SOFTMAX, softmax, 8),
     ROW(LAYER_NORM, layer_norm, 16),
     ROW(RMS_NORM, rms_norm, 16),

@@ -21,6 +21,7 @@
 PM_FAST(matmul)
 PM_FAST(grouped_matmul)
 PM_FAST(attention)
+PM_FAST(sample)
 PM_FAST(softmax)
 PM_FAST(log_softmax)
 PM_FAST(layer_norm)

@@ -18,6 +18,7 @@ static const pm_cpu_kernel table[PM_N_KERNELS] = {
     ROW(WHERE, where, 4096),
     ROW(REDUCE, reduce, 16),
     ROW(ARGMAX, argmax, 1),
+    ROW(SAMPLE, sample, 1),
     ROW(SOFTMAX, softmax, 4),
     ROW(LAYER_NORM, layer_norm, 8),
     ROW(RMS_NORM, rms_norm, 8),

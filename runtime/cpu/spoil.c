@@ -9,6 +9,7 @@
 #include "shaders/elementwise.params.h"
 #include "shaders/matmul.params.h"
 #include "shaders/rowwise.params.h"
+#include "shaders/sample.params.h"
 #include "shaders/softmax.params.h"
 
 #define WRONG      0x49742400u /* the float 1e6 */
@@ -21,6 +22,7 @@ static const size_t y_offset_at[PM_N_KERNELS] = {
     [PM_KERNEL_WHERE] = offsetof(pm_where_params, y_offset),
     [PM_KERNEL_REDUCE] = offsetof(pm_reduce_params, y_offset),
     [PM_KERNEL_ARGMAX] = offsetof(pm_reduce_params, y_offset),
+    [PM_KERNEL_SAMPLE] = offsetof(pm_sample_params, y_offset),
     [PM_KERNEL_SOFTMAX] = offsetof(pm_softmax_params, y_offset),
     [PM_KERNEL_LOG_SOFTMAX] = offsetof(pm_norm_params, y_offset),
     [PM_KERNEL_LAYER_NORM] = offsetof(pm_norm_params, y_offset),
