@@ -83,10 +83,19 @@ static void slice(const pm_tensor *t, int32_t k, int64_t first, int64_t n, pm_lo
     s->t = pm_lower_slice(&s->t, k, first, n);
 }
 
-/* Whether n entries of dim `level`, of one entry of each dim before it, can be bound. */
-static bool fits(const pm_lowering *l, const pm_tensor *t, int32_t level, int64_t n) {
+/* The result's and the residual's, when b's rows are a part. */
+static void slice_columns(const pm_tensor *t, int64_t n, pm_lower_slices *s) {
+    pm_tensor *residual =
+        t->n_in > PM_MATMUL_RESIDUAL && t->in[PM_MATMUL_RESIDUAL] ? &s->in[PM_MATMUL_RESIDUAL] : NULL;
+    s->t = pm_lower_slice(&s->t, t->rank - 1, 0, n);
+    if (residual) *residual = pm_lower_slice(residual, residual->rank - 1, 0, n);
+}
+
+/* Whether n entries of dim `level`, of one entry of each dim before it, can be bound; of a product, `columns` at a time. */
+static bool fits(const pm_lowering *l, const pm_tensor *t, int32_t level, int64_t n, int64_t columns) {
     pm_lower_slices s;
     begin(t, &s);
+    if (columns < t->dims[t->rank - 1]) slice_columns(t, columns, &s);
     for (int32_t k = 0; k <= level && k < t->rank; k++) slice(t, k, 0, k < level ? 1 : n, &s);
     bool good = pm_lower_can_bind(l, &s.t);
     for (int i = 0; i < t->n_in && good; i++)
@@ -97,14 +106,16 @@ static bool fits(const pm_lowering *l, const pm_tensor *t, int32_t level, int64_
 pm_lower_cut pm_lower_find_cut(const pm_lowering *l, const pm_tensor *t) {
     const pm_lower_cut whole = {.n_parts = 1};
     int32_t n_dims = pm_op_get(t->op)->lower ? cuttable(l, t) : 0;
-    if (n_dims <= 0 || fits(l, t, 0, t->dims[0])) return whole;
+    int64_t all = t->rank ? t->dims[t->rank - 1] : 1, first, columns = all;
+    if (t->op == PM_OP_MATMUL) pm_lower_rows_of_part(l, t, 0, &first, &columns);
+    if (n_dims <= 0 || fits(l, t, 0, t->dims[0], columns)) return whole;
     int64_t outer = 1;
     for (int32_t level = 0; level < n_dims; outer *= t->dims[level++]) {
         int64_t low = 1, high = t->dims[level];
-        if (!fits(l, t, level, 1)) continue;
+        if (!fits(l, t, level, 1, all)) continue;
         while (low < high) { /* the most that fit */
             int64_t middle = low + (high - low + 1) / 2;
-            if (fits(l, t, level, middle))
+            if (fits(l, t, level, middle, all))
                 low = middle;
             else
                 high = middle - 1;
