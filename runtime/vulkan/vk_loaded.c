@@ -145,6 +145,15 @@ static pm_status create_commands(pm_vk_loaded *l) {
     return pm_vk_check(ex->d.vkCreateFence(ex->device, &fence, NULL, &l->fence), "vkCreateFence");
 }
 
+/* Whether runs of a halted program may be passed over: what it has in the arena does not outlive other programs' runs, so that
+ * outputs must lie in states. */
+static bool may_skip(const pm_vk_loaded *l) {
+    const pm_program *p = l->base.program;
+    for (uint32_t i = 0; i < p->n_outputs; i++)
+        if (p->outputs[i].range.slot < p->n_blocks) return false;
+    return vk(l)->base.caps.skips_halted && p->has_halt && p->halt.bytes == sizeof(uint32_t);
+}
+
 static pm_status fill(pm_vk_loaded *l) {
     pm_vk_executor *ex = vk(l);
     const pm_program *p = l->base.program;
@@ -162,8 +171,7 @@ static pm_status fill(pm_vk_loaded *l) {
         PM_TRY(find_external(l, &p->externals[i], &l->externals[i]));
     PM_TRY(create_io(l, p->inputs, p->n_inputs, PM_VK_USE_UPLOAD, l->input_offset));
     PM_TRY(create_io(l, p->outputs, p->n_outputs, PM_VK_USE_READBACK, l->output_offset));
-    if (ex->base.caps.skips_halted && p->has_halt && p->halt.bytes == sizeof(uint32_t))
-        PM_TRY(pm_vk_make_room(ex, sizeof(uint32_t), "condition", &l->condition));
+    if (may_skip(l)) PM_TRY(pm_vk_make_room(ex, sizeof(uint32_t), "condition", &l->condition));
     for (uint32_t i = 0; i < p->n_dispatches; i++)
         PM_TRY(pm_vk_pipeline_get(ex, &p->dispatches[i], &l->pipelines[i]));
     PM_TRY(create_commands(l));
