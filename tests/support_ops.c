@@ -321,13 +321,31 @@ pm_status test_compile_op_case(pm_executor *ex, const test_op_case *c) {
     return s;
 }
 
+static pm_status load(op_run *run) {
+    PM_TRY(build_case(run));
+    PM_TRY(put_store(run));
+    return pm_executor_load(run->ex, run->p, &run->l);
+}
+
+static void unload(op_run *run) {
+    pm_loaded_unload(run->l);
+    for (uint32_t i = 0; run->p && i < run->p->n_externals; i++)
+        if (is_stored(&run->p->externals[i])) pm_executor_drop(run->ex, run->p->externals[i].name);
+    pm_compiled_free(&run->compiled);
+}
+
+pm_status test_load_op_case(pm_executor *ex, const test_op_case *c) {
+    op_run run = {.c = c, .ex = ex};
+    pm_status s = load(&run);
+    unload(&run);
+    return s;
+}
+
 pm_status test_run_op_case(pm_executor *ex, const test_op_case *c, test_op_result *out) {
     op_run run = {.c = c, .ex = ex, .out = out};
     pm_status s;
     memset(out, 0, sizeof *out);
-    PM_GOTO(build_case(&run));
-    PM_GOTO(put_store(&run));
-    PM_GOTO(pm_executor_load(ex, run.p, &run.l));
+    PM_GOTO(load(&run));
     PM_GOTO(run_whole(&run));
     PM_GOTO(step_all(&run));
     PM_GOTO(compare_whole(&run));
@@ -335,9 +353,6 @@ pm_status test_run_op_case(pm_executor *ex, const test_op_case *c, test_op_resul
 fail:
     free_copies(&run);
     pm_free(run.whole);
-    pm_loaded_unload(run.l);
-    for (uint32_t i = 0; run.p && i < run.p->n_externals; i++)
-        if (is_stored(&run.p->externals[i])) pm_executor_drop(ex, run.p->externals[i].name);
-    pm_compiled_free(&run.compiled);
+    unload(&run);
     return s;
 }

@@ -80,6 +80,9 @@ pm_status test_run_op_case(pm_executor *ex, const test_op_case *c, test_op_resul
 /* Compiles it alone: adjust sees its dispatches. */
 pm_status test_compile_op_case(pm_executor *ex, const test_op_case *c) PM_MUST_USE;
 
+/* Makes the program's pipelines, and runs nothing. */
+pm_status test_load_op_case(pm_executor *ex, const test_op_case *c) PM_MUST_USE;
+
 /* The values of a leaf of a case: n words. Same case and leaf: same values. */
 void test_fill_leaf(const test_op_case *c, const char *leaf, pm_dtype type, uint32_t *words, uint64_t n);
 
