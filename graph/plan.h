@@ -18,7 +18,7 @@ typedef struct pm_place {
 typedef struct pm_plan_limits {
     uint64_t alignment;       /* bytes; a power of two */
     uint64_t max_block_bytes; /* 0: no limit */
-    bool caches_apart;        /* no product's kernel writes a cache (caches.h) */
+    bool apart; /* each operation has dispatches of its own: no guests, no caches that products write */
 } pm_plan_limits;
 
 typedef struct pm_plan_result {
@@ -41,6 +41,8 @@ typedef struct pm_graph_plan {
     int32_t *interval_of; /* by tensor id */
     uint64_t *
         offset_of; /* by tensor id: bytes from the start of the interval; parts of a concat lie in its room */
+    uint32_t *
+        slice_of; /* by tensor id: 1 + id of the concat in which it lies as its slice, not densely; 0: none */
     pm_interval *intervals;
     size_t n_intervals;
     uint32_t n_in_place; /* tensors that took their input's room */

@@ -7,7 +7,9 @@
  * input's room.
  *
  * A part of a concat is made where the concat has it, so that nothing is copied: a guest, in the room of its host, which
- * then lives from its first guest on. Where that costs memory, no concat of the graph has guests. */
+ * then lives from its first guest on. Where parts do not lie one behind the other there, as columns, a guest is one that
+ * nothing but the concat reads, by an operation whose kernel writes rows at any distance. Where guests cost memory, no
+ * concat of the graph has any. */
 #include "graph/plan.h"
 
 #include <inttypes.h>
@@ -19,7 +21,8 @@ typedef struct uses {
     uint32_t
         *last;  /* by id of a tensor that owns storage: the last step that reads or makes it, or its guests */
     bool *kept; /* inputs and outputs */
-    uint32_t *host; /* id + 1 of the concat that it is a part of; 0: no guest */
+    uint32_t *host;    /* id + 1 of the concat that it is a part of; 0: no guest */
+    uint32_t *n_reads; /* of the tensor's storage, outputs not counted */
 } uses;
 
 static bool owns_arena(const pm_tensor *t) {
@@ -33,6 +36,7 @@ static void find_uses(const pm_graph *g, const pm_cache_plan *caches, const uses
         if (t->kind == PM_KIND_INPUT) u->kept[i] = true;
         if (pm_op_get(t->op)->flags & PM_OPF_VIEW) continue;
         uint32_t step = caches->product_of[i] ? caches->product_of[i] - 1 : i; /* that reads */
+        for (int k = 0; k < t->n_in; k++) u->n_reads[t->in[k] ? t->in[k]->base->id : i] += t->in[k] != NULL;
         for (int k = 0; k < t->n_in; k++)
             if (t->in[k] && u->last[t->in[k]->base->id] < step) u->last[t->in[k]->base->id] = step;
     }
@@ -58,11 +62,32 @@ static bool lies_in_parts(const pm_tensor *t) {
     return true;
 }
 
+/* Part k of a concat, if it can be written as the slice lies: it is nothing but that. */
+static const pm_tensor *column_part(const uses *u, const pm_tensor *concat, int k) {
+    const pm_tensor *x = concat->in[k];
+    bool writes_rows =
+        pm_op_get(x->op)->flags & PM_OPF_ELEMENTWISE || x->op == PM_OP_COPY || x->op == PM_OP_MATMUL;
+    return writes_rows && owns_arena(x) && u->n_reads[x->id] == 1 ? x : NULL;
+}
+
+static void find_columns(const pm_tensor *t, const uses *u, pm_graph_plan *p) {
+    int64_t stride = 1, first = 0; /* elements of the dims behind the axis */
+    for (int32_t k = t->attrs.axis + 1; k < t->rank; k++) stride *= t->dims[k];
+    for (int k = 0; k < t->n_in; first += t->in[k++]->dims[t->attrs.axis]) {
+        const pm_tensor *part = column_part(u, t, k);
+        if (!part || u->kept[part->id] || u->host[part->id]) continue;
+        u->host[part->id] = p->slice_of[part->id] = t->id + 1;
+        p->offset_of[part->id] = p->offset_of[t->id] + 4 * (uint64_t)(first * stride);
+    }
+}
+
 /* From the end, so that a host's own last use is known, with those of its guests. */
-static void find_guests(const pm_graph *g, const uses *u, uint64_t *offsets) {
+static void find_guests(const pm_graph *g, const uses *u, pm_graph_plan *p) {
+    uint64_t *offsets = p->offset_of;
     for (size_t i = g->n_items; i-- > 0;) {
         const pm_tensor *t = g->items[i];
         uint64_t at = offsets[i];
+        if (t->op == PM_OP_CONCAT && pm_is_dense(t) && !lies_in_parts(t)) find_columns(t, u, p);
         if (!lies_in_parts(t)) continue;
         for (int k = 0; k < t->n_in; at += 4 * (uint64_t)pm_elems(t->in[k++])) {
             const pm_tensor *part = whole_part(t, k);
@@ -171,19 +196,23 @@ static pm_status find_intervals(const pm_graph *g, const pm_cache_plan *caches, 
                                 pm_graph_plan *out) {
     uses u = {.last = pm_calloc(g->n_items, sizeof *u.last),
               .kept = pm_calloc(g->n_items, sizeof *u.kept),
-              .host = pm_calloc(g->n_items, sizeof *u.host)};
+              .host = pm_calloc(g->n_items, sizeof *u.host),
+              .n_reads = pm_calloc(g->n_items, sizeof *u.n_reads)};
     out->interval_of = pm_calloc(g->n_items, sizeof *out->interval_of);
     out->offset_of = pm_calloc(g->n_items, sizeof *out->offset_of);
     out->intervals = pm_calloc(g->n_items, sizeof *out->intervals);
-    bool made = u.last && u.kept && u.host && out->interval_of && out->offset_of && out->intervals;
+    out->slice_of = pm_calloc(g->n_items, sizeof *out->slice_of);
+    bool made = u.last && u.kept && u.host && u.n_reads && out->interval_of && out->offset_of &&
+                out->intervals && out->slice_of;
     if (made) {
         find_uses(g, caches, &u);
-        if (guests) find_guests(g, &u, out->offset_of);
+        if (guests) find_guests(g, &u, out);
         make_intervals(g, caches, &u, out);
     }
     pm_free(u.last);
     pm_free(u.kept);
     pm_free(u.host);
+    pm_free(u.n_reads);
     return made ? PM_OK : PM_ERR_MEMORY;
 }
 
@@ -207,11 +236,12 @@ static pm_status measure_peak(const pm_graph *g, const pm_graph_plan *p, uint64_
 }
 
 /* The intervals with guests, or without them where that keeps the peak lower by one part in SHARE. */
-static pm_status choose_intervals(const pm_graph *g, const pm_cache_plan *caches, uint64_t alignment,
-                                  pm_graph_plan *out, uint64_t *out_peak) {
+static pm_status choose_intervals(const pm_graph *g, const pm_cache_plan *caches,
+                                  const pm_plan_limits *limits, pm_graph_plan *out, uint64_t *out_peak) {
     pm_graph_plan other = {0};
     uint64_t without = 0;
-    pm_status s = find_intervals(g, caches, true, out);
+    const uint64_t alignment = limits->alignment;
+    pm_status s = find_intervals(g, caches, !limits->apart, out);
     if (s == PM_OK) s = measure_peak(g, out, alignment, out_peak);
     if (s != PM_OK || !out->n_guests) return s;
     s = find_intervals(g, caches, false, &other);
@@ -232,8 +262,8 @@ pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_grap
     pm_cache_plan caches = {0};
     *out = (pm_graph_plan){.alignment = limits->alignment};
     PM_TRY(check_sizes(g, limits));
-    pm_status s = pm_find_caches(g, limits->caches_apart, &caches);
-    if (s == PM_OK) s = choose_intervals(g, &caches, limits->alignment, out, &peak);
+    pm_status s = pm_find_caches(g, limits->apart, &caches);
+    if (s == PM_OK) s = choose_intervals(g, &caches, limits, out, &peak);
     out->caches = caches;
     if (s == PM_OK) s = pm_plan_intervals(out->intervals, out->n_intervals, limits, &out->result);
     if (s != PM_OK) pm_graph_plan_free(out);
@@ -244,7 +274,8 @@ pm_status pm_plan_peak(const pm_graph *g, uint64_t alignment, uint64_t *out_byte
     pm_graph_plan p = {0};
     pm_cache_plan caches = {0};
     pm_status s = pm_find_caches(g, false, &caches);
-    if (s == PM_OK) s = choose_intervals(g, &caches, alignment, &p, out_bytes);
+    if (s == PM_OK)
+        s = choose_intervals(g, &caches, &(pm_plan_limits){.alignment = alignment}, &p, out_bytes);
     p.caches = caches;
     pm_graph_plan_free(&p);
     return s;
@@ -253,6 +284,7 @@ pm_status pm_plan_peak(const pm_graph *g, uint64_t alignment, uint64_t *out_byte
 void pm_graph_plan_free(pm_graph_plan *p) {
     pm_free(p->interval_of);
     pm_free(p->offset_of);
+    pm_free(p->slice_of);
     pm_free(p->intervals);
     pm_cache_plan_free(&p->caches);
     pm_plan_result_free(&p->result);

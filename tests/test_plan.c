@@ -267,6 +267,8 @@ static bool is_part(const pm_tensor *part, const pm_tensor *host) {
 static void check_merge(const pm_graph *g, const pm_graph_plan *p, const pm_tensor *earlier,
                         const pm_tensor *later) {
     uint64_t a = p->offset_of[earlier->id], b = p->offset_of[later->id];
+    if (p->slice_of[earlier->id] && p->slice_of[earlier->id] == p->slice_of[later->id])
+        return; /* columns beside each other */
     if (a >= b + pm_storage_bytes(later) || b >= a + pm_storage_bytes(earlier)) return;
     if (is_part(earlier, later)) return;
     assert_true(last_use(g, earlier) <= later->id);
@@ -410,10 +412,30 @@ static void test_guests(void **state) {
          "%0 = input \"x\" f32[2,64]\n%1 = exp(%0) f32[2,64]\n%2 = concat(%1, %1) {axis=0} f32[4,64]\n"
          "%3 = neg(%2) f32[4,64]\noutput \"y\" %3\n",
          1},
-        {"an axis between others",
+        {"columns",
          "%0 = input \"x\" f32[2,64]\n%1 = exp(%0) f32[2,64]\n%2 = tanh(%0) f32[2,64]\n"
          "%3 = concat(%1, %2) {axis=1} f32[2,128]\n%4 = neg(%3) f32[2,128]\noutput \"y\" %4\n",
+         2},
+        {"columns of products, one of which is read elsewhere",
+         "%0 = input \"x\" f32[3,4]\n%1 = weight \"v\" f32[5,4]\n%2 = weight \"w\" f32[2,4]\n"
+         "%3 = matmul(%0, %1) f32[3,5]\n%4 = matmul(%0, %2) f32[3,2]\n%5 = exp(%4) f32[3,2]\n"
+         "%6 = concat(%3, %4, %5) {axis=1} f32[3,9]\n%7 = neg(%6) f32[3,9]\noutput \"y\" %7\n",
+         2},
+        {"one column twice",
+         "%0 = input \"x\" f32[2,64]\n%1 = exp(%0) f32[2,64]\n%2 = concat(%1, %1) {axis=1} f32[2,128]\n"
+         "%3 = neg(%2) f32[2,128]\noutput \"y\" %3\n",
          0},
+        {"columns of a norm, an input, a view, an output",
+         "%0 = input \"x\" f32[2,64]\n%1 = softmax(%0) f32[2,64]\n%2 = exp(%0) f32[2,64]\n"
+         "%3 = slice(%2) {axis=1, length=3} f32[2,3]\n%4 = tanh(%0) f32[2,64]\n"
+         "%5 = concat(%1, %0, %3, %4) {axis=1} f32[2,195]\n%6 = neg(%5) f32[2,195]\noutput \"y\" %6\n"
+         "output \"t\" %4\n",
+         0},
+        {"columns of a concat within rows of another",
+         "%0 = input \"x\" f32[2,64]\n%1 = exp(%0) f32[2,64]\n%2 = tanh(%0) f32[2,64]\n"
+         "%3 = concat(%1, %2) {axis=1} f32[2,128]\n%4 = input \"z\" f32[3,128]\n"
+         "%5 = concat(%4, %3) {axis=0} f32[5,128]\n%6 = neg(%5) f32[5,128]\noutput \"y\" %6\n",
+         3},
         {"a part that is an output, an input, a slice",
          "%0 = input \"x\" f32[2,64]\n%1 = exp(%0) f32[2,64]\n%2 = tanh(%0) f32[2,64]\n"
          "%3 = slice(%2) {axis=0, length=1} f32[1,64]\n%4 = concat(%1, %0, %3) {axis=0} f32[5,64]\n"
