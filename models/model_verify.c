@@ -138,6 +138,32 @@ fail:
     return s;
 }
 
+/* The loop of two sequences, of which one has half of the other's ids: the program where all that differs from row to row does. */
+static pm_status check_rows(const checker *c, const pm_inputs *in) {
+    const pm_model *m = c->s->model;
+    bool seq2seq = m->arch->encoder_decoder;
+    const pm_given *ids = &in->in[PM_INPUT_IDS], *target = seq2seq ? &in->in[PM_INPUT_DECODER_IDS] : ids;
+    size_t limit = (size_t)m->spec.max_positions, n_source = (size_t)ids->dims[1],
+           n = (size_t)target->dims[1];
+    pm_decoder d;
+    pm_ready *r;
+    if (m->spec.front || m->spec.recurrence.on) return PM_OK; /* one after the other */
+    n = n < limit - 1 ? n : limit - 1;
+    const pm_ids sources[2] = {{ids->values, n_source}, {ids->values, (n_source + 1) / 2}};
+    const pm_ids parts[2] = {{target->values, n}, {target->values, (n + 1) / 2}};
+    PM_TRY(pm_decoder_open_rows(&d, c->s, 2, (int64_t)n + 1));
+    if (seq2seq) PM_TRY(pm_decoder_encode_rows(&d, sources));
+    PM_TRY(pm_decoder_feed_rows(&d, parts));
+    pm_loop loop = {0};
+    const pm_turn turns[2] = {{.ids = parts[0].ids, .n_ids = parts[0].n},
+                              {.ids = parts[1].ids, .n_ids = parts[1].n}};
+    feed f = {.name = "loop of two", .inputs = {{"source_length", d.source_lengths}}};
+    pm_status s = pm_loop_prepare(&loop, &d, turns, &r);
+    if (s == PM_OK) s = check(c, r, &f);
+    pm_loop_free(&loop);
+    return s;
+}
+
 pm_status pm_session_verify(pm_session *s, const pm_tensors *inputs, const char *dump_dir,
                             pm_verify_report *out_report) {
     pm_inputs in;
@@ -147,8 +173,9 @@ pm_status pm_session_verify(pm_session *s, const pm_tensors *inputs, const char 
     pm_status status = check_forward(&c, &in, "all outputs", "");
     if (status == PM_OK) status = check_forward(&c, &in, "forward", "final");
     if (status == PM_OK && s->model->spec.recurrence.on) status = check_segment(&c, &in);
-    if (status == PM_OK && s->model->arch->decoder && s->model->spec.max_positions > 1)
-        status = check_generation(&c, &in);
+    bool generates = s->model->arch->decoder && s->model->spec.max_positions > 1;
+    if (status == PM_OK && generates) status = check_generation(&c, &in);
+    if (status == PM_OK && generates) status = check_rows(&c, &in);
     pm_inputs_free(&in);
     if (status == PM_OK) return pm_verify_verdict(out_report);
     pm_verify_report_free(out_report);

@@ -112,13 +112,44 @@ static pm_status attend_sound(pm_session *s) {
         s, &(pm_attend_options){.sound = &sound, .transcribe = &(pm_transcribe_options){.max_new = 2}});
 }
 
+/* ---- batches ---- */
+
+static pm_status generate_batch(pm_session *s) {
+    const pm_ids prompts[2] = {{ids, 3}, {ids, 1}};
+    pm_generated g[2];
+    pm_status status =
+        pm_generate_batch(s, prompts, 2, &(pm_generate_options){.max_new = 4, .no_repeat_ngram = 2}, g);
+    for (int i = 0; i < 2; i++) pm_generated_free(&g[i]);
+    return status;
+}
+
+static pm_status generate_batch_in_loop(pm_session *s) {
+    const pm_ids prompts[2] = {{ids, 2}, {ids, 5}};
+    pm_generated g[2];
+    pm_generate_options o = {.max_new = 4, .ignore_eos = true, .repetition_penalty = 2};
+    pm_status status = pm_generate_batch(s, prompts, 2, &o, g);
+    for (int i = 0; i < 2; i++) pm_generated_free(&g[i]);
+    return status;
+}
+
+static pm_status translate_batch(pm_session *s) {
+    static const char *const lines[3] = {"two", "zebra", "half past one"};
+    pm_translation t[3];
+    pm_status status = pm_translate_batch(s, lines, 3, &(pm_generate_options){.max_new = 3}, t);
+    pm_translations_free(t, 3);
+    return status;
+}
+
 static pm_status run_task(void *user) {
     const row *r = user;
     test_path folder;
     pm_device *d = NULL;
     pm_model *m = NULL;
     pm_session *s = NULL;
-    snprintf(folder.s, sizeof folder.s, PM_SOURCE_DIR "/tests/data/examples/%s", r->example);
+    if (r->task == translate_batch)
+        snprintf(folder.s, sizeof folder.s, "%s", r->example); /* a built-in model */
+    else
+        snprintf(folder.s, sizeof folder.s, PM_SOURCE_DIR "/tests/data/examples/%s", r->example);
     pm_status status = pm_device_open("reference", NULL, &d);
     if (status == PM_OK) status = pm_model_open(folder.s, &m);
     if (status == PM_OK) status = pm_session_open(m, d, &s);
@@ -148,7 +179,16 @@ static void test_attention(void **state) {
     for (size_t i = 0; i < PM_COUNT(rows); i++) assert_true(test_every_allocation(run_task, &rows[i]) > 100);
 }
 
+static void test_batches(void **state) {
+    (void)state;
+    row rows[] = {{"../reference/t5", generate_batch_in_loop},
+                  {"../reference/llama", generate_batch},
+                  {"numbers-en-zh", translate_batch}};
+    for (size_t i = 0; i < PM_COUNT(rows); i++) assert_true(test_every_allocation(run_task, &rows[i]) > 100);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tasks), cmocka_unit_test(test_attention)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_batches), cmocka_unit_test(test_tasks),
+                                       cmocka_unit_test(test_attention)};
     return run_all_tests(tests);
 }
