@@ -27,7 +27,8 @@ typedef struct pm_device_options {
 } pm_device_options;
 
 /* max_memory_bytes: of weights, states, constants and intermediate results together. On a Vulkan device weights past it, or past what
- * its heap has, lie in the host's memory, which it reads over its bus (pm_device_memory_note says which). What must be on the
+ * its heap has, lie in the host's memory: it reads them over its bus, or, where a prompt would read them several times, copies them first, through two slots of its
+ * own memory (pm_device_memory_note says which). What must be on the
  * device and does not fit, and on a CPU executor all that does not, is PM_ERR_MEMORY with the numbers. */
 
 /* spec: "auto" (best discrete GPU, then integrated, else the CPU), "cpu", "reference" (the naive executor), "vulkan" (the first
