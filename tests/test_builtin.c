@@ -118,39 +118,64 @@ static void test_stops(void **state) {
     pm_device_close(d);
 }
 
-static void check_phrases(const char *spec) {
+enum { PHRASES = 200 };
+
+static void read_phrases(char **texts, char **answers) {
     char line[1024];
+    size_t n = 0;
+    FILE *f = fopen(PM_SOURCE_DIR "/models/builtin/numbers_en_zh_heldout.tsv", "r");
+    assert_non_null(f);
+    for (; fgets(line, sizeof line, f); n++) {
+        char *answer = strchr(line, '\t'), *end = answer ? strpbrk(answer + 1, "\t\n") : NULL;
+        assert_non_null(end);
+        assert_true(n < PHRASES);
+        *answer++ = *end = 0;
+        texts[n] = strdup(line);
+        answers[n] = strdup(answer);
+    }
+    assert_int_equal(n, PHRASES);
+    fclose(f);
+}
+
+/* at_once: lines of a batch; 1: each line alone. */
+static void check_phrases(const char *spec, size_t at_once) {
+    char *texts[PHRASES], *answers[PHRASES];
+    pm_translation is[PHRASES];
     pm_model *m;
     pm_session *s;
-    int seen = 0;
     if (!pm_model_builtin_name(0)) skip_because("no built-in model in this build");
     pm_device *d = test_open_device(spec);
     if (!d) skip_because("no device %s: %s", spec, pm_error_text());
     assert_true(open_builtin(&m));
-    FILE *f = fopen(PM_SOURCE_DIR "/models/builtin/numbers_en_zh_heldout.tsv", "r");
-    assert_non_null(f);
+    read_phrases(texts, answers);
     assert_ok(pm_session_open(m, d, &s));
-    for (; fgets(line, sizeof line, f); seen++) {
-        char *answer = strchr(line, '\t'), *end = answer ? strpbrk(answer + 1, "\t\n") : NULL, *is;
-        assert_non_null(end);
-        *answer++ = *end = 0;
-        assert_ok(pm_translate(s, line, NULL, &is));
-        if (strcmp(is, answer) != 0) fail_msg("%s: \"%s\" gave %s, expected %s", spec, line, is, answer);
-        pm_release(is);
+    for (size_t i = 0; i < PHRASES; i += at_once) {
+        size_t n = i + at_once < PHRASES ? at_once : PHRASES - i;
+        const char *lines[PHRASES];
+        for (size_t k = 0; k < n; k++) lines[k] = texts[i + k];
+        if (at_once == 1)
+            assert_ok(pm_translate(s, lines[0], NULL, &is[i].text));
+        else
+            assert_ok(pm_translate_batch(s, lines, n, NULL, &is[i]));
     }
-    assert_int_equal(seen, 200);
+    for (size_t i = 0; i < PHRASES; i++) {
+        if (!is[i].text || strcmp(is[i].text, answers[i]) != 0)
+            fail_msg("%s: \"%s\" gave %s, expected %s", spec, texts[i], is[i].text, answers[i]);
+        pm_release(is[i].text);
+        free(texts[i]);
+        free(answers[i]);
+    }
     assert_string_equal(pm_device_messages(d), "");
-    fclose(f);
     pm_session_close(s);
     pm_model_close(m);
     pm_device_close(d);
 }
 
 static void test_phrases_cpu(void **state) {
-    (void)state, check_phrases("cpu");
+    (void)state, check_phrases("cpu", 1);
 }
 static void test_phrases_vulkan(void **state) {
-    (void)state, check_phrases(test_device());
+    (void)state, check_phrases(test_device(), 50);
 }
 
 static void test_translate_options(void **state) {
