@@ -204,7 +204,7 @@ pm_tensor *pm_rel_shift(pm_graph *g, pm_tensor *x, pm_tensor *position, int64_t 
 }
 
 pm_tensor *pm_advance(pm_graph *g, pm_tensor *loop, pm_tensor *next, pm_tensor *logit) {
-    return pm_add_op(g, PM_OP_ADVANCE, 3, (pm_tensor *[]){loop, next, logit}, NULL);
+    return pm_add_op(g, PM_OP_ADVANCE, logit ? 3 : 2, (pm_tensor *[]){loop, next, logit}, NULL);
 }
 
 pm_tensor *pm_cache_write(pm_graph *g, pm_tensor *state, pm_tensor *x, pm_tensor *position) {

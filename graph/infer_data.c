@@ -129,9 +129,11 @@ pm_status pm_infer_advance(pm_tensor *t) {
                         PM_LOOP_WORDS, PM_LOOP_WORDS);
     int64_t n = loop->rank == 2 ? loop->dims[1] : 1;
     PM_TRY(pm_want_type(t, 1, "next", PM_TYPE_I32));
-    PM_TRY(pm_want_type(t, 2, "logit", PM_TYPE_F32));
     PM_TRY(want_of_sequences(t, 1, "next", n));
-    PM_TRY(want_of_sequences(t, 2, "logit", n));
+    if (t->n_in > 2 && t->in[2]) {
+        PM_TRY(pm_want_type(t, 2, "logit", PM_TYPE_F32));
+        PM_TRY(want_of_sequences(t, 2, "logit", n));
+    }
     return pm_set_result(t, PM_I32, loop->rank, loop->dims);
 }
 

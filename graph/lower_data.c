@@ -65,12 +65,14 @@ static uint32_t even_stride(const pm_tensor *x) {
 }
 
 pm_status pm_lower_advance(pm_lowering *l, const pm_tensor *t, uint32_t part, pm_dispatch *out) {
+    const pm_tensor *logit = t->n_in > 2 ? t->in[2] : NULL;
     pm_advance_params p = {.n = t->rank == 2 ? (uint32_t)t->dims[1] : 1,
                            .next_stride = even_stride(t->in[1]),
-                           .logit_stride = even_stride(t->in[2])};
+                           .logit_stride = logit ? even_stride(logit) : 0,
+                           .has_logit = logit != NULL};
     (void)part;
     PM_TRY(pm_lower_bind(l, out, t->in[1], false, &p.next_offset));
-    PM_TRY(pm_lower_bind(l, out, t->in[2], false, &p.logit_offset));
+    PM_TRY(pm_lower_bind(l, out, logit, false, &p.logit_offset));
     PM_TRY(pm_lower_bind(l, out, t, true, &p.loop_offset));
     pm_lower_params(out, PM_KERNEL_ADVANCE, &p);
     pm_lower_halt(l, out, p.loop_offset + PM_LOOP_HALT * p.n, p.n);

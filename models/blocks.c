@@ -237,6 +237,10 @@ void pm_block_next(pm_build *b, pm_tensor *logits) {
     int64_t batch = b->options.batch, vocab = pm_tensor_dim(logits, -1);
     if (b->options.kind != PM_BUILD_STEP || (batch > 1 && !b->options.rows)) return;
     if (b->options.penalty) logits = pm_loop_penalise(b, logits);
+    if (b->options.sample) {
+        pm_loop_sample(b, logits);
+        return;
+    }
     pm_tensor *next = pm_argmax(g, logits), *at = next; /* [B,1] */
     if (batch > 1) {
         pm_tensor *first = pm_mul(g, pm_iota(g, batch), pm_const_i32(g, (int32_t)vocab));

@@ -30,6 +30,7 @@ typedef struct pm_build_options {
     bool
         loop; /* STEP of length 1, of one sequence or of rows: id and position are states, and the step chooses the next (loop.h) */
     bool penalty;                                /* with loop: ids that came before are less likely */
+    bool sample;                                 /* with loop: chance chooses, not what is likeliest */
     const char *want;                            /* as in pm_session_run; NULL: "final" */
     const char *weights, *states, *cross_states; /* what names in the store begin with; NULL: "" */
     pm_status (*on_table)(void *user,

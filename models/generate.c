@@ -126,6 +126,7 @@ typedef struct group {
     int64_t loop_steps; /* of the next submission; 0 or 1: the host chooses */
     float *logits;      /* [n][vocab] of the newest feed, when has_logits */
     int32_t *best;      /* the likeliest of each, where found */
+    uint32_t *sampling; /* [n][PM_SAMPLE_WORDS], where the options sample */
     bool *found, has_best, has_logits;
     pm_arena arena;
 } group;
@@ -135,7 +136,8 @@ static pm_status make_group(group *c, pm_search *rows, size_t n) {
     c->best = pm_arena_alloc(&c->arena, n * sizeof *c->best);
     c->found = pm_arena_alloc(&c->arena, n * sizeof *c->found);
     c->turns = pm_arena_alloc(&c->arena, n * sizeof *c->turns);
-    return c->best && c->found && c->turns ? PM_OK : PM_ERR_MEMORY;
+    c->sampling = pm_arena_alloc(&c->arena, n * PM_SAMPLE_WORDS * sizeof *c->sampling);
+    return c->best && c->found && c->turns && c->sampling ? PM_OK : PM_ERR_MEMORY;
 }
 
 static bool all_done(const group *c) {
@@ -189,9 +191,7 @@ static pm_status choose(group *c, size_t row, int32_t *out_id) {
     float *logits = c->logits + row * vocab;
     pm_search_apply(g, g->ids, g->n_ids, logits);
     if (!g->options->sample) return pm_likeliest(logits, vocab, out_id);
-    uint32_t words[PM_SAMPLE_WORDS];
-    pm_sampling_words(g->options, words);
-    return pm_sample_id(words, g->n_ids, logits, vocab, out_id);
+    return pm_sample_id(c->sampling + row * PM_SAMPLE_WORDS, g->n_ids, logits, vocab, out_id);
 }
 
 /* A stop is found as soon as it is whole, so that the newest ids alone can hold its end: at least one byte of text each,
@@ -283,7 +283,6 @@ static const char *why_no_loop(const pm_search *g) {
     const pm_generate_options *o = g->options;
     const pm_rules *r = &g->rules;
     if (o->n_beams > 1) return "beams";
-    if (o->sample) return "sampling";
     if (o->loop_steps == 1) return "one step at a time was asked for";
     if (g->restriction.apply) return "the task restricts what may follow";
     if (r->no_repeat_ngram) return "no_repeat_ngram_size";
@@ -308,6 +307,9 @@ static void begin_loop(group *c) {
     c->loop = (pm_loop){.ends = m->eos,
                         .n_ends = c->options->ignore_eos ? 0 : m->n_eos,
                         .penalty = c->rows->rules.repetition_penalty};
+    for (size_t i = 0; i < c->n; i++)
+        pm_sampling_words(c->rows[i].options, c->sampling + i * PM_SAMPLE_WORDS);
+    if (c->options->sample) c->loop.sampling = c->sampling;
     for (size_t i = 0; i < c->n; i++) c->rows[i].out->no_loop = why_no_loop(&c->rows[i]);
     c->loop_steps = wastes_none(c) || most < FIRST_LOOP_STEPS ? most : FIRST_LOOP_STEPS;
 }

@@ -65,6 +65,13 @@ static void mark_seen(pm_build *b, pm_tensor *next) {
     (void)pm_cache_write(b->g, seen(b, vocab), mark, pm_reshape(b->g, next, b->options.rows ? 1 : 0, each));
 }
 
+/* Settings are an input, so that one program serves all; what a sequence has so far counts its choices. */
+void pm_loop_sample(pm_build *b, pm_tensor *logits) {
+    const int64_t dims[2] = {b->options.batch, PM_SAMPLE_WORDS};
+    pm_tensor *settings = pm_input(b->g, "sampling", PM_I32, 2, dims);
+    pm_loop_end(b, pm_sample(b->g, logits, settings, word(b, PM_LOOP_COUNT, 1)), NULL);
+}
+
 void pm_loop_end(pm_build *b, pm_tensor *next, pm_tensor *logit) {
     if (b->options.penalty) mark_seen(b, next);
     b->loop = pm_advance(b->g, b->loop, next, logit);
@@ -119,6 +126,7 @@ static bool are_current(const pm_loop *l, const pm_decoder *d, const pm_turn *tu
         are = (*word_of(l->words, d, PM_LOOP_HALT, i) != 0) == t->done;
         if (!t->done)
             are &= *word_of(l->words, d, PM_LOOP_POSITION, i) == position_of(d, i) &&
+                   *word_of(l->words, d, PM_LOOP_COUNT, i) == (int32_t)t->n_ids &&
                    *word_of(l->words, d, PM_LOOP_ID, i) == t->ids[t->n_ids - 1];
     }
     return are;
@@ -134,6 +142,7 @@ static pm_status write_words(pm_loop *l, const pm_decoder *d, const pm_turn *tur
     for (int64_t i = 0; i < d->batch; i++) {
         *word_of(l->words, d, PM_LOOP_POSITION, i) = position_of(d, i);
         *word_of(l->words, d, PM_LOOP_ID, i) = turns[i].ids[turns[i].n_ids - 1];
+        *word_of(l->words, d, PM_LOOP_COUNT, i) = (int32_t)turns[i].n_ids;
         *word_of(l->words, d, PM_LOOP_HALT, i) = turns[i].done ? PM_HALT_END : 0;
         *word_of(l->words, d, PM_LOOP_N_ENDS, i) = (int32_t)l->n_ends;
         for (size_t k = 0; k < l->n_ends; k++)
@@ -152,6 +161,7 @@ pm_status pm_loop_program(const pm_loop *l, pm_decoder *d, pm_ready **out) {
     pm_build_options o = {.kind = PM_BUILD_STEP,
                           .loop = true,
                           .penalty = penalises(l),
+                          .sample = l->sampling != NULL,
                           .batch = d->batch,
                           .rows = d->rows,
                           .length = 1,
@@ -186,6 +196,8 @@ pm_status pm_loop_prepare(pm_loop *l, pm_decoder *d, const pm_turn *turns, pm_re
     PM_TRY(pm_loop_program(l, d, out));
     PM_TRY(write_words(l, d, turns, *out));
     PM_TRY(pm_decoder_set_sources(d, *out));
+    if (l->sampling)
+        PM_TRY(pm_ready_write(*out, "sampling", l->sampling, PM_SAMPLE_WORDS * (size_t)d->batch));
     return pm_ready_write(*out, "penalty", (const float[]){l->penalty, 1 / l->penalty}, 2);
 }
 

@@ -4,18 +4,21 @@
 #define PM_LOOP_H
 
 #include "models/decoder.h"
+#include "models/sample.h"
 
 /* ---- of the graph (build.c, blocks.c) ---- */
 void pm_loop_begin(pm_build *b);    /* makes b->loop and b->position */
 pm_tensor *pm_loop_id(pm_build *b); /* I32 [B,1]: what this step feeds */
 pm_tensor *pm_loop_penalise(pm_build *b, pm_tensor *logits);
+void pm_loop_sample(pm_build *b, pm_tensor *logits);              /* chooses by chance, and ends */
 void pm_loop_end(pm_build *b, pm_tensor *next, pm_tensor *logit); /* the output "loop" */
 
 /* ---- of a decoder ---- */
 typedef struct pm_loop {
-    const int32_t *ends; /* ids that end it */
-    size_t n_ends;       /* at most PM_LOOP_MAX_ENDS */
-    float penalty;       /* of ids that came before; 0 or 1: none */
+    const int32_t *ends;      /* ids that end it */
+    size_t n_ends;            /* at most PM_LOOP_MAX_ENDS */
+    float penalty;            /* of ids that came before; 0 or 1: none */
+    const uint32_t *sampling; /* [batch][PM_SAMPLE_WORDS] where chance chooses (sample.h); else NULL */
     /* what the device has, so that it is written only when it is to be something else */
     uint64_t made;    /* of the program that left it (session.h); 0: unknown */
     int32_t *words;   /* [PM_LOOP_WORDS][batch], and room for as many; pm_alloc'd */

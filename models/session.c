@@ -264,8 +264,8 @@ pm_status pm_session_program(pm_session *s, const pm_build_options *o, pm_ready 
     pm_text key = {0};
     const int64_t sizes[] = {o->batch,  o->length, o->target_length, o->cache,   o->source,     o->signals,
                              o->height, o->width,  o->memory,        o->globals, o->global_mask};
-    pm_text_add(&key, "%d:%d%d%d%d%d%d,%s", (int)o->kind, o->rows, o->loop, o->penalty, o->key_mask, o->types,
-                o->states != NULL, o->want ? o->want : "final");
+    pm_text_add(&key, "%d:%d%d%d%d%d%d%d,%s", (int)o->kind, o->rows, o->loop, o->penalty, o->sample,
+                o->key_mask, o->types, o->states != NULL, o->want ? o->want : "final");
     for (size_t i = 0; i < PM_COUNT(sizes); i++) pm_text_add(&key, ",%" PRId64, sizes[i]);
     pm_status status = pm_text_status(&key);
     if (status == PM_OK) status = pm_session_ready(s, key.data, make_model_graph, o, out);

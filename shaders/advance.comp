@@ -1,8 +1,8 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 // advance: the end of one step of a decode loop, one invocation a sequence. The id that the step chose is written down and becomes
-// what the next one feeds, one position on. After an end, or where there is no finite logit, the sequence halts: its words do not
-// change from then on.
+// what the next one feeds, one position on. After an end, or where there is no finite logit (or no id: -1), the sequence halts: its words
+// do not change from then on.
 #include "data.params.h"
 #include "index.glsl"
 
@@ -16,12 +16,14 @@ uint word(uint w, uint b) { return p.loop_offset + w * p.n + b; }
 void main() {
     uint b = folded_invocation();
     if (b >= p.n || words[word(PM_LOOP_HALT, b)] != 0) return;
-    uint bits = logit[p.logit_offset + b * p.logit_stride]; // a device need not keep infinities and NaN
-    if ((bits & 0x7f800000u) == 0x7f800000u) {
+    int id = next[p.next_offset + b * p.next_stride];
+    bool stuck = id < 0;
+    if (p.has_logit != 0u) // its bits, since a device need not keep infinities and NaN
+        stuck = stuck || (logit[p.logit_offset + b * p.logit_stride] & 0x7f800000u) == 0x7f800000u;
+    if (stuck) {
         words[word(PM_LOOP_HALT, b)] = PM_HALT_STUCK;
         return;
     }
-    int id = next[p.next_offset + b * p.next_stride];
     uint count = uint(words[word(PM_LOOP_COUNT, b)]);
     words[word(PM_LOOP_IDS + count % PM_LOOP_RING, b)] = id;
     words[word(PM_LOOP_COUNT, b)] = int(count + 1u);

@@ -36,6 +36,7 @@ PM_PARAMS(pm_advance_params) {
     pm_uint n; /* sequences */
     pm_uint next_offset, logit_offset, loop_offset;
     pm_uint next_stride, logit_stride;
+    pm_uint has_logit; /* 0: none is bound */
 };
 
 PM_PARAMS(pm_rotary_params) {

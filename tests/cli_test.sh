@@ -36,7 +36,7 @@ expect "unknown word"       2 'zebra' -- "$pumice" translate numbers-en-zh --dev
 expect "generate"           0 '^5,9,2(,[0-9]+){8}$' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --ignore-eos --print ids --device cpu
 expect "generate, stats"    0 'n_submits' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --print ids --stats --device cpu
 expect "the loop"           0 'loop  *7 of 7 steps without the host$' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --ignore-eos --stats --device cpu
-expect "no loop"            0 '"no_loop": "sampling"' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --seed 1 --json --device cpu
+expect "sampling loops"     0 '"no_loop": null' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --seed 1 --json --device cpu
 expect "a loop too long"    2 '--loop' -- "$pumice" generate "$data/gpt2" --ids 5,9,2 -n 8 --loop 65 --device cpu
 expect "a made Llama"       0 '58464 parameters' -- "$here/../scripts/make-llama" 48 2 61 "$tmp/made" --heads 3
 expect "it generates"       0 '^5,9(,[0-9]+){8}$' -- "$pumice" generate "$tmp/made" --ids 5,9 -n 8 --ignore-eos --print ids --device cpu

@@ -151,12 +151,13 @@ static pm_tensor *cache_write_turned_each(pm_graph *g, const test_op_case *c) {
     return pm_add_op(g, PM_OP_CACHE_WRITE, 5, in, NULL);
 }
 
-/* ---- advance: size[0] says which logit, size[1] where in their rows id and logit stand ---- */
+/* ---- advance: size[0] says which logit, 4: none, size[1] where in their rows id and logit stand ---- */
 
 static pm_tensor *advance(pm_graph *g, const test_op_case *c) {
     static const float logits[] = {0, INFINITY, -INFINITY, NAN};
     const int64_t n = 5, words = PM_LOOP_WORDS;
     pm_tensor *next = pm_slice(g, pm_input(g, "next", PM_I32, 1, &n), 0, c->size[1], 1);
+    if (c->size[0] == 4) return pm_advance(g, pm_state(g, "loop", PM_I32, 1, &words), next, NULL);
     pm_tensor *logit = c->size[0] ? pm_const_f32(g, logits[c->size[0]])
                                   : pm_slice(g, pm_input(g, "logit", PM_F32, 1, &n), 0, c->size[1], 1);
     return pm_advance(g, pm_state(g, "loop", PM_I32, 1, &words), next, logit);
@@ -370,6 +371,10 @@ static const test_op_case cases[] = {
     ADVANCE("by no number: infinity", -2, 5, 1, 1),
     ADVANCE("by no number: -infinity", -2, 5, 2, 1),
     ADVANCE("by no number: NaN", -2, 3, 3, 1),
+    ADVANCE("by no id", -2, -1, 0, 1),
+    ADVANCE("by an id alone", -2, 5, 4, 1),
+    ADVANCE("by an id alone, to an end", -2, 3, 4, 2),
+    ADVANCE("by no id alone", -2, -1, 4, 1),
 
     CACHE_EACH("", , -9, 4, 3, 3, 17, 5), /* the first ones begin before 0, the last one ends past the end */
     CACHE_EACH(", T 1", , 0, 5, 2, 1, 40, 16),

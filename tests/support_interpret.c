@@ -378,7 +378,7 @@ static double *word(const run *r, const pm_tensor *loop, int64_t w, int64_t b) {
 
 static void advance_sequence(const run *r, const pm_tensor *t, int64_t b, double id, double logit) {
     if (*word(r, t, PM_LOOP_HALT, b) != 0) return;
-    if (!isfinite(logit)) {
+    if (id < 0 || !isfinite(logit)) {
         *word(r, t, PM_LOOP_HALT, b) = PM_HALT_STUCK;
         return;
     }
@@ -393,9 +393,10 @@ static void advance_sequence(const run *r, const pm_tensor *t, int64_t b, double
 static void advance_loop(const run *r, const pm_tensor *t) {
     place next = {{0}}, logit = {{0}};
     for (int64_t b = 0; b < (t->rank == 2 ? t->dims[1] : 1); b++) {
-        advance_sequence(r, t, b, *element(r, t->in[1], next.at), *element(r, t->in[2], logit.at));
+        bool has = t->n_in > 2;
+        advance_sequence(r, t, b, *element(r, t->in[1], next.at), has ? *element(r, t->in[2], logit.at) : 0);
         advance(t->in[1], &next);
-        advance(t->in[2], &logit);
+        if (has) advance(t->in[2], &logit);
     }
 }
 

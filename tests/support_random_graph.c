@@ -331,8 +331,8 @@ static pm_tensor *make_advance(gen *n, pm_op op) {
     snprintf(name, sizeof name, "loop%u", n->n_leaves++);
     pm_tensor *loop = pm_state(n->g, name, PM_I32, words[1] == 1 ? 1 : 2, words);
     for (uint32_t i = 1 + below(n, 2); i > 0; i--)
-        loop =
-            pm_advance(n->g, loop, want_dense(n, PM_I32, 1, words + 1), want_dense(n, PM_F32, 1, words + 1));
+        loop = pm_advance(n->g, loop, want_dense(n, PM_I32, 1, words + 1),
+                          below(n, 3) ? want_dense(n, PM_F32, 1, words + 1) : NULL);
     return pm_add(n->g, loop, pm_const_i32(n->g, 1));
 }
 

@@ -447,7 +447,6 @@ static void test_host_only(void **state) {
         pm_generate_options options;
         const char *why;
     } cases[] = {
-        {{.sample = true, .seed = 3}, "sampling"},
         {{.n_beams = 2}, "beams"},
         {{.no_repeat_ngram = 2}, "ngram"},
         {{.loop_steps = 1}, "one step"},
@@ -553,7 +552,7 @@ static void check_by_hand(const char *spec) {
             assert_ok(pm_decoder_feed(&decoder, &id, 1));
             assert_ok(pm_decoder_best(&decoder, ids, &found));
         } else {
-            pm_turn turn = {.ids = &id, .n_ids = 1};
+            pm_turn turn = {.ids = g.ids, .n_ids = at};
             assert_ok(pm_loop_run(&loop, &decoder, &turn, 7, NULL, NULL));
             memcpy(ids, turn.out, sizeof ids);
             n = turn.n_out;

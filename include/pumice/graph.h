@@ -131,7 +131,8 @@ pm_tensor *pm_concat(pm_graph *g, int n, pm_tensor *const *parts, int axis);
 pm_tensor *pm_cache_write(pm_graph *g, pm_tensor *state, pm_tensor *x, pm_tensor *position);
 
 /* A decode loop that stays on the device: `loop` is an I32 state of PM_LOOP_WORDS words (shaders/common.params.h).
- * The id `next` (one I32), whose logit is one F32, is added to its ids and becomes the one to feed, at the next position. Of B
+ * The id `next` (one I32), whose logit is one F32, is added to its ids and becomes the one to feed, at the next position; an id
+ * below 0, or one whose logit is no finite number, halts it. logit may be NULL where the id says as much (pm_sample). Of B
  * sequences the state is [PM_LOOP_WORDS,B], and there are B ids and logits. Returns the state after that. */
 pm_tensor *pm_advance(pm_graph *g, pm_tensor *loop, pm_tensor *next, pm_tensor *logit);
 

@@ -90,14 +90,14 @@ static void set_word(const pm_call *c, uint64_t at, uint32_t value) {
 static void advance_sequence(const pm_call *c, uint64_t b) {
     const pm_advance_params *p = c->params;
     const uint32_t *loop = (const uint32_t *)c->out + p->loop_offset + b;
-    uint32_t logit = ((const uint32_t *)c->in[1])[p->logit_offset + b * p->logit_stride];
+    uint32_t id = ((const uint32_t *)c->in[0])[p->next_offset + b * p->next_stride], logit = 0;
     uint64_t at = p->loop_offset + b, n = p->n; /* n: from a word to the next one of the same sequence */
     if (loop[PM_LOOP_HALT * n]) return;
-    if ((logit & 0x7f800000u) == 0x7f800000u) {
+    if (p->has_logit) logit = ((const uint32_t *)c->in[1])[p->logit_offset + b * p->logit_stride];
+    if (id > INT32_MAX || (logit & 0x7f800000u) == 0x7f800000u) {
         set_word(c, at + PM_LOOP_HALT * n, PM_HALT_STUCK);
         return;
     }
-    uint32_t id = ((const uint32_t *)c->in[0])[p->next_offset + b * p->next_stride];
     uint32_t count = loop[PM_LOOP_COUNT * n], n_ends = loop[PM_LOOP_N_ENDS * n];
     set_word(c, at + (PM_LOOP_IDS + count % PM_LOOP_RING) * n, id);
     set_word(c, at + PM_LOOP_COUNT * n, count + 1);
