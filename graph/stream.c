@@ -6,7 +6,7 @@
 
 #define LEAST_PASSES 2 /* over a weight's bytes, for which a copy pays */
 
-#define MOST_PART_BYTES (16u << 20)
+#define MOST_PART_BYTES (64u << 20)
 #define PARTS_OF_MEMORY 32
 
 uint64_t pm_stream_part_bytes(uint64_t memory_bytes) {

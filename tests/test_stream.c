@@ -262,7 +262,7 @@ static void test_part_bytes(void **state) {
     (void)state;
     pm_caps c = card();
     assert_true(pm_stream_part_bytes(0) == 1 && pm_stream_part_bytes(3200) == 101);
-    assert_true(pm_stream_part_bytes(8 * GIB) == 16u << 20 && pm_stream_part_bytes(UINT64_MAX) == 16u << 20);
+    assert_true(pm_stream_part_bytes(8 * GIB) == 64u << 20 && pm_stream_part_bytes(UINT64_MAX) == 64u << 20);
     c.stream_part_bytes = 100 * 1024; /* 400 rows of 64 */
     const struct {
         int64_t rows, columns;

@@ -70,9 +70,9 @@ static pm_status allocate(pm_vk_executor *ex, pm_vk_use use, const char *name, p
 
 pm_status pm_vk_buffer_create(pm_vk_executor *ex, uint64_t bytes, pm_vk_use use, const char *name,
                               pm_vk_buffer *out) {
-    uint64_t limit = ex->base.caps.max_block_bytes;
+    uint64_t limit = use == PM_VK_USE_DEVICE ? ex->base.caps.max_block_bytes : ex->gpu.caps.max_block_bytes;
     *out = (pm_vk_buffer){0};
-    if (use == PM_VK_USE_DEVICE && bytes > limit)
+    if (bytes > limit)
         return pm_raise(PM_ERR_MEMORY,
                         "device memory: '%s' has %llu bytes, one allocation of %s may have %llu", name,
                         (unsigned long long)bytes, ex->base.caps.name, (unsigned long long)limit);

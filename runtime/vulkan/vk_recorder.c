@@ -26,6 +26,10 @@ static bool same_bindings(const pm_dispatch *a, const pm_dispatch *b) {
     return true;
 }
 
+static bool can_share(const pm_program *p, const pm_dispatch *a, const pm_dispatch *b) {
+    return same_bindings(a, b) && !may_stream(p, a) && !may_stream(p, b);
+}
+
 /* Gives every dispatch a set; equal bindings share one, but for those of weights that may be in slots. A hash table of set numbers, open addressing. */
 static pm_status share_sets(pm_vk_loaded *l) {
     const pm_program *p = l->base.program;
@@ -40,8 +44,7 @@ static pm_status share_sets(pm_vk_loaded *l) {
             h = (h ^ d->bindings[b].slot ^ d->bindings[b].offset << 8 ^ d->bindings[b].bytes << 20) *
                 0x9e3779b97f4a7c15ull;
         uint32_t at = (uint32_t)(h >> 32) & (size - 1);
-        while (table[at] &&
-               (may_stream(p, d) || !same_bindings(d, &p->dispatches[l->set_dispatch[table[at] - 1]])))
+        while (table[at] && !can_share(p, d, &p->dispatches[l->set_dispatch[table[at] - 1]]))
             at = (at + 1) & (size - 1);
         if (!table[at]) {
             l->set_dispatch[l->n_sets] = i;
