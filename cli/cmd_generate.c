@@ -220,6 +220,7 @@ static int generate_one(generation *g, cli_place *place, const pm_ids *prompt, p
         if (s == PM_OK) note_early_end(options, place, &result);
         code = s == PM_OK ? print_result(g, place, &result, &result) : cli_library_error(s);
     }
+    if (!code && fflush(stdout) != 0) code = cli_error(PM_ERR_FILE, "stdout: cannot be written");
     if (!code && g->stats && !g->json) print_stats(&result, pm_device_name(place->device));
     pm_generated_free(&result);
     return code;

@@ -76,7 +76,7 @@ static void test_random_interval_sets(void **state) {
     pm_interval v[96];
     double sum = 0, worst = 1;
     int n_sets = 0, n_met = 0;
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 1200; round++) {
         size_t n = random_intervals(&r, v, PM_COUNT(v));
         pm_plan_limits limits = {.alignment = 1u << (4 + test_below(&r, 5))};
         if (round % 3 == 0) limits.max_block_bytes = 20000 + test_below(&r, 30000);
