@@ -307,7 +307,7 @@ int cmd_generate(int argc, char **argv) {
         {"--stop", CLI_STRINGS, &g.stops, "S", "end when the text holds S; may be repeated", 0, 0},
         {"--ignore-eos", CLI_BOOL, &g.ignore_eos, NULL, "go on after the end-of-sequence token", 0, 0},
         {"--loop", CLI_INT, &g.loop, "N",
-         "greedy: most steps that the device does before the host looks (default 32; 1: the host chooses each token)",
+         "most steps that the device does before the host looks (default 32; 1: the host chooses each token)",
          1, 64},
         CLI_START_FLAG(&g.start),
         {"--print", CLI_STRING, &g.print, "WHAT", "text or ids; default: text, or ids without a tokenizer", 0,

@@ -127,8 +127,11 @@ static pm_status check_generation(const checker *c, const pm_inputs *in) {
     f.position = d.position;
     f.last_row = 0;
     PM_GOTO(check(c, r, &f));
-    pm_loop loop = {0};
+    uint32_t sampling[PM_SAMPLE_WORDS]; /* `decode` has what chooses the likeliest */
+    pm_sampling_words(&(pm_generate_options){.top_p = 0.95f, .seed = 1}, sampling);
+    pm_loop loop = {.sampling = sampling};
     f.name = "loop";
+    f.inputs[1] = (named_words){"sampling", sampling};
     pm_turn turn = {.ids = padded, .n_ids = (size_t)n};
     s = pm_loop_prepare(&loop, &d, &turn, &r);
     if (s == PM_OK) s = check(c, r, &f);

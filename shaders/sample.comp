@@ -6,7 +6,7 @@
 // in most rows all targets are reached among those, and two passes are all. Else more passes, with pivots closer to each other,
 // narrow down where the sum is reached, until what is left can be listed. Where pivots lie changes no result.
 #include "index.glsl"
-#include "sample.glsl"
+#include "sample_list.glsl"
 
 layout(constant_id = PM_SPEC_LOCAL_X) const uint LOCAL_X = 128; // WORKERS to LISTED
 layout(push_constant) uniform Push { pm_sample_params p; };
@@ -15,23 +15,17 @@ layout(std430, set = 0, binding = 1) readonly restrict buffer Settings { uint se
 layout(std430, set = 0, binding = 2) readonly restrict buffer Counts { uint counts[]; };
 layout(std430, set = 0, binding = 3) writeonly restrict buffer Y { int y[]; };
 
-const uint NONE = 0u, LISTED = 1024u, WORKERS = 64u, VALUE_ROUNDS = 3u;
+const uint VALUE_ROUNDS = 3u;
 const uint PIVOTS = 7u, SUMS = 8u; // the last sum is of weights that min_p leaves
 const uint ALL = 0u, TOP_K = 1u, TOP_P = 2u, CHOICE = 3u, DONE = 4u; // the steps
 
-// All that stands in a piece of the order, with the sums of WORKERS parts of it.
-shared uint list_rank[LISTED], list_column[LISTED], list_weight[LISTED], list_size;
-shared uint part_low[WORKERS], part_high[WORKERS];
 // How many stand in the order up to a rank, and the sum of their weights.
 shared uint pivot[SUMS], sum_count[SUMS], sum_low[SUMS], sum_high[SUMS];
-shared uint found_column, found_low, found_high;
 
 // Of the row; the same in all invocations but for `lane`.
 uint start, lane, top, least_weight, tied; // tied: not NONE: of those that have this rank the columns are the order
 Unit unit;
 float reach; // about how far below the top weights end
-uint list_n, list_n_before;
-uvec2 list_before, list_up_to;
 
 uint word_at(uint c) { return x[start + c * p.x_col_stride]; }
 uint rank_at(uint c) {
@@ -85,36 +79,6 @@ void add_up(uint from, uint to) {
 
 // ---- the list ----
 
-// Bitonic, over the next power of two.
-void sort_list() {
-    uint size = 1u;
-    while (size < list_n) size *= 2u;
-    for (uint i = list_n + lane; i < size; i += LOCAL_X) list_rank[i] = NONE, list_column[i] = i;
-    barrier();
-    for (uint k = 2u; k <= size; k *= 2u)
-        for (uint j = k / 2u; j > 0u; j /= 2u) {
-            for (uint i = lane; i < size / 2u; i += LOCAL_X) {
-                uint a = 2u * i - (i & (j - 1u)), b = a + j;
-                uvec3 one = uvec3(list_rank[a], list_column[a], list_weight[a]);
-                uvec3 other = uvec3(list_rank[b], list_column[b], list_weight[b]);
-                bool in_order = one.x > other.x || (one.x == other.x && one.y < other.y);
-                if (in_order == ((a & k) != 0u)) {
-                    list_rank[a] = other.x, list_column[a] = other.y, list_weight[a] = other.z;
-                    list_rank[b] = one.x, list_column[b] = one.y, list_weight[b] = one.z;
-                }
-            }
-            barrier();
-        }
-}
-
-uint part_begin(uint worker) { return min(worker * ((list_n + WORKERS - 1u) / WORKERS), list_n); }
-
-uvec2 sum_before_part(uint worker) {
-    uvec2 sum = list_before;
-    [[dont_unroll]] for (uint i = 0u; i < worker; i++) sum = plus(sum, uvec2(part_low[i], part_high[i]));
-    return sum;
-}
-
 // Which of up to 32 columns, the i-th of them c + i * LOCAL_X, have ranks from .. to-1. Where few have, what is done with them is
 // passed over by all, on devices that run through a branch that none of their lanes takes, too.
 uint columns_between(uint c, uint from, uint to) {
@@ -138,58 +102,7 @@ void list(uint from, uint to, uint n_before, uvec2 before) {
             if (i < LISTED) list_rank[i] = rank_at(column), list_column[i] = column, list_weight[i] = weight;
         }
     barrier();
-    list_n = list_size <= LISTED ? list_size : 0u;
-    list_n_before = n_before;
-    list_before = before;
-    sort_list();
-    if (lane < WORKERS) {
-        uvec2 sum = uvec2(0u);
-        for (uint i = part_begin(lane); i < part_begin(lane + 1u); i++) sum = plus(sum, uvec2(list_weight[i], 0u));
-        part_low[lane] = sum.x;
-        part_high[lane] = sum.y;
-    }
-    barrier();
-    list_up_to = sum_before_part(WORKERS);
-}
-
-bool is_listed(uvec2 target, bool count) {
-    if (count) return target.x > list_n_before && target.x <= list_n_before + list_n;
-    return is_less(list_before, target) && !is_less(list_up_to, target);
-}
-
-// The sum up to the last in the list that has a rank and a weight as large as these, or larger.
-uvec2 sum_listed(uint rank, uint weight) {
-    if (lane == 0u) found_low = list_before.x, found_high = list_before.y;
-    barrier();
-    if (lane < WORKERS) {
-        uvec2 sum = uvec2(0u);
-        for (uint i = part_begin(lane); i < part_begin(lane + 1u); i++)
-            if (list_rank[i] >= rank && list_weight[i] >= weight) sum = plus(sum, uvec2(list_weight[i], 0u));
-        uint low = atomicAdd(found_low, sum.x);
-        atomicAdd(found_high, sum.y + uint(low + sum.x < low));
-    }
-    barrier();
-    uvec2 found = uvec2(found_low, found_high);
-    barrier(); // all have read it
-    return found;
-}
-
-// The first in the list that reaches the target: its column in found_column; returns the sum up to it.
-uvec2 find_listed(uvec2 target) {
-    if (lane < WORKERS) {
-        uvec2 sum = sum_before_part(lane);
-        for (uint i = part_begin(lane); i < part_begin(lane + 1u) && is_less(sum, target); i++) {
-            sum = plus(sum, uvec2(list_weight[i], 0u));
-            if (is_less(sum, target)) continue;
-            found_column = list_column[i];
-            found_low = sum.x;
-            found_high = sum.y;
-        }
-    }
-    barrier();
-    uvec2 found = uvec2(found_low, found_high);
-    barrier();
-    return found;
+    take_list(n_before, before, lane, LOCAL_X);
 }
 
 // ---- the row ----
@@ -277,7 +190,7 @@ void main() {
     if (k != 0u && k <= WORKERS && list_n != 0u) {
         n_all = list_n;
         kept = list_up_to;
-        likely = sum_listed(NONE, least_weight);
+        likely = sum_listed(NONE, least_weight, lane);
     }
     [[dont_unroll]] for (uint step = n_all == 0u ? ALL : TOP_K; step != DONE; step++) {
         bool count = step == TOP_K;
@@ -314,9 +227,9 @@ void main() {
             kept = uvec2(sum_low[0], sum_high[0]);
             likely = uvec2(sum_low[PIVOTS], sum_high[PIVOTS]);
         } else if (count)
-            kept = done ? sum_listed(list_rank[k - 1u - list_n_before], 0u) : s.up_to;
+            kept = done ? sum_listed(list_rank[k - 1u - list_n_before], 0u, lane) : s.up_to;
         else
-            kept = find_listed(target);
+            kept = find_listed(target, lane);
     }
     if (lane == 0u) y[p.y_offset + strided(at, p.y_stride)] = int(found_column);
 }

@@ -99,8 +99,8 @@ typedef struct pm_generate_options {
     float temperature;  /* 0 means 1 */
     int32_t top_k;      /* 0: off */
     float top_p, min_p; /* 0: off */
-    uint64_t seed;
-    int32_t n_beams; /* 0 or 1: no beam search */
+    uint64_t seed;      /* the same seed and logits give the same ids on every device */
+    int32_t n_beams;    /* 0 or 1: no beam search */
     float
         length_penalty; /* beams: score = sum of log probabilities / length^penalty; see has_length_penalty */
     bool has_length_penalty;  /* false: the model's, else 1.0 */
@@ -115,8 +115,8 @@ typedef struct pm_generate_options {
     const char *from, *to; /* pm_translate: languages, for models of many; NULL: the model's default */
     bool ignore_eos;
     int32_t
-        loop_steps; /* greedy: most steps that the device does before the host looks at the ids, 1..64; 0: 32; 1: the host
-                           chooses each id, as it does for sampling, penalties and rules */
+        loop_steps; /* most steps that the device does before the host looks at the ids, 1..64; 0: 32; 1: the host
+                           chooses each id, as it does for beams and some rules. The ids are the same */
     const char *const *stops; /* texts that end generation */
     size_t n_stops;
     /* Called as ids come (not with beams), mostly while the device goes on: it must not use the session. false stops. */
@@ -135,7 +135,8 @@ typedef struct pm_generated {
     size_t n_ids, n_prompt; /* n_prompt: leading ids that were given */
     float score;            /* beams: score of the best */
     uint64_t prompt_ns, decode_ns, first_token_ns;
-    size_t n_together;   /* sequences that ran together, this one among them: times and submissions are those of all */
+    size_t
+        n_together; /* sequences that ran together, this one among them: times and submissions are those of all */
     uint64_t loop_steps; /* of decode_steps: on the device, without the host */
     const char *no_loop; /* why the host chose every id; NULL: it did not have to */
     uint64_t decode_steps, decode_submits, decode_recordings, decode_host_ns;
