@@ -115,7 +115,7 @@ static void by_columns(const tile *t) {
 
 /* ---- many rows ---- */
 
-enum { BLOCK_ROWS = 6, BLOCK_COLS = 16, PACKED = 256, LEAST_ROWS = 8 };
+enum { BLOCK_ROWS = 6, BLOCK_COLS = 16, PACKED = 256, LEAST_ROWS = 8, STRIP = 16 };
 
 /* Vectors by name: of arrays of floats compilers keep the sums in memory. */
 typedef float lanes __attribute__((vector_size(BLOCK_COLS / 2 * sizeof(float))));
@@ -140,13 +140,16 @@ PM_CLONES static void add_block(const float *const *a, uint64_t a_k, const float
         }
 }
 
-/* Terms k0 .. k0+n-1 of the tile's columns; columns past the end are 0. */
+/* Terms k0 .. k0+n-1 of the tile's columns; columns past the end are 0. By strips, whose rows stay near while all columns are
+ * written into them. */
 PM_CLONES static void pack(const tile *t, uint64_t k0, uint64_t n, float *out) {
-    for (uint64_t j = 0; j < TILE_N; j++) {
-        const float *column = t->b + (t->n0 + j) * t->p->b_n + k0 * t->p->b_k;
-        bool in = t->n0 + j < t->n1;
-        for (uint64_t k = 0; k < n; k++) out[k * TILE_N + j] = in ? column[k * t->p->b_k] : 0;
-    }
+    for (uint64_t first = 0; first < n; first += STRIP)
+        for (uint64_t j = 0; j < TILE_N; j++) {
+            const float *column = t->b + (t->n0 + j) * t->p->b_n + k0 * t->p->b_k;
+            bool in = t->n0 + j < t->n1;
+            uint64_t last = n - first < STRIP ? n : first + STRIP;
+            for (uint64_t k = first; k < last; k++) out[k * TILE_N + j] = in ? column[k * t->p->b_k] : 0;
+        }
 }
 
 /* Rows past the last are it again, and not stored. */
