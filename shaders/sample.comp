@@ -2,9 +2,9 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 // sample: y[row] = the column that chance picks, as sample.params.h says. One workgroup a row. A step is to find the first in the
-// order whose running sum reaches a target. A pass over the row adds up what stands before a few pivots, and lists the likeliest:
-// in most rows all targets are reached among those, and two passes are all. Else more passes, with pivots closer to each other,
-// narrow down where the sum is reached, until what is left can be listed. Where pivots lie changes no result.
+// order whose running sum reaches a target. One pass over the row finds the greatest, one lists the likeliest, one adds up all (not
+// for a small top_k): in most rows every target is reached in the list. Else more passes, which add up what stands before a few
+// pivots, narrow down where the sum is reached, until what is left can be listed. Where pivots lie changes no result.
 #include "index.glsl"
 #include "sample_list.glsl"
 
@@ -15,7 +15,7 @@ layout(std430, set = 0, binding = 1) readonly restrict buffer Settings { uint se
 layout(std430, set = 0, binding = 2) readonly restrict buffer Counts { uint counts[]; };
 layout(std430, set = 0, binding = 3) writeonly restrict buffer Y { int y[]; };
 
-const uint VALUE_ROUNDS = 3u;
+const uint VALUE_ROUNDS = 3u; // of pivots evenly by value
 const uint PIVOTS = 7u, SUMS = 8u; // the last sum is of weights that min_p leaves
 const uint ALL = 0u, TOP_K = 1u, TOP_P = 2u, CHOICE = 3u, DONE = 4u; // the steps
 
