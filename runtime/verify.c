@@ -160,7 +160,7 @@ static pm_status dump_result(const comparison *c, uint32_t binding, const char *
     } files[] = {{"got", r->got, writes_integers(c->d)},
                  {"want", r->want, writes_integers(c->d)},
                  {"bound", r->bound, false}};
-    char path[4096 + 64], number[16] = "";
+    char path[4096 + 128], number[32] = "";
     if (binding + 1 < c->d->n_bindings) snprintf(number, sizeof number, "binding%u-", binding);
     for (size_t i = 0; i < PM_COUNT(files); i++) {
         snprintf(path, sizeof path, "%s-%s%s.npy", stem, number, files[i].name);

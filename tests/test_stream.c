@@ -20,7 +20,7 @@ static pm_caps card(void) {
 static pm_program *make_layers(int64_t rows, uint64_t max_memory, const pm_caps *caps) {
     pm_graph *g;
     pm_program *p;
-    char name[8];
+    char name[16];
     assert_ok(pm_graph_create("layers", &g));
     pm_tensor *x = pm_input(g, "x", PM_F32, 2, (int64_t[]){rows, WIDTH});
     int64_t width = WIDTH;
