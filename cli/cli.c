@@ -270,6 +270,7 @@ static size_t char_bytes(const char *s) {
 }
 
 json_t *cli_json_text(const char *text) {
+    if (!text) return NULL;
     json_t *value = json_string(text);
     char *copy = value ? NULL : malloc(3 * strlen(text) + 1), *to = copy;
     if (!copy) return value;

@@ -74,7 +74,7 @@ int cli_set_start(cli_place *p, int64_t id); /* what --decoder-start says; -1: n
 /* "5,9,2" -> ids. Freed with free(). what: the text's place, for an error ("--ids", "line 3"). */
 int cli_parse_ids(const char *what, const char *text, int32_t **out_ids, size_t *out_n);
 void cli_print_ids(const int32_t *ids, size_t n);
-json_t *cli_json_text(const char *text); /* what is not UTF-8 becomes U+FFFD; NULL: memory is out */
+json_t *cli_json_text(const char *text); /* what is not UTF-8 becomes U+FFFD; NULL: no text, or no memory */
 int cli_print_json(json_t *value,
                    size_t flags); /* prints with jansson's flags and releases; NULL is an error */
 int cli_write_file(const char *path, const void *data, size_t bytes); /* pm_file_write; "-" is stdout */

@@ -212,6 +212,8 @@ expect "no lines"           2 'stdin: has no lines' -- bad ''
 expect "no file of prompts" 3 'cannot be opened' -- "$pumice" generate "$data/gpt2" --file "$tmp/nowhere"
 expect "a file and ids"     2 'both --file and --ids' -- "$pumice" generate "$data/gpt2" --file "$tmp/prompts" --ids 3
 expect "a NUL in a line"    2 'line 1: .*NUL' -- lines 'ha\0lf\none\n'
+expect "a NUL, as JSON"     2 'line 2: .*NUL' -- bash -c 'printf "seven\nha\0lf\none\n" | "$0" translate numbers-en-zh --device cpu --json' "$pumice"
+[ "$(sed -n 2p "$tmp/out")" = '{"source": null, "translation": null}' ] && [ "$(wc -l < "$tmp/out")" -eq 3 ] || { echo "FAILED: a NUL, as JSON"; cat "$tmp/out"; failures=$((failures + 1)); }
 
 speech="$data/../speech" chirp="$data/../audio/chirp.wav"
 expect "transcribe"         0 . -- "$pumice" transcribe "$speech" "$chirp" --language en --device cpu
