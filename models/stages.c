@@ -70,7 +70,8 @@ static pm_status print_compiled(const pm_graph *g, const pm_graph_dump_options *
     pm_compile_options co = {.caps = o->device ? pm_executor_caps(o->device->executor) : NULL,
                              .no_fuse = o->no_fuse,
                              .max_memory_bytes = o->max_memory_bytes};
-    if (!co.max_memory_bytes && o->device) co.max_memory_bytes = o->device->max_memory_bytes;
+    if (stage == STAGE_PROGRAM && !co.max_memory_bytes && o->device)
+        co.max_memory_bytes = o->device->max_memory_bytes;
     pm_compiled c = {0};
     uint64_t *ns = NULL;
     pm_status s = pm_compile_stages(g, &co, &c);
@@ -105,6 +106,9 @@ pm_status pm_graph_dump(const pm_graph *g, const pm_graph_dump_options *o, char 
         return pm_raise(
             PM_ERR_USAGE,
             "profile: stage \"built\" has no dispatches to time, expected fused, planned or program");
+    if (o->max_memory_bytes && stage != STAGE_PROGRAM)
+        return pm_raise(PM_ERR_USAGE, "max memory: stage \"%s\" gives weights no place, expected program",
+                        o->stage);
     return stage == STAGE_BUILT ? print_any(&(dumped){.stage = stage, .g = g}, format, out_text)
                                 : print_compiled(g, o, stage, format, out_text);
 }

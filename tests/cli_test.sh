@@ -73,6 +73,7 @@ for stage in built fused planned program; do
     expect "compile, $stage" 0 - -- "$pumice" compile "$tmp/graph.txt" --stage $stage -o "$tmp/compiled"
     cmp -s "$tmp/dumped" "$tmp/compiled" || { echo "FAILED compile, $stage: not what dump prints"; failures=$((failures + 1)); }
 done
+expect "compile, max memory" 2 'max memory: stage "fused" gives' -- "$pumice" compile "$tmp/graph.txt" --stage fused --max-memory 5M
 expect "compile stdin"      0 '^for cpu: .*dispatches' -- bash -c '"$0" dump numbers-en-zh --stage built | "$0" compile - --device cpu' "$pumice"
 expect "compile, time"      0 'matmul.*%$' -- "$pumice" compile "$tmp/graph.txt" --device cpu --time --runs 3
 expect "compile, all times" 0 'attention encoder.0' -- "$pumice" compile "$tmp/graph.txt" --device cpu --time --runs 1 --all
@@ -93,6 +94,11 @@ expect "compile, stage and time" 2 'runs nothing' -- "$pumice" compile "$tmp/gpt
 expect "max memory, enough" 0 '^三点半$' -- "$pumice" translate numbers-en-zh --device cpu --max-memory 64M "half past three"
 expect "max memory, too little" 5 '80 weights of numbers-en-zh take 3627964 bytes, at most 1048576' -- "$pumice" translate numbers-en-zh --device cpu --max-memory 1M "half past three"
 expect "max memory, shown" 0 'weight "[^"]*", f32, [0-9]* bytes, streamed slot 1$' -- "$pumice" dump numbers-en-zh --stage program --batch 50 --max-memory 5M
+for stage in built fused planned; do
+    for device in "" "--device cpu"; do
+        expect "max memory, $stage" 2 "max memory: stage \"$stage\" gives" -- "$pumice" dump numbers-en-zh --stage $stage $device --max-memory 5M
+    done
+done
 expect "max memory, no number" 2 'lots, expected' -- "$pumice" bench model numbers-en-zh --max-memory lots
 expect "max memory, too large" 2 '99999999999G' -- "$pumice" verify numbers-en-zh --max-memory 99999999999G
 expect "verify"             0 'all within bounds' -- "$pumice" verify numbers-en-zh --device cpu
