@@ -65,6 +65,7 @@ static int make_options(const generation *g, pm_generate_options *o) {
 static void add_costs(pm_generated *to, const pm_generated *r, bool new_batch) {
     to->n_prompt += r->n_prompt;
     to->n_ids += r->n_ids;
+    if (r->n_together > to->n_together) to->n_together = r->n_together;
     to->decode_steps += r->decode_steps;
     to->loop_steps += r->loop_steps;
     to->no_loop = r->no_loop;
@@ -233,9 +234,11 @@ static int generate_batch(const generation *g, cli_place *place, const pm_ids *p
     if (!results) return cli_error(PM_ERR_MEMORY, "out of memory: %zu results", n);
     pm_status s = pm_generate_batch(place->session, prompts, n, options, results);
     int code = s == PM_OK ? PM_OK : cli_library_error(s);
-    for (size_t i = 0; s == PM_OK && i < n; i++) {
-        add_costs(&whole, &results[i], i % results[i].n_together == 0);
-        add_costs(costs, &results[i], i % results[i].n_together == 0);
+    for (size_t i = 0, next = 0; s == PM_OK && i < n; i++) {
+        bool new_batch = i == next;
+        if (new_batch) next += results[i].n_together;
+        add_costs(&whole, &results[i], new_batch);
+        add_costs(costs, &results[i], new_batch);
     }
     for (size_t i = 0; !code && i < n; i++) {
         note_early_end(options, place, &results[i]);
@@ -256,7 +259,7 @@ static int generate_all(const generation *g, cli_place *place, const cli_prompts
         code = generate_batch(g, place, p->at + i, n, options, &costs);
     }
     if (code || !g->stats || g->json) return code;
-    fprintf(stderr, "prompts            %zu, %" PRId64 " at a time\n", p->n, g->batch);
+    fprintf(stderr, "prompts            %zu, %zu at a time\n", p->n, costs.n_together);
     print_stats(&costs, pm_device_name(place->device));
     return PM_OK;
 }
@@ -280,7 +283,8 @@ int cmd_generate(int argc, char **argv) {
         {"--file", CLI_STRING, &g.source.file, "FILE", "a prompt a line; - is stdin", 0, 0},
         {"--lines", CLI_STRING, &g.source.lines, "WHAT",
          "with --file: text or ids; default: text, or ids without a tokenizer", 0, 0},
-        {"--batch", CLI_INT, &g.batch, "N", "of several prompts: how many run together (default 8)", 1, 256},
+        {"--batch", CLI_INT, &g.batch, "N",
+         "of several prompts: how many run together (default 8); with beams one after the other", 1, 256},
         {"-n|--max-new", CLI_INT, &g.max_new, "N", "most new tokens; default: up to the model's limit", 1,
          1e7},
         {"--greedy", CLI_BOOL, &g.greedy, NULL,

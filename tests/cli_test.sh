@@ -209,6 +209,11 @@ expect "several --ids"      0 '^7(,[0-9]+){4}$' -- "$pumice" generate "$data/gpt
 expect "prompts of stdin"   0 '"n_prompt": 6' -- bash -c '"$0" generate "$1" --file - -n 4 --ignore-eos --device cpu --json < "$2"' "$pumice" "$data/gpt2" "$tmp/prompts"
 [ "$(grep -c '^{.*}$' "$tmp/out")" -eq 5 ] || { echo "FAILED: a JSON object a prompt"; failures=$((failures + 1)); }
 expect "stats of a batch"   0 '^decode  *95 steps' -- "$pumice" generate "$data/gpt2" --file "$tmp/prompts" -n 20 --ignore-eos --device cpu --stats
+at_a_time() { "$pumice" generate "$data/$1" --file "$tmp/prompts" -n 4 --device cpu --stats "${@:2}"; }
+expect "all at a time"      0 '^prompts  *5, 5 at a time' -- at_a_time gpt2
+expect "two at a time"      0 '^prompts  *5, 2 at a time' -- at_a_time gpt2 --batch 2
+expect "beams at a time"    0 '^prompts  *5, 1 at a time' -- at_a_time gpt2 --beams 2
+expect "one at a time"      0 '^prompts  *5, 1 at a time' -- at_a_time transfo-xl
 bad() { printf "$1" | "$pumice" generate "$data/gpt2" --file - -n 4 --device cpu; }
 expect "an empty line"      2 'line 2: is empty' -- bad '5,9\n\n7\n'
 expect "a line of no ids"   2 'line 2: number 2 of "7,x"' -- bad '5,9\n7,x\n'
