@@ -69,9 +69,10 @@ static bool reads_storage(const pm_tensor *t, const pm_tensor *base) {
 }
 
 /* Whether the write may happen where the product stands: nothing reads or writes its state from there on, and the position is
- * known there. If that is in a state, it stays, since the graph reads no old version of one. */
+ * known there. If that is in a state, the write that made the version which is read stands before the product, and no other
+ * before the cache_write, since the graph reads no old version of one. */
 static bool may_write_early(const pm_graph *g, const pm_tensor *product, const pm_tensor *write) {
-    const pm_tensor *state = write->base, *position = write->in[2]->base;
+    const pm_tensor *state = write->base, *position = g->items[write->in[2]->version];
     bool is_leaf = pm_op_get(position->op)->flags & PM_OPF_LEAF;
     if (position->id > product->id && !is_leaf) return false;
     for (uint32_t i = product->id; i < write->id; i++)

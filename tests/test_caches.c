@@ -77,6 +77,13 @@ static const struct {
      "%16 = slice(%15) {axis=1, length=1} i32[1,1,1]\n"
      "%17 = reshape(%16) i32[]\n%18 = cache_write(%3, %10, %17) f32[1,2,8,2]\n" OUT,
      0, 1, false},
+    {"the position is written to a state behind the product",
+     PRODUCT QUERIES KEYS VALUES
+     "%14 = input \"next\" i32[1,1,1,1]\n%15 = const i32[] data[0]\n%16 = state \"at\" i32[1,1,1,1]\n"
+     "%17 = cache_write(%16, %14, %15) i32[1,1,1,1]\n%18 = reshape(%17) i32[]\n"
+     "%19 = cache_write(%3, %10, %18) f32[1,2,8,2]\n%20 = cache_write(%4, %13, %18) f32[1,2,8,2]\n"
+     "output \"k\" %19\noutput \"v\" %20\n" OUT,
+     0, 3, false},
     {"heads in turn: each has queries, keys and values",
      "%0 = input \"x\" f32[1,2,3]\n%1 = weight \"w\" f32[12,3]\n%2 = param \"p\" i32[]\n"
      "%3 = state \"k\" f32[1,2,8,2]\n%4 = state \"v\" f32[1,2,8,2]\n%5 = matmul(%0, %1) f32[1,2,12]\n"
