@@ -405,27 +405,12 @@ static void count_copy(pm_program *p, const pm_dispatch *d) {
     p->copied_bytes += copies ? 4 * d->cost : 0;
 }
 
-/* The tensor as it lies: a guest among the columns of its concat is that slice, which is made in *room. */
-static const pm_tensor *as_it_lies(const pm_lowering *l, const pm_tensor *t, pm_tensor *room) {
-    uint32_t host = l->plan->slice_of[t->id], part = 0;
-    if (!host) return t;
-    const pm_tensor *concat = l->g->items[host - 1];
-    while (concat->in[part] != t) part++;
-    const pm_tensor slice = pm_lower_part_of_concat(concat, part);
-    *room = *t;
-    room->base = slice.base;
-    room->offset = slice.offset;
-    memcpy(room->strides, slice.strides, sizeof room->strides);
-    return room;
-}
-
 static pm_status add_dispatch(pm_lowering *l, const pm_tensor *t, uint32_t part, uint32_t n_parts) {
     const pm_op_info *info = pm_op_get(t->op);
-    pm_tensor room;
     pm_program *p = l->p;
     pm_dispatch d = {.node = t->id};
     PM_TRY(make_label(p, t, &d.label));
-    PM_TRY(info->lower(l, as_it_lies(l, t, &room), part, &d));
+    PM_TRY(info->lower(l, t, part, &d));
     if (!d.cost && info->cost) d.cost = info->cost(t) / n_parts;
     PM_TRY(pm_select(l->caps, &d));
     for (uint32_t b = 0; b < d.n_bindings; b++) d.loads[b] = pm_dispatch_loads(t, &d, b);
@@ -495,11 +480,26 @@ static pm_status add_dispatches(pm_lowering *l, const pm_tensor *t) {
     return PM_OK;
 }
 
+/* The tensor as it lies: a guest among the columns of its concat is that slice, which is made in *room. */
+static const pm_tensor *as_it_lies(const pm_lowering *l, const pm_tensor *t, pm_tensor *room) {
+    uint32_t host = l->plan->slice_of[t->id], part = 0;
+    if (!host) return t;
+    const pm_tensor *concat = l->g->items[host - 1];
+    while (concat->in[part] != t) part++;
+    const pm_tensor slice = pm_lower_part_of_concat(concat, part);
+    *room = *t;
+    room->base = slice.base;
+    room->offset = slice.offset;
+    memcpy(room->strides, slice.strides, sizeof room->strides);
+    return room;
+}
+
 static pm_status lower_items(pm_lowering *l) {
     by_last lists = {0};
     pm_status s = list_by_last(l, &lists);
     for (uint32_t i = 0; s == PM_OK && i < l->g->n_items; i++) {
-        const pm_tensor *t = l->g->items[i];
+        pm_tensor room;
+        const pm_tensor *t = as_it_lies(l, l->g->items[i], &room);
         const pm_lower_cut cut = pm_lower_find_cut(l, t);
         for (uint32_t k = 0; s == PM_OK && k < cut.n_parts; k++) {
             pm_lower_slices slices;

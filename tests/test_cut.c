@@ -33,6 +33,11 @@ static const char *const graphs[] = {
     "%0 = input \"q\" f32[5,4,9,8]\n%1 = input \"k\" f32[5,2,9,8]\n%2 = input \"v\" f32[5,2,9,8]\n"
     "%3 = input \"length\" i32[5]\n%4 = input \"keys\" i32[5,9]\n%5 = input \"bias\" f32[4,9,9]\n"
     "%6 = attention(%0, %1, %2, _, %3, %4, %5) {scale=0.3, mask=length|keys|bias} f32[5,4,9,8]\noutput \"y\" %6\n",
+    /* guests among the columns of their concat: cut as they lie there */
+    "%0 = input \"x\" f32[40,100]\n%1 = input \"z\" f32[40,8]\n%2 = exp(%0) f32[40,100]\n%3 = exp(%1) f32[40,8]\n"
+    "%4 = concat(%2, %3) {axis=1} f32[40,108]\n%5 = mul(%4, %4) f32[40,108]\n%6 = input \"a\" f32[90,24]\n"
+    "%7 = weight \"w\" f32[5,24]\n%8 = weight \"u\" f32[7,24]\n%9 = matmul(%6, %7) f32[90,5]\n%10 = matmul(%6, %8) f32[90,7]\n"
+    "%11 = concat(%9, %10) {axis=1} f32[90,12]\noutput \"y\" %5\noutput \"z\" %11\n",
 };
 
 enum { LIMIT = 4096 };
