@@ -41,8 +41,8 @@ pm_status pm_vk_check(VkResult r, const char *what) PM_MUST_USE;
     X(vkGetPhysicalDeviceQueueFamilyProperties)                                                              \
     X(vkEnumerateDeviceExtensionProperties)                                                                  \
     X(vkCreateDevice)                                                                                        \
-    X(vkGetDeviceProcAddr) X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT)              \
-        X(vkSetDebugUtilsObjectNameEXT)
+    X(vkGetDeviceProcAddr)                                                                                   \
+    X(vkCreateDebugUtilsMessengerEXT) X(vkDestroyDebugUtilsMessengerEXT) X(vkSetDebugUtilsObjectNameEXT)
 typedef struct pm_vk_instance {
     VkInstance handle;
     VkDebugUtilsMessengerEXT messenger;
@@ -194,17 +194,15 @@ void pm_vk_staging_destroy(pm_vk_executor *ex);
 void pm_vk_name(pm_vk_executor *ex, VkObjectType type, uint64_t handle, const char *name);
 /* Everything before it, then everything after it: of compute, transfers and, at the end, the host. */
 void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c);
-/* Submits one command buffer; the fence (or none) is signalled when all submitted so far is done. */
-/* One vkQueueSubmit of n command buffers, one after the other. */
-/* The same in batches of `every` command buffers; when one has ended, n_marks grows by one on the device (the host's is what it will be). At
- * most PM_VK_MAX_MARKS batches. */
+/* One vkQueueSubmit of n command buffers, one after the other; the fence (or none) is signalled when all are done. */
+pm_status pm_vk_submit(pm_vk_executor *ex, const VkCommandBuffer *commands, uint32_t n,
+                       VkFence fence) PM_MUST_USE;
+/* The same in batches of `every` command buffers, at most PM_VK_MAX_MARKS of them: as each ends, the timeline counts one on, up to n_marks. */
 enum { PM_VK_MAX_MARKS = 64 };
 pm_status pm_vk_submit_marked(pm_vk_executor *ex, const VkCommandBuffer *commands, uint32_t n, uint32_t every,
                               VkFence fence) PM_MUST_USE;
-bool pm_vk_wait_mark(pm_vk_executor *ex,
-                     uint64_t mark); /* false: it did not come; waiting for the fence says why */
-pm_status pm_vk_submit(pm_vk_executor *ex, const VkCommandBuffer *commands, uint32_t n,
-                       VkFence fence) PM_MUST_USE;
+/* n_submits: command buffers whose end is waited for. */
+pm_status pm_vk_wait_mark(pm_vk_executor *ex, uint64_t mark, uint32_t n_submits) PM_MUST_USE;
 pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) PM_MUST_USE;
 /* After a failure: waits for what was submitted without a fence. */
 void pm_vk_drain(pm_vk_executor *ex);
@@ -254,6 +252,7 @@ typedef struct pm_vk_loaded {
     VkFence fence;
     VkQueryPool queries; /* two a dispatch; NULL without profile */
     uint64_t *times_ns, *starts_ns, *ticks;
+    uint64_t watch_ns; /* of the newest run: in calls of the one who watches it */
 } pm_vk_loaded;
 
 /* Where slot `slot` lies now. */

@@ -1,5 +1,5 @@
-/* Opening and closing a Vulkan device, submitting to its queue, and the vtable. The device is opened with no
- * features: the baseline kernels need none. */
+/* Opening and closing a Vulkan device, submitting to its queue, and the vtable. Kernels need no features; two serve the decode
+ * loop where a device has them: timeline semaphores and conditional rendering. */
 #include "runtime/vulkan/vk.h"
 
 #include <stdio.h>
@@ -7,8 +7,10 @@
 static const pm_executor_vtable vtable;
 
 void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c) {
-    const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-    const bool conditions = ex->base.caps.skips_halted;
+    const bool conditions = ex->base.caps.skips_halted; /* they are read, and then written for the next run */
+    const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT |
+                                        VK_PIPELINE_STAGE_TRANSFER_BIT |
+                                        (conditions ? VK_PIPELINE_STAGE_CONDITIONAL_RENDERING_BIT_EXT : 0u);
     const VkMemoryBarrier all = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                  .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
                                  .dstAccessMask =
@@ -16,10 +18,7 @@ void pm_vk_full_barrier(pm_vk_executor *ex, VkCommandBuffer c) {
                                      VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT |
                                      VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT |
                                      (conditions ? VK_ACCESS_CONDITIONAL_RENDERING_READ_BIT_EXT : 0u)};
-    ex->d.vkCmdPipelineBarrier(c, stages,
-                               stages | VK_PIPELINE_STAGE_HOST_BIT |
-                                   (conditions ? VK_PIPELINE_STAGE_CONDITIONAL_RENDERING_BIT_EXT : 0u),
-                               0, 1, &all, 0, NULL, 0, NULL);
+    ex->d.vkCmdPipelineBarrier(c, stages, stages | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &all, 0, NULL, 0, NULL);
 }
 
 static pm_status check_lost(pm_vk_executor *ex, pm_status s) {
@@ -63,14 +62,6 @@ pm_status pm_vk_submit_marked(pm_vk_executor *ex, const VkCommandBuffer *command
     return PM_OK;
 }
 
-bool pm_vk_wait_mark(pm_vk_executor *ex, uint64_t mark) {
-    const VkSemaphoreWaitInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
-                                      .semaphoreCount = 1,
-                                      .pSemaphores = &ex->timeline,
-                                      .pValues = &mark};
-    return ex->d.vkWaitSemaphores(ex->device, &info, PM_VK_WAIT_NS) == VK_SUCCESS;
-}
-
 void pm_vk_drain(pm_vk_executor *ex) {
     if (ex->hung) return;
     VkResult r = ex->d.vkQueueWaitIdle(ex->queue);
@@ -79,18 +70,24 @@ void pm_vk_drain(pm_vk_executor *ex) {
     ex->hung = r != VK_ERROR_DEVICE_LOST; /* the work of a lost device counts as done */
 }
 
+/* For one submission; a software device is as slow as it likes: it cannot hang. */
+static uint64_t patience_ns(const pm_vk_executor *ex, uint64_t n_submits) {
+    bool software = ex->base.caps.type == PM_DEVICE_SOFTWARE_GPU;
+    return software ? UINT64_MAX : PM_VK_WAIT_NS * (n_submits ? n_submits : 1);
+}
+
+static pm_status give_up(pm_vk_executor *ex, uint64_t waited_ns) {
+    ex->lost = ex->hung = true;
+    return pm_raise(PM_ERR_LOST, "wait: device %s did not finish within %llu s", ex->base.caps.name,
+                    (unsigned long long)(waited_ns / 1000000000));
+}
+
 pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) {
     if (ex->lost) return pm_raise(PM_ERR_LOST, "wait: device %s was lost before", ex->base.caps.name);
-    bool software = ex->base.caps.type == PM_DEVICE_SOFTWARE_GPU; /* as slow as it likes: it cannot hang */
-    uint64_t timeout = software ? UINT64_MAX : PM_VK_WAIT_NS * (n_submits ? n_submits : 1);
-    uint64_t start = pm_now_ns();
+    uint64_t timeout = patience_ns(ex, n_submits), start = pm_now_ns();
     VkResult r = ex->d.vkWaitForFences(ex->device, 1, &fence, VK_TRUE, timeout);
     ex->base.stats.device_ns += pm_now_ns() - start;
-    if (r == VK_TIMEOUT) {
-        ex->lost = ex->hung = true;
-        return pm_raise(PM_ERR_LOST, "wait: device %s did not finish within %llu s", ex->base.caps.name,
-                        (unsigned long long)(timeout / 1000000000));
-    }
+    if (r == VK_TIMEOUT) return give_up(ex, timeout);
     if (r != VK_SUCCESS) {
         pm_vk_drain(ex);
         ex->lost = true; /* the fence is in an unknown state */
@@ -99,6 +96,19 @@ pm_status pm_vk_wait(pm_vk_executor *ex, VkFence fence, uint32_t n_submits) {
     r = ex->d.vkResetFences(ex->device, 1, &fence);
     if (r != VK_SUCCESS) ex->lost = true; /* a fence that stays signalled ends no wait */
     return pm_vk_check(r, "vkResetFences");
+}
+
+pm_status pm_vk_wait_mark(pm_vk_executor *ex, uint64_t mark, uint32_t n_submits) {
+    const VkSemaphoreWaitInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+                                      .semaphoreCount = 1,
+                                      .pSemaphores = &ex->timeline,
+                                      .pValues = &mark};
+    uint64_t timeout = patience_ns(ex, n_submits), start = pm_now_ns();
+    VkResult r = ex->d.vkWaitSemaphores(ex->device, &info, timeout);
+    ex->base.stats.device_ns += pm_now_ns() - start;
+    if (r == VK_TIMEOUT) return give_up(ex, timeout);
+    if (r != VK_SUCCESS) ex->lost = true; /* the fence behind it is in an unknown state */
+    return pm_vk_check(r, "vkWaitSemaphores");
 }
 
 static pm_status create_timeline(pm_vk_executor *ex) {

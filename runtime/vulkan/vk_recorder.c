@@ -121,16 +121,18 @@ static void compute_barrier(pm_vk_executor *ex, VkCommandBuffer c) {
  * result; of a cache, of which a dispatch writes some rows, the first word is one that is read. */
 static void spoil(const pm_vk_loaded *l, const pm_dispatch *d, VkCommandBuffer c) {
     pm_vk_executor *ex = vk(l);
-    const uint32_t wrong = d->kernel == PM_KERNEL_ARGMAX || d->kernel == PM_KERNEL_TOP_K
-                               ? 1u           /* a legal index */
-                               : 0x461c4000u; /* 10000.0f */
+    const uint32_t wrong =
+        d->kernel == PM_KERNEL_ARGMAX || d->kernel == PM_KERNEL_TOP_K || d->kernel == PM_KERNEL_SAMPLE
+            ? 1u           /* a legal index */
+            : 0x461c4000u; /* 10000.0f */
     pm_vk_full_barrier(ex, c);
     for (uint32_t b = 0; b < d->n_bindings; b++) {
         const pm_range *r = &d->bindings[b];
         if (!(d->written & 1u << b) || r->bytes < 4) continue;
         pm_vk_place at = pm_vk_slot(l, r->slot);
-        uint64_t word =
-            at.offset + r->offset + (d->kernel == PM_KERNEL_CACHE_WRITE ? 0 : r->bytes / 4 * 4 - 4);
+        bool cache = d->kernel == PM_KERNEL_CACHE_WRITE ||
+                     (d->kernel == PM_KERNEL_MATMUL && r->slot >= l->base.program->n_blocks);
+        uint64_t word = at.offset + r->offset + (cache ? 0 : r->bytes / 4 * 4 - 4);
         ex->d.vkCmdFillBuffer(c, at.buffer->handle, word, 4, wrong);
     }
     pm_vk_full_barrier(ex, c);
