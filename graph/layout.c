@@ -3,7 +3,7 @@
  *   - A copy of a view (permutes and reshapes) of a tensor that nothing else reads: the tensor is written in
  * the order that makes the view dense. So attention writes [B,H,T,D] as [B,T,H,D] lies, and the next matmul
  * reads [B,T,C].
- *   - A cast of truth values to integers is those values, seen as integers: both are words of 0 and 1.
+ *   - A cast of dense truth values to integers is those values, seen as integers: both are words of 0 and 1.
  * Changes no shape and no other operation; only strides, and which tensor a copy's reader reads. */
 #include "graph/ops.h"
 #include "graph/rebuild.h"
@@ -35,9 +35,10 @@ static bool is_needless(const pm_graph *g, const pm_tensor *copy) {
     return x->base->kind == PM_KIND_TEMP || !is_output(g, copy);
 }
 
+/* Its readers may count on integers that lie as the cast writes them. */
 static bool is_needless_cast(const pm_graph *g, const pm_tensor *t) {
-    return t->op == PM_OP_TO_I32 && t->in[0]->dtype == PM_BOOL && t->in[0]->base->kind != PM_KIND_STATE &&
-           !is_output(g, t);
+    return t->op == PM_OP_TO_I32 && t->in[0]->dtype == PM_BOOL && pm_is_dense(t->in[0]) &&
+           t->in[0]->base->kind != PM_KIND_STATE && !is_output(g, t);
 }
 
 /* ---- a copy of a view ---- */
@@ -109,7 +110,7 @@ static void rebuild(layout *l) {
             l->r.map[i] = pm_rebuilt(&l->r, t->in[0]);
             continue;
         }
-        if (is_needless_cast(l->old, t)) {
+        if (!l->strides[i][0] && is_needless_cast(l->old, t)) {
             pm_tensor *x = pm_rebuilt(&l->r, t->in[0]);
             l->r.map[i] = pm_rebuild_op(&l->r, t, PM_OP_AS_I32, 1, &x, NULL);
             continue;
