@@ -106,6 +106,14 @@ static bool suits_first(const pm_graph *g, const pm_cache_plan *p, const pm_tens
            first->in[2] == write->in[2] && f.pitch == c->pitch && f.n_repeats == c->n_repeats;
 }
 
+/* Result, rows and cache, each as a whole. */
+static bool can_be_bound(const pm_tensor *write, uint64_t most_bytes) {
+    const pm_tensor *product = write->in[1]->base;
+    return !most_bytes ||
+           (pm_extent_bytes(product) <= most_bytes && pm_extent_bytes(write->base) <= most_bytes &&
+            (product->op != PM_OP_MATMUL || pm_extent_bytes(product->in[PM_MATMUL_A]) <= most_bytes));
+}
+
 static void try_write(const pm_graph *g, const pm_tensor *write, const pm_cache_plan *p) {
     const pm_tensor *x = write->in[1], *product = x->base;
     pm_cache_columns c;
@@ -139,13 +147,14 @@ static bool is_read(const pm_graph *g, const pm_cache_plan *p, const pm_tensor *
     return false;
 }
 
-pm_status pm_find_caches(const pm_graph *g, bool apart, pm_cache_plan *out) {
+pm_status pm_find_caches(const pm_graph *g, bool apart, uint64_t most_bytes, pm_cache_plan *out) {
     *out = (pm_cache_plan){.product_of = pm_calloc(g->n_items, sizeof *out->product_of),
                            .writes_of = pm_calloc(g->n_items, sizeof *out->writes_of),
                            .is_gone = pm_calloc(g->n_items, sizeof *out->is_gone)};
     if (!out->product_of || !out->writes_of || !out->is_gone) return PM_ERR_MEMORY;
     for (size_t i = 0; i < g->n_items && !apart; i++)
-        if (g->items[i]->op == PM_OP_CACHE_WRITE) try_write(g, g->items[i], out);
+        if (g->items[i]->op == PM_OP_CACHE_WRITE && can_be_bound(g->items[i], most_bytes))
+            try_write(g, g->items[i], out);
     for (size_t i = 0; i < g->n_items; i++)
         out->is_gone[i] = out->writes_of[i][0] && !is_read(g, out, g->items[i]) &&
                           n_cached(g, out, g->items[i]) == g->items[i]->dims[g->items[i]->rank - 1];

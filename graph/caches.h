@@ -21,8 +21,9 @@ typedef struct pm_cache_plan {
     bool *is_gone;                  /* by id of a product: caches have all of it, its result needs no room */
 } pm_cache_plan;
 
-/* With `apart`, products write none. Freed with pm_cache_plan_free on errors, too. */
-pm_status pm_find_caches(const pm_graph *g, bool apart, pm_cache_plan *out) PM_MUST_USE;
+/* With `apart`, products write none, and none is written where more than `most_bytes` (0: no limit) would have to be bound, since
+ * each is cut in its own way then. Freed with pm_cache_plan_free on errors, too. */
+pm_status pm_find_caches(const pm_graph *g, bool apart, uint64_t most_bytes, pm_cache_plan *out) PM_MUST_USE;
 void pm_cache_plan_free(pm_cache_plan *p);
 
 /* Whether x shows columns of the product's rows, each row once and in order, or all of them B times; fills *out. */

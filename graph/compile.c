@@ -24,6 +24,7 @@ pm_status pm_compile_stages(const pm_graph *g, const pm_compile_options *options
     pm_caps_baseline(&baseline);
     const pm_plan_limits limits = {.alignment = caps->binding_alignment ? caps->binding_alignment : 16,
                                    .max_block_bytes = caps->max_block_bytes,
+                                   .max_binding_bytes = caps->max_binding_bytes,
                                    .apart = options && options->no_fuse};
     pm_status s;
     PM_GOTO(options && options->no_fuse ? pm_simplify(g, &out->fused) : pm_optimize(g, &out->fused));

@@ -54,6 +54,12 @@ uint64_t pm_storage_bytes(const pm_tensor *base) {
     return (uint64_t)pm_elems(base) * pm_dtype_bytes(base->dtype);
 }
 
+uint64_t pm_extent_bytes(const pm_tensor *t) {
+    uint64_t last = 0;
+    for (int32_t k = 0; k < t->rank; k++) last += (uint64_t)(t->dims[k] - 1) * (uint64_t)t->strides[k];
+    return 4 * (last + 1);
+}
+
 bool pm_same_dims(const pm_tensor *a, const pm_tensor *b) {
     return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
 }

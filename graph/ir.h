@@ -173,6 +173,7 @@ bool pm_can_be_output(const pm_tensor *t);
 
 int64_t pm_elems(const pm_tensor *t);
 uint64_t pm_storage_bytes(const pm_tensor *base); /* of a tensor that owns its storage */
+uint64_t pm_extent_bytes(const pm_tensor *t);     /* from its first element to its last */
 bool pm_is_dense(const pm_tensor *t);             /* row-major, no gaps (dims of length 1 do not matter) */
 bool pm_same_dims(const pm_tensor *a, const pm_tensor *b);
 bool pm_is_const_scalar(const pm_tensor *t, float *out_value); /* rank 0 or one element, through views */

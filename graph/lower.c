@@ -182,12 +182,6 @@ static pm_status place_storage(pm_lowering *l) {
 
 /* ---- bindings ---- */
 
-static uint64_t extent_bytes(const pm_tensor *t) {
-    uint64_t last = 0;
-    for (int32_t k = 0; k < t->rank; k++) last += (uint64_t)(t->dims[k] - 1) * (uint64_t)t->strides[k];
-    return 4 * (last + 1);
-}
-
 /* Names a tensor for an error: a leaf by its name, others by operation and label. */
 static void describe(const pm_tensor *t, char *out, size_t bytes) {
     const pm_tensor *base = t->base;
@@ -227,10 +221,10 @@ pm_status pm_lower_bind(pm_lowering *l, pm_dispatch *d, const pm_tensor *t, bool
         return PM_OK;
     }
     home h;
-    PM_TRY(find_piece(l, t, 4 * (uint64_t)t->offset, extent_bytes(t), &h));
+    PM_TRY(find_piece(l, t, 4 * (uint64_t)t->offset, pm_extent_bytes(t), &h));
     uint64_t first = h.offset + 4 * (uint64_t)t->offset;
     uint64_t start = first - first % binding_alignment(l->caps);
-    pm_range range = {.slot = h.slot, .offset = start, .bytes = first - start + extent_bytes(t)};
+    pm_range range = {.slot = h.slot, .offset = start, .bytes = first - start + pm_extent_bytes(t)};
     if (l->caps->max_binding_bytes && range.bytes > l->caps->max_binding_bytes) {
         char what[256];
         describe(t, what, sizeof what);
@@ -259,17 +253,17 @@ void pm_lower_halt(pm_lowering *l, const pm_dispatch *d, uint32_t word, uint32_t
 static int64_t rows_of_binding(const pm_caps *caps, const pm_tensor *x, int dim) {
     uint64_t limit = caps->max_binding_bytes, others, step = 4 * (uint64_t)x->strides[dim];
     pm_tensor one = pm_lower_slice(x, dim, 0, 1);
-    others =
-        extent_bytes(&one) + binding_alignment(caps); /* a binding begins up to that much before its tensor */
-    if (!limit || extent_bytes(x) + binding_alignment(caps) <= limit || others >= limit || !step)
+    others = pm_extent_bytes(&one) +
+             binding_alignment(caps); /* a binding begins up to that much before its tensor */
+    if (!limit || pm_extent_bytes(x) + binding_alignment(caps) <= limit || others >= limit || !step)
         return x->dims[dim];
     return (int64_t)((limit - others) / step) + 1;
 }
 
 bool pm_lower_can_bind(const pm_lowering *l, const pm_tensor *x) {
     uint64_t limit = l->caps->max_binding_bytes;
-    return !limit ||
-           extent_bytes(x) <= limit - (limit > binding_alignment(l->caps) ? binding_alignment(l->caps) : 0);
+    return !limit || pm_extent_bytes(x) <=
+                         limit - (limit > binding_alignment(l->caps) ? binding_alignment(l->caps) : 0);
 }
 
 /* Rows of one part: as many as a binding holds, and as one submission may work on. */
@@ -287,7 +281,8 @@ static int64_t rows_of_slot(const pm_caps *caps, const pm_tensor *t, const pm_te
     uint64_t limit = caps->stream_part_bytes, step = 4 * (uint64_t)x->strides[dim];
     const pm_tensor one = pm_lower_slice(x, dim, 0, 1);
     int64_t n_rows = (int64_t)pm_elems(t) / t->dims[t->rank - 1], most;
-    if (!limit || x->base->op != PM_OP_WEIGHT || n_rows <= PART_ROWS || extent_bytes(&one) > step) return n;
+    if (!limit || x->base->op != PM_OP_WEIGHT || n_rows <= PART_ROWS || pm_extent_bytes(&one) > step)
+        return n;
     most = (int64_t)(limit / step);
     if (most < PART_ROWS) most = PART_ROWS;
     if (most >= n) return n;
@@ -308,7 +303,7 @@ int64_t pm_lower_run(const pm_lowering *l, const pm_tensor *x, int dim, int64_t 
     int64_t left = x->dims[dim] - first, n = left < most ? left : most;
     if (pieces->n < 2 || x->dims[dim] == 1) return n;
     const pm_tensor one = pm_lower_slice(x, dim, first, 1);
-    uint64_t at = 4 * (uint64_t)one.offset, end = at + extent_bytes(&one), begin, size,
+    uint64_t at = 4 * (uint64_t)one.offset, end = at + pm_extent_bytes(&one), begin, size,
              step = 4 * (uint64_t)x->strides[dim];
     pm_piece_at(pieces, pm_piece_of(pieces, at), &begin, &size);
     uint64_t more = end < begin + size && step ? (begin + size - end) / step : 0; /* rows behind the first */
@@ -328,6 +323,7 @@ int64_t pm_lower_rows_at_once(const pm_lowering *l, const pm_tensor *x, int dim,
 static const pm_tensor *rows_operand(const pm_lowering *l, const pm_tensor *t, int *out_dim,
                                      int64_t *out_most) {
     *out_dim = 0;
+    *out_most = 0;
     if (t->op == PM_OP_GATHER) {
         *out_most = rows_of_part(l->caps, t->in[0], 0, 0);
         return t->in[0];

@@ -16,8 +16,9 @@ typedef struct pm_place {
 } pm_place;
 
 typedef struct pm_plan_limits {
-    uint64_t alignment;       /* bytes; a power of two */
-    uint64_t max_block_bytes; /* 0: no limit */
+    uint64_t alignment;         /* bytes; a power of two */
+    uint64_t max_block_bytes;   /* 0: no limit */
+    uint64_t max_binding_bytes; /* the same */
     bool apart; /* each operation has dispatches of its own: no guests, no caches that products write */
 } pm_plan_limits;
 

@@ -261,8 +261,10 @@ pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_grap
     uint64_t peak;
     pm_cache_plan caches = {0};
     *out = (pm_graph_plan){.alignment = limits->alignment};
+    uint64_t most = limits->max_binding_bytes; /* a binding begins up to the alignment before its tensor */
+    if (most > limits->alignment) most -= limits->alignment;
     PM_TRY(check_sizes(g, limits));
-    pm_status s = pm_find_caches(g, limits->apart, &caches);
+    pm_status s = pm_find_caches(g, limits->apart, most, &caches);
     if (s == PM_OK) s = choose_intervals(g, &caches, limits, out, &peak);
     out->caches = caches;
     if (s == PM_OK) s = pm_plan_intervals(out->intervals, out->n_intervals, limits, &out->result);
@@ -273,7 +275,7 @@ pm_status pm_plan_graph(const pm_graph *g, const pm_plan_limits *limits, pm_grap
 pm_status pm_plan_peak(const pm_graph *g, uint64_t alignment, uint64_t *out_bytes) {
     pm_graph_plan p = {0};
     pm_cache_plan caches = {0};
-    pm_status s = pm_find_caches(g, false, &caches);
+    pm_status s = pm_find_caches(g, false, 0, &caches);
     if (s == PM_OK)
         s = choose_intervals(g, &caches, &(pm_plan_limits){.alignment = alignment}, &p, out_bytes);
     p.caches = caches;

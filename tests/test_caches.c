@@ -313,22 +313,26 @@ static void test_random_writes(void **state) {
 
 enum { HEADS = 5, SIZE = 16, N = 3 * HEADS * SIZE, WIDTH = 24, SLOTS = 11, TOKENS = 3 };
 
+typedef struct joint_size {
+    int64_t batch, n_tokens, width;
+} joint_size;
+
 /* Queries, keys and values; the weight is larger than a binding. */
-static pm_graph *joint(void) {
+static pm_graph *joint(joint_size n) {
     pm_graph *g;
     pm_tensor *part[3];
     assert_ok(pm_graph_create("joint", &g));
-    pm_tensor *y = pm_matmul(g, pm_input(g, "a", PM_F32, 3, (int64_t[]){1, TOKENS, WIDTH}),
-                             pm_weight(g, "w", PM_F32, 2, (int64_t[]){N, WIDTH}));
+    pm_tensor *y = pm_matmul(g, pm_input(g, "a", PM_F32, 3, (int64_t[]){n.batch, n.n_tokens, n.width}),
+                             pm_weight(g, "w", PM_F32, 2, (int64_t[]){N, n.width}));
     for (int i = 0; i < 3; i++)
         part[i] = pm_transpose(g,
                                pm_reshape(g, pm_slice(g, y, 2, i * HEADS * SIZE, HEADS * SIZE), 4,
-                                          (int64_t[]){1, TOKENS, HEADS, SIZE}),
+                                          (int64_t[]){n.batch, n.n_tokens, HEADS, SIZE}),
                                1, 2);
     pm_output(g, "q", pm_copy(g, part[0]));
     for (int i = 1; i < 3; i++) {
         const char *name = i == 1 ? "k" : "v";
-        pm_tensor *cache = pm_state(g, name, PM_F32, 4, (int64_t[]){1, HEADS, SLOTS, SIZE});
+        pm_tensor *cache = pm_state(g, name, PM_F32, 4, (int64_t[]){n.batch, HEADS, SLOTS, SIZE});
         cache = pm_cache_write(g, cache, part[i], pm_param(g, "p"));
         pm_output(g, name, pm_neg(g, cache));
     }
@@ -339,7 +343,7 @@ static pm_graph *joint(void) {
 static void test_parts(void **state) {
     pm_caps caps;
     pm_program *p;
-    pm_graph *g = joint();
+    pm_graph *g = joint((joint_size){1, TOKENS, WIDTH});
     uint32_t n_parts = 0, n_caches[4] = {0};
     (void)state;
     pm_caps_baseline(&caps);
@@ -360,11 +364,43 @@ static void test_parts(void **state) {
     pm_graph_destroy(g);
 }
 
+/* One word more than a binding holds: a cut goes elsewhere through the product than through the cache, so each is cut for itself. */
+static void test_larger_than_bindings(void **state) {
+    static const struct {
+        joint_size size;
+        uint64_t bytes; /* of the largest operand */
+    } large[] = {
+        {{1, 10, WIDTH}, 4 * 10 * N},                       /* the result */
+        {{1, 10, 300}, 4 * 10 * 300},                       /* the rows */
+        {{2, TOKENS, WIDTH}, 4 * 2 * HEADS * SLOTS * SIZE}, /* the caches */
+    };
+    (void)state;
+    for (size_t i = 0; i < PM_COUNT(large); i++) {
+        pm_graph *g = joint(large[i].size);
+        for (uint32_t less = 0; less < 8; less += 4) {
+            uint32_t n_caches = 0;
+            pm_caps caps;
+            pm_program *p;
+            pm_caps_baseline(&caps);
+            caps.max_binding_bytes = large[i].bytes + caps.binding_alignment - less;
+            assert_ok(pm_compile(g, &(pm_compile_options){.caps = &caps}, &p));
+            for (uint32_t k = 0; k < p->n_dispatches; k++)
+                n_caches +=
+                    p->dispatches[k].kernel == PM_KERNEL_MATMUL ? p->dispatches[k].spec[PM_SPEC_CACHES] : 0;
+            assert_true(less ? n_caches == 0 : n_caches >= 2);
+            assert_true(test_run_both(g, &caps, 5, 1) > 0);
+            pm_program_destroy(p);
+        }
+        pm_graph_destroy(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_where),
         cmocka_unit_test(test_random_writes),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_larger_than_bindings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
