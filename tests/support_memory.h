@@ -14,7 +14,7 @@ void test_memory_begin(test_memory *m, size_t fail_at); /* installs the allocato
 void test_memory_end(void);                             /* the C library's again */
 
 /* Runs `work` with its 1st, 2nd, ... allocation failing, until it needs no more. Each failing run must give
- * PM_ERR_MEMORY and leave no block; the last one must succeed. Returns the number of allocations that failed.
+ * PM_ERR_MEMORY and leave no block; the last one must succeed. Of more than 500 each seventh fails. Returns how many there are.
  */
 size_t test_every_allocation(pm_status (*work)(void *user), void *user);
 
