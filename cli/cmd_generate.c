@@ -253,11 +253,17 @@ static int generate_batch(const generation *g, cli_place *place, const pm_ids *p
 static int generate_all(const generation *g, cli_place *place, const cli_prompts *p,
                         const pm_generate_options *options) {
     pm_generated costs = {0};
-    int code = PM_OK;
+    pm_generate_options o = *options;
+    size_t *numbers = malloc(p->n * sizeof *numbers);
+    int code = numbers ? PM_OK : cli_error(PM_ERR_MEMORY, "out of memory: %zu prompts", p->n);
+    for (size_t i = 0; !code && i < p->n; i++) numbers[i] = i + 1;
+    o.prompt_name = g->source.file ? "line" : g->ids.n ? "--ids" : "TEXT";
     for (size_t i = 0; !code && i < p->n; i += (size_t)g->batch) {
         size_t n = p->n - i < (size_t)g->batch ? p->n - i : (size_t)g->batch;
-        code = generate_batch(g, place, p->at + i, n, options, &costs);
+        o.prompt_numbers = numbers + i;
+        code = generate_batch(g, place, p->at + i, n, &o, &costs);
     }
+    free(numbers);
     if (code || !g->stats || g->json) return code;
     fprintf(stderr, "prompts            %zu, %zu at a time\n", p->n, costs.n_together);
     print_stats(&costs, pm_device_name(place->device));

@@ -47,10 +47,18 @@ static bool is_text(const source *from) {
 /* The translations of those that are texts, in their order. */
 static pm_status translate_queued(const translation *t, const queue *q, const char **texts,
                                   pm_translation *out) {
-    size_t n = 0;
-    for (size_t i = 0; i < q->n; i++)
-        if (is_text(&q->at[i])) texts[n++] = q->at[i].text;
-    return n ? pm_translate_batch(t->place.session, texts, n, &t->options, out) : PM_OK;
+    pm_generate_options o = t->options;
+    size_t n = 0, numbers[256];
+    for (size_t i = 0; i < q->n; i++) {
+        if (!is_text(&q->at[i])) continue;
+        numbers[n] = q->at[i].number;
+        texts[n++] = q->at[i].text;
+    }
+    if (n && numbers[0]) {
+        o.prompt_name = "line";
+        o.prompt_numbers = numbers;
+    }
+    return n ? pm_translate_batch(t->place.session, texts, n, &o, out) : PM_OK;
 }
 
 /* A line that cannot be translated is reported, and gives an empty one; a blank one gives a blank one. A text of the command line

@@ -51,6 +51,15 @@ pm_status pm_search_append(pm_search *g, int32_t id) {
 
 /* ---- checks ---- */
 
+pm_status pm_name_prompt(pm_status status, const pm_generate_options *o, size_t i) {
+    char *text = pm_strdup(pm_error_text());
+    if (!text) return PM_ERR_MEMORY;
+    (void)pm_raise(status, "%s %zu: %s", o->prompt_name ? o->prompt_name : "prompt",
+                   o->prompt_numbers ? o->prompt_numbers[i] : i + 1, text);
+    pm_free(text);
+    return status;
+}
+
 pm_status pm_check_generate_options(const pm_session *s, const pm_generate_options *o) {
     if (!s->model->arch->decoder)
         return pm_raise(PM_ERR_USAGE, "%s: a %s model has no decoder to generate with", s->model->files.path,
@@ -229,7 +238,8 @@ static pm_status choose_all(group *c) {
         pm_search *g = &c->rows[i];
         int32_t id = 0;
         if (g->done) continue;
-        PM_TRY(choose(c, i, &id));
+        pm_status s = choose(c, i, &id);
+        if (s != PM_OK) return c->n > 1 ? pm_name_prompt(s, c->options, i) : s;
         PM_TRY(take(g, id));
         g->stuck = false;
     }

@@ -6,15 +6,6 @@
 
 /* ---- batches ---- */
 
-/* The newest error, with the prompt that it is about. */
-static pm_status name_prompt(pm_status status, size_t i) {
-    char *text = pm_strdup(pm_error_text());
-    if (!text) return PM_ERR_MEMORY;
-    (void)pm_raise(status, "prompt %zu: %s", i + 1, text);
-    pm_free(text);
-    return status;
-}
-
 pm_status pm_check_prompt(pm_session *s, const int32_t *ids, size_t n) {
     static const pm_generate_options defaults = {0};
     pm_decoder decoder = {.s = s};
@@ -38,7 +29,7 @@ static pm_status check_batch(pm_session *s, const pm_ids *prompts, size_t n, con
         return pm_raise(PM_ERR_USAGE, "on_token: is for one sequence, there are %zu", n);
     for (size_t i = 0; i < n; i++) {
         pm_status status = pm_check_prompt(s, prompts[i].ids, prompts[i].n);
-        if (status != PM_OK) return name_prompt(status, i);
+        if (status != PM_OK) return pm_name_prompt(status, o, i);
     }
     return PM_OK;
 }
@@ -86,7 +77,7 @@ pm_status pm_generate_batch(pm_session *s, const pm_ids *prompts, size_t n,
     pm_status status = PM_OK;
     for (size_t i = 0; status == PM_OK && i < n; i++) {
         status = pm_generate(s, prompts[i].ids, prompts[i].n, o, &out[i]);
-        if (status != PM_OK && n > 1) status = name_prompt(status, i);
+        if (status != PM_OK && (n > 1 || o->prompt_numbers)) status = pm_name_prompt(status, o, i);
     }
     for (size_t i = 0; status != PM_OK && i < n; i++) pm_generated_free(&out[i]);
     return status;
@@ -125,12 +116,18 @@ static pm_status translate_ids(pm_session *s, const pm_ids *ids, const size_t *w
 
 static pm_status translate_all(pm_session *s, const char *const *texts, size_t n, pm_generate_options *o,
                                pm_ids *ids, pm_translation *out) {
+    pm_generate_options named;
     pm_ids good[PM_MAX_ROWS];
-    size_t which[PM_MAX_ROWS], n_good = 0;
+    size_t which[PM_MAX_ROWS], numbers[PM_MAX_ROWS], n_good = 0;
     PM_TRY(encode_texts(s, texts, n, o, ids, out));
-    for (size_t i = 0; i < n; i++)
-        if (out[i].status == PM_OK) good[n_good] = ids[i], which[n_good++] = i;
-    return n_good ? translate_ids(s, good, which, n_good, o, out) : PM_OK;
+    for (size_t i = 0; i < n; i++) {
+        if (out[i].status != PM_OK) continue;
+        numbers[n_good] = o->prompt_numbers ? o->prompt_numbers[i] : i + 1;
+        good[n_good] = ids[i], which[n_good++] = i;
+    }
+    named = *o;
+    if (n > 1 || o->prompt_numbers) named.prompt_numbers = numbers;
+    return n_good ? translate_ids(s, good, which, n_good, &named, out) : PM_OK;
 }
 
 pm_status pm_translate_batch(pm_session *s, const char *const *texts, size_t n,

@@ -51,6 +51,8 @@ pm_status pm_search_meets_stop(const pm_search *g, const int32_t *ids, size_t n,
  * nothing, and starts the meter. */
 pm_status pm_search_begin_decoding(pm_search *g) PM_MUST_USE;
 
+/* The newest error again, with the name of the prompt that it is about, as the options name it. */
+pm_status pm_name_prompt(pm_status status, const pm_generate_options *o, size_t i) PM_MUST_USE;
 /* Errors: PM_ERR_USAGE names an option that is out of its range. */
 pm_status pm_check_generate_options(const pm_session *s, const pm_generate_options *o) PM_MUST_USE;
 /* Rules, prompt and max_new of a generation from ids[n], before its decoder is opened; for how many rows of the cache there should be

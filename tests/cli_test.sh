@@ -209,6 +209,22 @@ expect "several --ids"      0 '^7(,[0-9]+){4}$' -- "$pumice" generate "$data/gpt
 expect "prompts of stdin"   0 '"n_prompt": 6' -- bash -c '"$0" generate "$1" --file - -n 4 --ignore-eos --device cpu --json < "$2"' "$pumice" "$data/gpt2" "$tmp/prompts"
 [ "$(grep -c '^{.*}$' "$tmp/out")" -eq 5 ] || { echo "FAILED: a JSON object a prompt"; failures=$((failures + 1)); }
 expect "stats of a batch"   0 '^decode  *95 steps' -- "$pumice" generate "$data/gpt2" --file "$tmp/prompts" -n 20 --ignore-eos --device cpu --stats
+# An error names the prompt among all, not within its batch.
+mkdir "$tmp/nan" && cp "$data/llama/config.json" "$tmp/nan/"
+python3 - "$data/llama/model.safetensors" "$tmp/nan/model.safetensors" <<'END'
+import json, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+n = struct.unpack("<Q", data[:8])[0]
+name = [k for k in json.loads(data[8:8 + n]) if k.endswith("embed_tokens.weight")][0]
+at = 8 + n + json.loads(data[8:8 + n])[name]["data_offsets"][0] + 7 * 32 * 4
+data[at:at + 4] = struct.pack("<f", float("nan"))
+open(sys.argv[2], "wb").write(data)
+END
+printf '5,9\n3\n2\n5,7\n' > "$tmp/nan/prompts"
+for batch in 1 3 8; do
+    expect "no number, $batch" 7 'line 4: generation: none of' -- "$pumice" generate "$tmp/nan" --file "$tmp/nan/prompts" -n 3 --batch $batch --device cpu
+done
+expect "no number, beams"   7 '--ids 3: generation: none of' -- "$pumice" generate "$tmp/nan" --ids 5,9 --ids 3 --ids 5,7 -n 3 --beams 2 --batch 2 --device cpu
 at_a_time() { "$pumice" generate "$data/$1" --file "$tmp/prompts" -n 4 --device cpu --stats "${@:2}"; }
 expect "all at a time"      0 '^prompts  *5, 5 at a time' -- at_a_time gpt2
 expect "two at a time"      0 '^prompts  *5, 2 at a time' -- at_a_time gpt2 --batch 2

@@ -294,6 +294,37 @@ static void test_stuck(void **state) {
     check_stuck("reference");
 }
 
+/* Of id 7 nothing is a number: what comes behind it cannot be chosen. */
+static float make_seven_no_number(float x, size_t i) {
+    return i / 32 == 7 ? NAN : x;
+}
+
+/* The error names the prompt that it is about, as the options name it. */
+static void test_no_number(void **state) {
+    (void)state;
+    static const int32_t seven[] = {5, 9, 7};
+    static const size_t numbers[] = {11, 12, 14};
+    const pm_ids p[] = {{words, 3}, {words, 2}, {seven, 3}};
+    pm_generated g[3];
+    pm_device *d = open_device("cpu");
+    test_path folder = test_copy_model("llama");
+    test_edit_tensor(&folder, "model.embed_tokens.weight", make_seven_no_number);
+    test_session o = test_open_on(d, folder.s);
+    for (int32_t beams = 1; beams <= 2; beams++) {
+        pm_generate_options options = {.max_new = 3, .n_beams = beams, .ignore_eos = true};
+        assert_int_equal(pm_generate_batch(o.s, p, 3, &options, g), PM_ERR_OTHER);
+        assert_non_null(strstr(pm_error_text(), "prompt 3: generation: none of"));
+        options.prompt_name = "line";
+        options.prompt_numbers = numbers;
+        assert_int_equal(pm_generate_batch(o.s, p, 3, &options, g), PM_ERR_OTHER);
+        assert_non_null(strstr(pm_error_text(), "line 14: generation: none of"));
+        assert_int_equal(pm_generate_batch(o.s, p + 2, 1, &options, g), PM_ERR_OTHER);
+        assert_non_null(strstr(pm_error_text(), "line 11: generation: none of"));
+    }
+    test_close(&o);
+    pm_device_close(d);
+}
+
 /* One submission for many tokens of all sequences; nothing is recorded; what is asked for again is there. */
 static void test_submissions(void **state) {
     (void)state;
@@ -379,6 +410,7 @@ int main(void) {
         cmocka_unit_test(test_rules),        cmocka_unit_test(test_limit),
         cmocka_unit_test(test_long_prompts), cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_submissions),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_number),
     };
     return run_all_tests(tests);
 }

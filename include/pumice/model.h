@@ -122,6 +122,9 @@ typedef struct pm_generate_options {
     /* Called as ids come (not with beams), mostly while the device goes on: it must not use the session. false stops. */
     bool (*on_token)(void *user, int32_t id);
     void *user;
+    /* Of several prompts: how errors name prompt i: "line 12", with a number each; NULL: "prompt", and 1, 2, ... */
+    const char *prompt_name;
+    const size_t *prompt_numbers;
 } pm_generate_options;
 
 /* Ids of a prompt or a source; nothing is copied or freed. */
