@@ -53,11 +53,12 @@ bool pm_lower_is_gone(const pm_lowering *l, const pm_tensor *t);
 pm_tensor pm_lower_slice(const pm_tensor *x, int dim, int64_t first, int64_t n);
 /* Whether all of x can be one binding. */
 bool pm_lower_can_bind(const pm_lowering *l, const pm_tensor *x);
-/* How an operation with operands larger than a binding is cut along its outer dims (lower_cut.c): runs of dim `level`, for one
- * entry of each dim before it. */
+/* How an operation with operands larger than a binding is cut along its outer dims (lower_cut.c): runs of dim `level`, for runs of
+ * the dim before it (of one entry, mostly), for one entry of each dim before that. */
 typedef struct pm_lower_cut {
     int32_t level;
     int64_t each, runs;
+    int64_t each_before, runs_before;
     uint32_t n_parts; /* 1: it is not */
 } pm_lower_cut;
 pm_lower_cut pm_lower_find_cut(const pm_lowering *l, const pm_tensor *t);

@@ -91,16 +91,50 @@ static void slice_columns(const pm_tensor *t, int64_t n, pm_lower_slices *s) {
     if (residual) *residual = pm_lower_slice(residual, residual->rank - 1, 0, n);
 }
 
-/* Whether n entries of dim `level`, of one entry of each dim before it, can be bound; of a product, `columns` at a time. */
-static bool fits(const pm_lowering *l, const pm_tensor *t, int32_t level, int64_t n, int64_t columns) {
+/* Whether n entries of dim `level`, of n_before of the dim before it and one of each before that, can be bound; of a product,
+ * `columns` at a time. */
+static bool fits(const pm_lowering *l, const pm_tensor *t, int32_t level, int64_t n, int64_t n_before,
+                 int64_t columns) {
     pm_lower_slices s;
     begin(t, &s);
     if (columns < t->dims[t->rank - 1]) slice_columns(t, columns, &s);
-    for (int32_t k = 0; k <= level && k < t->rank; k++) slice(t, k, 0, k < level ? 1 : n, &s);
+    for (int32_t k = 0; k <= level && k < t->rank; k++)
+        slice(t, k, 0, k == level ? n : k == level - 1 ? n_before : 1, &s);
     bool good = pm_lower_can_bind(l, &s.t);
     for (int i = 0; i < t->n_in && good; i++)
         good = !t->in[i] || has_own_parts(t, i) || pm_lower_can_bind(l, &s.in[i]);
     return good;
+}
+
+/* Runs of n entries, as few as can be, are as long as each other. */
+static int64_t even(int64_t n, int64_t most) {
+    const int64_t runs = (n + most - 1) / most;
+    return (n + runs - 1) / runs;
+}
+
+/* The most entries of dim `level` that fit; with `each` of them, as many of the dim before it. */
+static int64_t most_that_fit(const pm_lowering *l, const pm_tensor *t, int32_t level, int64_t each) {
+    int64_t low = 1, high = t->dims[each ? level - 1 : level];
+    while (low < high) {
+        const int64_t middle = low + (high - low + 1) / 2;
+        if (fits(l, t, level, each ? each : middle, each ? middle : 1, t->dims[t->rank - 1]))
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+/* The cut at a level of which one entry fits. Where operands lie turned to each other, an entry of an outer dim is as far from end to
+ * end as all of them: kernels with any strides take as many of those as fit, since each alone would be a dispatch. */
+static pm_lower_cut cut_at(const pm_lowering *l, const pm_tensor *t, int32_t level) {
+    const bool any_strides = t->op == PM_OP_COPY || pm_op_get(t->op)->flags & PM_OPF_ELEMENTWISE;
+    const int64_t n = t->dims[level], n_before = level ? t->dims[level - 1] : 1;
+    pm_lower_cut c = {.level = level, .each = even(n, most_that_fit(l, t, level, 0)), .each_before = 1};
+    if (level && any_strides) c.each_before = even(n_before, most_that_fit(l, t, level, c.each));
+    c.runs = (n + c.each - 1) / c.each;
+    c.runs_before = (n_before + c.each_before - 1) / c.each_before;
+    return c;
 }
 
 pm_lower_cut pm_lower_find_cut(const pm_lowering *l, const pm_tensor *t) {
@@ -108,33 +142,32 @@ pm_lower_cut pm_lower_find_cut(const pm_lowering *l, const pm_tensor *t) {
     int32_t n_dims = pm_op_get(t->op)->lower ? cuttable(l, t) : 0;
     int64_t all = t->rank ? t->dims[t->rank - 1] : 1, first, columns = all;
     if (t->op == PM_OP_MATMUL) pm_lower_rows_of_part(l, t, 0, &first, &columns);
-    if (n_dims <= 0 || fits(l, t, 0, t->dims[0], columns)) return whole;
-    int64_t outer = 1;
-    for (int32_t level = 0; level < n_dims; outer *= t->dims[level++]) {
-        int64_t low = 1, high = t->dims[level];
-        if (!fits(l, t, level, 1, all)) continue;
-        while (low < high) { /* the most that fit */
-            int64_t middle = low + (high - low + 1) / 2;
-            if (fits(l, t, level, middle, all))
-                low = middle;
-            else
-                high = middle - 1;
-        }
-        const int64_t runs = (t->dims[level] + low - 1) / low, each = (t->dims[level] + runs - 1) / runs;
-        const pm_lower_cut c = {.level = level, .each = each, .runs = (t->dims[level] + each - 1) / each};
-        if (outer * c.runs > INT32_MAX) return whole; /* and refused */
-        return (pm_lower_cut){
-            .level = level, .each = each, .runs = c.runs, .n_parts = (uint32_t)(outer * c.runs)};
+    if (n_dims <= 0 || fits(l, t, 0, t->dims[0], 1, columns)) return whole;
+    int64_t outer = 1; /* entries of the dims before the one before level */
+    for (int32_t level = 0; level < n_dims; level++) {
+        if (level > 1) outer *= t->dims[level - 2];
+        if (!fits(l, t, level, 1, 1, all)) continue;
+        pm_lower_cut c = cut_at(l, t, level);
+        if (outer * c.runs_before > INT32_MAX / c.runs) return whole; /* and refused */
+        c.n_parts = (uint32_t)(outer * c.runs_before * c.runs);
+        return c;
     }
     return whole; /* what is too large is said when it is bound */
 }
 
+/* Run `run` of dim k, of `each` entries; the last one may have fewer. */
+static void slice_run(const pm_tensor *t, int32_t k, int64_t run, int64_t each, pm_lower_slices *out) {
+    const int64_t first = run * each, left = t->dims[k] - first;
+    slice(t, k, first, left < each ? left : each, out);
+}
+
 void pm_lower_cut_part(const pm_tensor *t, const pm_lower_cut *c, uint32_t part, pm_lower_slices *out) {
-    int64_t first = (int64_t)part % c->runs * c->each, left = t->dims[c->level] - first,
-            outer = part / c->runs;
+    int64_t outer = part / c->runs;
     begin(t, out);
-    slice(t, c->level, first, left < c->each ? left : c->each, out);
-    for (int32_t k = c->level - 1; k >= 0; k--) {
+    slice_run(t, c->level, part % c->runs, c->each, out);
+    if (c->level) slice_run(t, c->level - 1, outer % c->runs_before, c->each_before, out);
+    outer /= c->runs_before;
+    for (int32_t k = c->level - 2; k >= 0; k--) {
         slice(t, k, outer % t->dims[k], 1, out);
         outer /= t->dims[k];
     }

@@ -38,6 +38,10 @@ static const char *const graphs[] = {
     "%4 = concat(%2, %3) {axis=1} f32[40,108]\n%5 = mul(%4, %4) f32[40,108]\n%6 = input \"a\" f32[90,24]\n"
     "%7 = weight \"w\" f32[5,24]\n%8 = weight \"u\" f32[7,24]\n%9 = matmul(%6, %7) f32[90,5]\n%10 = matmul(%6, %8) f32[90,7]\n"
     "%11 = concat(%9, %10) {axis=1} f32[90,12]\noutput \"y\" %5\noutput \"z\" %11\n",
+    /* turned to each other: blocks */
+    "%0 = input \"x\" f32[2,70,90]\n%1 = permute(%0) {axes=[0,2,1]} f32[2,90,70]\n%2 = input \"b\" f32[90,1]\n"
+    "%3 = add(%1, %2) f32[2,90,70]\n%4 = input \"m\" f32[80,80]\n%5 = permute(%4) {axes=[1,0]} f32[80,80]\n"
+    "%6 = sub(%4, %5) f32[80,80]\noutput \"y\" %3\noutput \"z\" %6\n",
 };
 
 enum { LIMIT = 4096 };
@@ -192,8 +196,24 @@ static void test_over_4_gib(void **state) {
     pm_program_destroy(p);
 }
 
+/* What lies turned is cut into blocks, not into runs of one row: 1677 rows or columns of 20000 fit. */
+static void test_turned(void **state) {
+    (void)state;
+    pm_caps caps;
+    pm_caps_baseline(&caps);
+    caps.max_binding_bytes = 1u << 27;
+    pm_program *p =
+        compile_text("%0 = input \"x\" f32[20000,20000]\n%1 = permute(%0) {axes=[1,0]} f32[20000,20000]\n"
+                     "%2 = exp(%1) f32[20000,20000]\noutput \"y\" %2\n",
+                     &caps);
+    test_check_program(p, &caps);
+    assert_int_equal(p->n_dispatches, 12 * 12);
+    pm_program_destroy(p);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_over_4_gib), cmocka_unit_test(test_on_reference),
-                                       cmocka_unit_test(test_on_cpu), cmocka_unit_test(test_on_vulkan)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_over_4_gib), cmocka_unit_test(test_turned),
+                                       cmocka_unit_test(test_on_reference), cmocka_unit_test(test_on_cpu),
+                                       cmocka_unit_test(test_on_vulkan)};
     return run_all_tests(tests);
 }
