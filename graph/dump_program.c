@@ -24,20 +24,22 @@ typedef struct reading {
     bool in_place, slots[PM_STREAM_SLOTS];
 } reading;
 
-static reading reading_of(const pm_program *p, uint32_t e) {
-    const pm_stream *s = &p->placement->stream;
-    reading r = {0};
-    for (uint32_t i = 0; i < p->n_dispatches; i++) {
+/* Of each external; of zeros where all is resident. NULL: memory is out. */
+static reading *make_readings(const pm_program *p) {
+    reading *all = pm_calloc(p->n_externals, sizeof *all);
+    for (uint32_t i = 0; all && p->placement && i < p->n_dispatches; i++) {
+        const pm_stream *s = &p->placement->stream;
         const pm_dispatch *d = &p->dispatches[i];
         for (uint32_t b = 0; b < d->n_bindings; b++) {
-            if (d->bindings[b].slot != p->n_blocks + e || d->unused >> b & 1) continue;
+            if (d->bindings[b].slot < p->n_blocks || d->unused >> b & 1) continue;
+            reading *r = &all[d->bindings[b].slot - p->n_blocks];
             if (pm_stream_find(s, p, i, b))
-                r.slots[(s->group_of[i] - 1) % PM_STREAM_SLOTS] = true;
+                r->slots[(s->group_of[i] - 1) % PM_STREAM_SLOTS] = true;
             else
-                r.in_place = true;
+                r->in_place = true;
         }
     }
-    return r;
+    return all;
 }
 
 static void add_word(pm_text *out, const char *word, bool *later) {
@@ -46,17 +48,16 @@ static void add_word(pm_text *out, const char *word, bool *later) {
 }
 
 /* resident, in place, streamed slot 0, streamed slot 1, or several of the last three. */
-static void add_place(pm_text *out, const pm_program *p, uint32_t e) {
+static void add_place(pm_text *out, const pm_program *p, const reading *r, uint32_t e) {
     static const char *const streamed[PM_STREAM_SLOTS] = {"streamed slot 0", "streamed slot 1"};
     bool later = false;
     if (!p->placement->on_host[e]) {
         pm_text_add(out, "resident");
         return;
     }
-    const reading r = reading_of(p, e);
     for (int i = 0; i < PM_STREAM_SLOTS; i++)
-        if (r.slots[i]) add_word(out, streamed[i], &later);
-    if (r.in_place || !later) add_word(out, "in place", &later);
+        if (r[e].slots[i]) add_word(out, streamed[i], &later);
+    if (r[e].in_place || !later) add_word(out, "in place", &later);
 }
 
 static bool is_placed(const pm_program *p, uint32_t e) {
@@ -90,7 +91,7 @@ static void print_io(pm_text *out, const char *what, const pm_io *io) {
     pm_text_add(out, "] at %u:%" PRIu64 "+%" PRIu64 "\n", io->range.slot, io->range.offset, io->range.bytes);
 }
 
-static void print_head(pm_text *out, const pm_program *p) {
+static void print_head(pm_text *out, const pm_program *p, const reading *r) {
     pm_text_add(out,
                 "program \"%s\": %u dispatches, %u barriers, %u submissions, %u fallback operations, "
                 "%u copies of %" PRIu64 " bytes\n",
@@ -108,7 +109,7 @@ static void print_head(pm_text *out, const pm_program *p) {
         pm_text_add(out, "slot %u: %s \"%s\", %s, %" PRIu64 " bytes%s", p->n_blocks + e,
                     external_kinds[p->externals[e].kind], p->externals[e].name,
                     pm_dtype_name(p->externals[e].dtype), p->externals[e].bytes, is_placed(p, e) ? ", " : "");
-        if (is_placed(p, e)) add_place(out, p, e);
+        if (is_placed(p, e)) add_place(out, p, r, e);
         pm_text_add(out, "\n");
     }
     for (uint32_t i = 0; i < p->n_params; i++) pm_text_add(out, "param %u: \"%s\"\n", i, p->param_names[i]);
@@ -132,8 +133,8 @@ static void print_dispatch(pm_text *out, uint32_t index, const pm_dispatch *d) {
     pm_text_add(out, "\n");
 }
 
-static void print_text(pm_text *out, const pm_program *p, const uint64_t *ns) {
-    print_head(out, p);
+static void print_text(pm_text *out, const pm_program *p, const reading *r, const uint64_t *ns) {
+    print_head(out, p, r);
     if (ns) pm_text_add(out, "%11s", "us");
     pm_text_add(out, "%5s %2s %-26s %-14s %-36s %s\n", "", "", "variant", "groups", "operation",
                 "bindings (slot:offset+bytes, -> written, _ absent)");
@@ -164,7 +165,7 @@ static void ios_json(pm_text *out, const char *what, const pm_io *ios, uint32_t 
     pm_text_add(out, "],\n");
 }
 
-static void externals_json(pm_text *out, const pm_program *p) {
+static void externals_json(pm_text *out, const pm_program *p, const reading *r) {
     pm_text_add(out, " \"externals\": [");
     for (uint32_t e = 0; e < p->n_externals; e++) {
         pm_text_add(out, "%s\n  {\"slot\": %u, \"kind\": \"%s\", \"name\": ", e ? "," : "", p->n_blocks + e,
@@ -173,7 +174,7 @@ static void externals_json(pm_text *out, const pm_program *p) {
         pm_text_add(out, ", \"bytes\": %" PRIu64, p->externals[e].bytes);
         if (is_placed(p, e)) {
             pm_text_add(out, ", \"place\": \"");
-            add_place(out, p, e);
+            add_place(out, p, r, e);
             pm_text_add(out, "\"");
         }
         pm_text_add(out, "}");
@@ -209,7 +210,7 @@ static void dispatch_json(pm_text *out, const pm_dispatch *d, const uint64_t *ns
     pm_text_add(out, "}");
 }
 
-static void print_json(pm_text *out, const pm_program *p, const uint64_t *ns) {
+static void print_json(pm_text *out, const pm_program *p, const reading *r, const uint64_t *ns) {
     pm_text_add(out, "{\"program\": ");
     pm_text_add_json(out, p->name);
     pm_text_add(out,
@@ -230,7 +231,7 @@ static void print_json(pm_text *out, const pm_program *p, const uint64_t *ns) {
     for (uint32_t b = 0; b < p->n_blocks; b++)
         pm_text_add(out, "%s%" PRIu64, b ? ", " : "", p->block_bytes[b]);
     pm_text_add(out, "],\n");
-    externals_json(out, p);
+    externals_json(out, p, r);
     ios_json(out, "inputs", p->inputs, p->n_inputs);
     ios_json(out, "outputs", p->outputs, p->n_outputs);
     pm_text_add(out, " \"dispatches\": [");
@@ -247,7 +248,10 @@ pm_status pm_program_print(const pm_program *p, const char *format, const uint64
     *out_text = NULL;
     if (!json && strcmp(format, "text") != 0)
         return pm_raise(PM_ERR_USAGE, "dump: format \"%s\" of a program, text or json was expected", format);
-    (json ? print_json : print_text)(&text, p, ns);
+    reading *readings = make_readings(p);
+    if (!readings) return PM_ERR_MEMORY;
+    (json ? print_json : print_text)(&text, p, readings, ns);
+    pm_free(readings);
     if (pm_text_status(&text) == PM_OK)
         *out_text = text.data;
     else

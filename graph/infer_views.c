@@ -1,4 +1,4 @@
-/* Shape rules of reshape, permute, slice and expand. Their strides are in views.c. */
+/* Shape rules of reshape, permute, slice, expand, windows and as_i32. Their strides are in views.c. */
 #include "graph/ops.h"
 
 #include <inttypes.h>

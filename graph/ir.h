@@ -146,8 +146,9 @@ typedef struct pm_op_info {
     uint32_t flags;
     uint32_t fn;                      /* PM_FN_*: which function of a shared kernel */
     pm_status (*infer)(pm_tensor *t); /* checks inputs and attributes, sets dtype, rank, dims */
-    /* Fills kernel, bindings (through pm_lower_bind), params, spec[8..] and work of dispatch `part` of t (0, except
-     * concat: one part an input). NULL: nothing runs. */
+    /* Fills kernel, bindings (through pm_lower_bind), params, spec[8..] and work of dispatch `part` of t: 0, except
+     * concat (one part an input), products, gathers and grouped products (rows of b, of the table, of the experts;
+     * lower.c). NULL: nothing runs. */
     pm_status (*lower)(struct pm_lowering *l, const pm_tensor *t, uint32_t part, struct pm_dispatch *out);
     uint64_t (*cost)(const pm_tensor *t); /* multiply-adds, or elements moved */
 } pm_op_info;

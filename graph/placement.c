@@ -14,18 +14,24 @@ static bool is_weight(const pm_program *p, uint32_t e) {
     return p->externals[e].kind == PM_EXTERNAL_WEIGHT;
 }
 
-/* Gathers alone read it. */
-static bool is_looked_up(const pm_program *p, uint32_t e) {
-    bool read = false;
-    for (uint32_t i = 0; i < p->n_dispatches; i++) {
+/* When each external has its turn; weights that gathers alone read are looked up. */
+static pm_status find_turns(const pm_program *p, int *turn) {
+    bool *looked_up = pm_calloc(p->n_externals, sizeof *looked_up),
+         *read = pm_calloc(p->n_externals, sizeof *read);
+    for (uint32_t i = 0; looked_up && read && i < p->n_dispatches; i++) {
         const pm_dispatch *d = &p->dispatches[i];
         for (uint32_t b = 0; b < d->n_bindings; b++) {
-            if (d->bindings[b].slot != p->n_blocks + e || d->unused >> b & 1) continue;
-            if (d->kernel != PM_KERNEL_GATHER || b != 0) return false;
-            read = true;
+            if (d->bindings[b].slot < p->n_blocks || d->unused >> b & 1) continue;
+            const uint32_t e = d->bindings[b].slot - p->n_blocks;
+            *(d->kernel == PM_KERNEL_GATHER && b == 0 ? &looked_up[e] : &read[e]) = true;
         }
     }
-    return read;
+    for (uint32_t e = 0; looked_up && read && e < p->n_externals; e++)
+        turn[e] = pm_weight_turn(p->externals[e].bytes, looked_up[e] && !read[e]);
+    const pm_status s = looked_up && read ? PM_OK : PM_ERR_MEMORY;
+    pm_free(looked_up);
+    pm_free(read);
+    return s;
 }
 
 static void fill(const pm_program *p, const int *turn, uint64_t alignment, uint64_t room, pm_placement *at) {
@@ -75,9 +81,7 @@ pm_status pm_placement_make(const pm_program *p, const pm_caps *caps, uint64_t l
     if (!at->on_host) goto fail;
     at->limit_bytes = limit_bytes;
     at->fixed_bytes = p->arena_bytes + p->constants_bytes + pm_program_external_bytes(p, PM_EXTERNAL_STATE);
-    for (uint32_t e = 0; e < p->n_externals; e++)
-        turn[e] = pm_weight_turn(p->externals[e].bytes, is_looked_up(p, e));
-    s = PM_OK;
+    PM_GOTO(find_turns(p, turn));
     if (at->fixed_bytes > limit_bytes)
         s = pm_raise(PM_ERR_MEMORY,
                      "placement: intermediate results of %" PRIu64 " bytes, states of %" PRIu64
