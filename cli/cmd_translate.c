@@ -1,4 +1,5 @@
 /* pumice translate: encoder-decoder text to text, one line an input; stdin's lines when no text is given. */
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,9 +31,11 @@ typedef struct source {
     size_t cut;    /* bytes before that byte */
 } source;
 
+enum { LINES_A_TEXT = 16 }; /* most lines in a queue, blank ones among them, for each text of a batch */
+
 typedef struct queue {
     source *at;
-    size_t n, capacity;
+    size_t n, capacity, n_texts, batch;
     int first_code; /* the first failure */
 } queue;
 
@@ -96,21 +99,31 @@ static pm_status flush_queue(translation *t, queue *q) {
     for (size_t i = 0; i < q->n; i++) free(q->at[i].text);
     free(texts);
     free(got);
-    q->n = 0;
+    q->n = q->n_texts = 0;
     return s;
 }
 
 static pm_status add_source(translation *t, queue *q, const source *from) {
     q->at[q->n++] = *from;
-    return q->n == q->capacity ? flush_queue(t, q) : PM_OK;
+    q->n_texts += is_text(from);
+    bool full = q->n_texts == q->batch || q->n == q->capacity;
+    return full || !q->n_texts ? flush_queue(t, q) : PM_OK;
 }
 
-/* A line of stdin gives a line on stdout, so that the two stay side by side. What is no fault of a line ends all. */
+/* Whether stdin has more, or its end, by now. True of stdin alone, which has no buffer here. */
+static bool is_more_waiting(void) {
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&in, 1, 0) != 0;
+}
+
+/* A line of stdin gives a line on stdout, so that the two stay side by side. Who waits for an answer before the next line gets it.
+ * What is no fault of a line ends all. */
 static pm_status translate_stdin(translation *t, queue *q) {
     char *line = NULL;
     size_t capacity = 0;
     ssize_t n;
     pm_status s = PM_OK;
+    setvbuf(stdin, NULL, _IONBF, 0);
     for (size_t number = 1; s == PM_OK && (n = getline(&line, &capacity, stdin)) >= 0; number++) {
         source from = {.text = line, .number = number};
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = 0;
@@ -122,6 +135,7 @@ static pm_status translate_stdin(translation *t, queue *q) {
             capacity = 0;
         }
         s = add_source(t, q, &from);
+        if (s == PM_OK && q->n && !is_more_waiting()) s = flush_queue(t, q);
     }
     free(line);
     return s;
@@ -138,8 +152,9 @@ static pm_status translate_words(translation *t, queue *q, char *const *words, s
 }
 
 static int translate_all(translation *t, size_t batch, char *const *words, size_t n) {
-    queue q = {.capacity = batch, .at = calloc(batch, sizeof *q.at)};
-    if (!q.at) return cli_error(PM_ERR_MEMORY, "out of memory: %zu texts", batch);
+    queue q = {.capacity = batch * LINES_A_TEXT, .batch = batch};
+    if (!(q.at = calloc(q.capacity, sizeof *q.at)))
+        return cli_error(PM_ERR_MEMORY, "out of memory: %zu texts", batch);
     pm_status s = n ? translate_words(t, &q, words, n) : translate_stdin(t, &q);
     if (s == PM_OK) (void)flush_queue(t, &q);
     for (size_t i = 0; i < q.n; i++) free(q.at[i].text);
@@ -165,7 +180,7 @@ static int check_model(const cli_place *p, int64_t start) {
 int cmd_translate(int argc, char **argv) {
     translation t = {0};
     const char *device = "auto";
-    int64_t beams = 0, max_new = 0, start = -1, batch = 0;
+    int64_t beams = 0, max_new = 0, start = -1, batch = 8;
     const cli_flag flags[] = {
         CLI_DEVICE_FLAG(&device),
         {"--from", CLI_STRING, &t.options.from, "LANG",
@@ -176,7 +191,8 @@ int cmd_translate(int argc, char **argv) {
          "beam search with K beams; 1: greedy; default: as the model's files say", 1, 64},
         {"-n|--max-new", CLI_INT, &max_new, "N", "most new tokens", 1, 1e6},
         {"--batch", CLI_INT, &batch, "N",
-         "texts that run together (default 8); with beams one after the other", 1, 256},
+         "texts that run together (default 8; fewer when no more lines wait); with beams one after the other",
+         1, 256},
         CLI_START_FLAG(&start),
         {"--json", CLI_BOOL, &t.json, NULL, "one JSON object a line", 0, 0},
     };
@@ -195,7 +211,6 @@ int cmd_translate(int argc, char **argv) {
     t.options.max_new = (int32_t)max_new;
     code = cli_open(words[0], device, NULL, &t.place);
     if (code) return code;
-    if (!batch) batch = n_words == 1 && isatty(STDIN_FILENO) ? 1 : 8; /* who types sees each line's answer */
     code = check_model(&t.place, start);
     if (!code) code = cli_set_start(&t.place, start);
     if (!code) code = translate_all(&t, (size_t)batch, words + 1, n_words - 1);

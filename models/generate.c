@@ -459,16 +459,25 @@ static pm_status generate(pm_search *g, const pm_ids *prompt) {
     return pm_search_run(g);
 }
 
+static pm_status generate_one(pm_session *s, const pm_ids *prompt, const pm_generate_options *o,
+                              pm_generated *out) {
+    pm_decoder decoder;
+    pm_search g = {.s = s, .decoder = &decoder, .options = o, .out = out};
+    pm_status status = generate(&g, prompt);
+    pm_search_finish(&g, status);
+    return status;
+}
+
 pm_status pm_generate(pm_session *s, const int32_t *ids, size_t n, const pm_generate_options *options,
                       pm_generated *out) {
     static const pm_generate_options defaults = {0};
-    pm_decoder decoder;
-    pm_search g = {.s = s, .decoder = &decoder, .options = options ? options : &defaults, .out = out};
+    const pm_generate_options *o = options ? options : &defaults;
     *out = (pm_generated){0};
-    PM_TRY(pm_check_generate_options(s, g.options));
-    pm_status status = generate(&g, &(pm_ids){ids, n});
-    pm_search_finish(&g, status);
-    return status;
+    PM_TRY(pm_check_generate_options(s, o));
+    pm_status status = generate_one(s, &(pm_ids){ids, n}, o, out);
+    if (status != PM_ERR_MEMORY || o->on_token) return status;
+    pm_session_forget_caches(s, 0, 0); /* of batches before */
+    return generate_one(s, &(pm_ids){ids, n}, o, out);
 }
 
 void pm_generated_free(pm_generated *g) {

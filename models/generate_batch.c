@@ -6,6 +6,8 @@
 
 /* ---- batches ---- */
 
+enum { KEPT_ROWS = 16 }; /* caches of so many sequences stay beside a batch's, for another batch of as many */
+
 pm_status pm_check_prompt(pm_session *s, const int32_t *ids, size_t n) {
     static const pm_generate_options defaults = {0};
     pm_decoder decoder = {.s = s};
@@ -67,18 +69,45 @@ static bool goes_together(const pm_session *s, size_t n, const pm_generate_optio
     return n > 1 && o->n_beams <= 1 && !s->model->spec.recurrence.on;
 }
 
-pm_status pm_generate_batch(pm_session *s, const pm_ids *prompts, size_t n,
-                            const pm_generate_options *options, pm_generated *out) {
-    static const pm_generate_options defaults = {0};
-    const pm_generate_options *o = options ? options : &defaults;
-    memset(out, 0, n * sizeof *out);
-    PM_TRY(check_batch(s, prompts, n, o));
+/* One after the other, or all together. */
+static pm_status generate_all(pm_session *s, const pm_ids *prompts, size_t n, const pm_generate_options *o,
+                              pm_generated *out) {
     if (goes_together(s, n, o)) return generate_together(s, prompts, n, o, out);
     pm_status status = PM_OK;
     for (size_t i = 0; status == PM_OK && i < n; i++) {
         status = pm_generate(s, prompts[i].ids, prompts[i].n, o, &out[i]);
-        if (status != PM_OK && (n > 1 || o->prompt_numbers)) status = pm_name_prompt(status, o, i);
+        if (status != PM_OK && o->prompt_numbers) status = pm_name_prompt(status, o, i);
     }
+    return status;
+}
+
+/* Where memory is short: without the caches of other batches; then the halves, one after the other. */
+static pm_status generate_parts(pm_session *s, const pm_ids *prompts, size_t n, const pm_generate_options *o,
+                                pm_generated *out) {
+    pm_generate_options rest = *o;
+    pm_status status = generate_all(s, prompts, n, o, out);
+    if (status != PM_ERR_MEMORY || !goes_together(s, n, o)) return status;
+    pm_session_forget_caches(s, 0, 0);
+    status = generate_together(s, prompts, n, o, out);
+    if (status != PM_ERR_MEMORY) return status;
+    pm_session_forget_caches(s, 0, 0);
+    if (rest.prompt_numbers) rest.prompt_numbers += n / 2;
+    PM_TRY(generate_parts(s, prompts, n / 2, o, out));
+    return generate_parts(s, prompts + n / 2, n - n / 2, &rest, out + n / 2);
+}
+
+pm_status pm_generate_batch(pm_session *s, const pm_ids *prompts, size_t n,
+                            const pm_generate_options *options, pm_generated *out) {
+    static const pm_generate_options defaults = {0};
+    const pm_generate_options *o = options ? options : &defaults;
+    pm_generate_options named = *o;
+    size_t numbers[PM_MAX_ROWS];
+    memset(out, 0, n * sizeof *out);
+    PM_TRY(check_batch(s, prompts, n, o));
+    pm_session_forget_caches(s, (int64_t)n, KEPT_ROWS);
+    for (size_t i = 0; i < n; i++) numbers[i] = i + 1;
+    if (n > 1 && !named.prompt_numbers) named.prompt_numbers = numbers;
+    pm_status status = generate_parts(s, prompts, n, &named, out);
     for (size_t i = 0; status != PM_OK && i < n; i++) pm_generated_free(&out[i]);
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "models/need.h"
@@ -216,6 +217,25 @@ void pm_session_forget(pm_session *s, const char *state) {
         s->ready[i] = s->ready[--s->n_ready];
     }
     drop_idle(s);
+}
+
+/* Sequences of the decoder whose cache a tensor of the store is (name_states of decoder.c); 0: it is none. */
+static int64_t rows_of_cache(const pm_session *s, const char *name) {
+    size_t n = strlen(s->prefix);
+    if (strncmp(name, s->prefix, n) != 0 || strncmp(name + n, "kv.", 3) != 0) return 0;
+    return strtoll(name + n + 3, NULL, 10);
+}
+
+void pm_session_forget_caches(pm_session *s, int64_t n, int64_t most) {
+    for (size_t i = 0; i < s->n_made;) {
+        int64_t rows = rows_of_cache(s, s->made[i]);
+        if (rows <= most || rows == n) {
+            i++;
+            continue;
+        }
+        pm_session_forget(s, s->made[i]);
+        i = 0; /* the names have moved */
+    }
 }
 
 static pm_status load(pm_session *s, const pm_graph *g, pm_ready *r) {

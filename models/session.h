@@ -44,6 +44,8 @@ pm_status pm_session_program(pm_session *s, const pm_build_options *options, pm_
 
 /* Unloads every program that uses a state, and drops the states that no program uses then. */
 void pm_session_forget(pm_session *s, const char *state);
+/* The same for the caches of decoders of more than `most` sequences, but for those of `n`. */
+void pm_session_forget_caches(pm_session *s, int64_t n, int64_t most);
 
 /* The program of a forward pass on such inputs (run.c). */
 pm_status pm_session_forward(pm_session *s, const pm_inputs *inputs, const char *want,

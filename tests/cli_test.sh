@@ -195,6 +195,19 @@ expect "in batches"         2 'line 7: .*zebra' -- bash -c '"$0" translate numbe
 cp "$tmp/out" "$tmp/batched"
 expect "one by one"         2 'line 7: .*zebra' -- bash -c '"$0" translate numbers-en-zh --device cpu --batch 1 < "$1"' "$pumice" "$tmp/many"
 cmp -s "$tmp/out" "$tmp/batched" && [ "$(wc -l < "$tmp/out")" -eq 40 ] || { echo "FAILED: batches of lines"; diff "$tmp/out" "$tmp/batched"; failures=$((failures + 1)); }
+# Memory for 8 together, not for their caches and those of 3 beside them; for fewer together than a batch.
+for batch in 8 24; do
+    expect "little memory, $batch" 0 - -- bash -c 'yes "half past three" | head -n 27 | "$0" translate numbers-en-zh --device cpu --max-memory 5200K --batch "$1"' "$pumice" $batch
+    [ "$(grep -c '^三点半$' "$tmp/out")" -eq 27 ] || { echo "FAILED: little memory, $batch"; failures=$((failures + 1)); }
+done
+# Who writes a line and waits gets its answer, blank or not.
+coproc "$pumice" translate numbers-en-zh --device cpu
+talk_pid=$COPROC_PID
+for said in "half past three=三点半" "=" "one=一"; do
+    echo "${said%%=*}" >&"${COPROC[1]}"
+    read -r -t 60 answer <&"${COPROC[0]}" && [ "$answer" = "${said#*=}" ] || { echo "FAILED: a talk: $said"; failures=$((failures + 1)); break; }
+done
+kill "$talk_pid"; wait "$talk_pid" 2> /dev/null
 expect "no such batch"      2 '--batch' -- "$pumice" translate numbers-en-zh --batch 257 "one"
 
 # Several prompts: as one after the other, in their order.

@@ -7,6 +7,7 @@
 typedef struct test_memory {
     size_t n_calls; /* allocations and reallocations so far */
     size_t fail_at; /* 1: the first; 0: none */
+    bool all;       /* what comes after it fails too */
     size_t live;    /* blocks not freed */
 } test_memory;
 
@@ -17,5 +18,7 @@ void test_memory_end(void);                             /* the C library's again
  * PM_ERR_MEMORY and leave no block; the last one must succeed. Of more than 500 each seventh fails. Returns how many there are.
  */
 size_t test_every_allocation(pm_status (*work)(void *user), void *user);
+/* The same of work that tries again with less: it may succeed in spite of one failure, not when all fail from there on. */
+size_t test_every_recovery(pm_status (*work)(void *user), void *user);
 
 #endif

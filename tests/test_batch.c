@@ -349,6 +349,55 @@ static void test_submissions(void **state) {
     pm_device_close(d);
 }
 
+/* The least memory, in steps of 4 KiB, with which the longest of `several` can be continued. */
+static uint64_t find_least_memory(const char *folder, const pm_generate_options *options) {
+    for (uint64_t bytes = 65536; bytes < 1 << 24; bytes += 4096) {
+        pm_device *d;
+        pm_generated alone = {0};
+        assert_ok(pm_device_open("cpu", &(pm_device_options){.max_memory_bytes = bytes}, &d));
+        pm_model *m;
+        pm_session *s = NULL;
+        assert_ok(pm_model_open(folder, &m));
+        pm_status status = pm_session_open(m, d, &s);
+        if (status == PM_OK) status = pm_generate(s, several.of[4].ids, several.of[4].n, options, &alone);
+        pm_generated_free(&alone);
+        pm_session_close(s);
+        pm_model_close(m);
+        pm_device_close(d);
+        if (status == PM_OK) return bytes;
+        assert_int_equal(status, PM_ERR_MEMORY);
+    }
+    fail_msg("16 MiB are too little");
+    return 0;
+}
+
+/* Where there is no memory for all together, parts of the batch run one after the other, and give the same. */
+static void test_little_memory(void **state) {
+    (void)state;
+    const pm_generate_options options = {.max_new = 30, .ignore_eos = true};
+    test_path folder = test_reference("gpt2", NULL);
+    uint64_t least = find_least_memory(folder.s, &options);
+    size_t n_most = 0, n_parts = 0;
+    for (uint64_t more = 0; more < 1 << 18 && n_most < several.n; more += 1 << 15) {
+        pm_device *d;
+        pm_generated g[MOST_PROMPTS];
+        assert_ok(pm_device_open("cpu", &(pm_device_options){.max_memory_bytes = least + more}, &d));
+        test_session o = test_open_on(d, folder.s);
+        check_batch(&o, "little memory", &several, options);
+        assert_ok(pm_generate_batch(o.s, several.of, several.n, &options, g));
+        n_most = 0;
+        for (size_t i = 0; i < several.n; i++) {
+            if (g[i].n_together > n_most) n_most = g[i].n_together;
+            pm_generated_free(&g[i]);
+        }
+        n_parts += n_most < several.n;
+        test_close(&o);
+        pm_device_close(d);
+    }
+    assert_true(n_parts > 0);
+    assert_int_equal(n_most, several.n);
+}
+
 static void expect_refused(const test_session *o, const pm_ids *p, size_t n, pm_generate_options options,
                            const char *text) {
     pm_generated g[3];
@@ -410,7 +459,7 @@ int main(void) {
         cmocka_unit_test(test_rules),        cmocka_unit_test(test_limit),
         cmocka_unit_test(test_long_prompts), cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_submissions),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_no_number),
+        cmocka_unit_test(test_no_number),    cmocka_unit_test(test_little_memory),
     };
     return run_all_tests(tests);
 }

@@ -155,8 +155,9 @@ void pm_generated_free(pm_generated *g);
  * samples with the same seed), but faster than one after the other, since each step reads the weights once for all of them. A sequence
  * that ends takes no more part; the others go on. Memory for keys and values is taken for n sequences as long as the longest. Times
  * and submissions are those of the whole batch, decode_steps and loop_steps each sequence's own. Beams, and models with segment
- * memory, go one sequence after the other. on_token is for one sequence alone. On an error there are no results; PM_ERR_USAGE says
- * which prompt ("prompt 3: ...", counted from 1). Each result is freed with pm_generated_free. */
+ * memory, go one sequence after the other; where memory is short, so do parts of the batch. on_token is for one sequence alone. On an
+ * error there are no results; PM_ERR_USAGE says which prompt ("prompt 3: ...", counted from 1, or as the options name it). Each result
+ * is freed with pm_generated_free. */
 pm_status pm_generate_batch(pm_session *s, const pm_ids *prompts, size_t n,
                             const pm_generate_options *options, pm_generated *out) PM_MUST_USE;
 /* What generation would refuse of a prompt (or source) before it begins: no ids, ids outside the vocabulary, more than the model has
