@@ -421,7 +421,7 @@ static pm_status generate_and_close(void *user) {
 static void test_out_of_memory(void **state) {
     (void)state;
     for (int beams = 1; beams <= 2; beams++)
-        assert_true(test_every_allocation(generate_and_close, &beams) > 100);
+        assert_true(test_every_recovery(generate_and_close, &beams) > 100);
 }
 
 int main(void) {
