@@ -1,6 +1,7 @@
 /* See support_models.h. */
 #include "tests/support_models.h"
 
+#include <dirent.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -183,4 +184,39 @@ void test_close(test_session *o) {
     pm_model_close(o->m);
     pm_device_close(o->d);
     *o = (test_session){0};
+}
+
+pm_device *test_need_device(const char *spec) {
+    pm_device *d = test_open_device(spec);
+    if (!d) skip_because("no device %s: %s", spec, pm_error_text());
+    return d;
+}
+
+bool test_is_decoder(const test_session *o) {
+    pm_model_info info;
+    pm_model_get_info(o->m, &info);
+    if (info.decoder && info.encoder_decoder && info.decoder_start_id < 0)
+        assert_ok(pm_session_set_decoder_start(o->s, 1));
+    return info.decoder && strcmp(info.task, "transcribe") != 0; /* which does not begin with ids */
+}
+
+void test_each_decoder(const char *spec, void (*check)(test_session *o, const char *name, const void *user),
+                       const void *user) {
+    pm_device *d = test_need_device(spec);
+    DIR *folder = opendir(PM_SOURCE_DIR "/tests/data/reference");
+    size_t n = 0;
+    assert_non_null(folder);
+    for (struct dirent *e = readdir(folder); e; e = readdir(folder)) {
+        if (e->d_name[0] == '.' || strchr(e->d_name, '_')) continue;
+        test_session o = test_open_on(d, test_reference(e->d_name, NULL).s);
+        if (test_is_decoder(&o)) {
+            check(&o, e->d_name, user);
+            n++;
+        }
+        test_close(&o);
+    }
+    closedir(folder);
+    assert_true(n >= 25);
+    assert_string_equal(pm_device_messages(d), "");
+    pm_device_close(d);
 }

@@ -47,4 +47,12 @@ test_session test_open(const char *path, const char *device);
 test_session test_open_on(pm_device *d, const char *path);
 void test_close(test_session *o);
 
+/* A device of that spec; the test is skipped when there is none. */
+pm_device *test_need_device(const char *spec);
+/* Whether the model generates from a prompt of ids; an encoder-decoder without a start id gets 1. */
+bool test_is_decoder(const test_session *o);
+/* Calls `check` for every decoder of tests/data/reference on one device, which must have no messages in the end. */
+void test_each_decoder(const char *spec, void (*check)(test_session *o, const char *name, const void *user),
+                       const void *user);
+
 #endif

@@ -1,6 +1,5 @@
 /* Sequences of different lengths in one batch: each gets what it gets alone, for every decoder, whatever ends it, with the loop and by
  * the host; on plain C to the bit of its logits. */
-#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -22,12 +21,6 @@ static const prompts several = {
     "3, 1, 11, 2, 20", 5, {{words, 3}, {words + 3, 1}, {words + 4, 11}, {words + 7, 2}, {words + 9, 20}}};
 static const prompts equal = {"two of one length", 2, {{words, 4}, {words + 8, 4}}};
 static const prompts same = {"the same twice, and a longer one", 3, {{words, 2}, {words, 2}, {words, 9}}};
-
-static pm_device *open_device(const char *spec) {
-    pm_device *d = test_open_device(spec);
-    if (!d) skip_because("no device %s: %s", spec, pm_error_text());
-    return d;
-}
 
 /* A batch against each of its prompts alone. Returns how many different lengths the results have. */
 static size_t check_batch(const test_session *o, const char *name, const prompts *p,
@@ -57,53 +50,27 @@ static size_t check_batch(const test_session *o, const char *name, const prompts
     return n_lengths;
 }
 
-static bool is_decoder(const test_session *o) {
-    pm_model_info info;
-    pm_model_get_info(o->m, &info);
-    if (info.decoder && info.encoder_decoder && info.decoder_start_id < 0)
-        assert_ok(pm_session_set_decoder_start(o->s, 1));
-    return info.decoder && strcmp(info.task, "transcribe") != 0; /* which does not begin with ids */
-}
-
-static void check_family(pm_device *d, const char *name, int32_t most, size_t *n_decoders) {
-    test_session o = test_open_on(d, test_reference(name, NULL).s);
-    if (is_decoder(&o)) {
-        (*n_decoders)++;
-        check_batch(&o, name, &several, (pm_generate_options){.max_new = most, .ignore_eos = true});
-        check_batch(&o, name, &equal,
-                    (pm_generate_options){.max_new = 9, .ignore_eos = true, .loop_steps = 1});
-    }
-    test_close(&o);
-}
-
-static void check_families(const char *spec, int32_t most) {
-    pm_device *d = open_device(spec);
-    DIR *folder = opendir(PM_SOURCE_DIR "/tests/data/reference");
-    size_t n = 0;
-    assert_non_null(folder);
-    for (struct dirent *e = readdir(folder); e; e = readdir(folder))
-        if (e->d_name[0] != '.' && !strchr(e->d_name, '_')) check_family(d, e->d_name, most, &n);
-    closedir(folder);
-    assert_true(n >= 25);
-    assert_string_equal(pm_device_messages(d), "");
-    pm_device_close(d);
+static void check_family(test_session *o, const char *name, const void *user) {
+    const int32_t most = *(const int32_t *)user;
+    check_batch(o, name, &several, (pm_generate_options){.max_new = most, .ignore_eos = true});
+    check_batch(o, name, &equal, (pm_generate_options){.max_new = 9, .ignore_eos = true, .loop_steps = 1});
 }
 
 static void test_families_reference(void **state) {
-    (void)state, check_families("reference", 20);
+    (void)state, test_each_decoder("reference", check_family, &(int32_t){20});
 }
 static void test_families_cpu(void **state) {
-    (void)state, check_families("cpu", 40);
+    (void)state, test_each_decoder("cpu", check_family, &(int32_t){40});
 }
 /* Each kind of position: ALiBi, relative with an encoder, rotary with a window, and experts. Software drivers take long for all
  * families. */
 static void test_families_vulkan(void **state) {
     (void)state;
     static const char *const names[] = {"bloom", "t5", "mistral-window", "mixtral"};
-    pm_device *d = open_device(test_device());
+    pm_device *d = test_need_device(test_device());
     for (size_t i = 0; i < PM_COUNT(names); i++) {
         test_session o = test_open_on(d, test_reference(names[i], NULL).s);
-        assert_true(is_decoder(&o));
+        assert_true(test_is_decoder(&o));
         check_batch(&o, names[i], &several, (pm_generate_options){.max_new = 12, .ignore_eos = true});
         test_close(&o);
     }
@@ -119,11 +86,11 @@ static void check_near(const char *name, const float *a, const float *b, size_t 
 
 /* Logits behind a prompt and behind a step, of rows and of one. Fast products of few rows and of many add in other orders. */
 static void check_logits(const char *spec, const char *name, float tolerance) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     test_session o = test_open_on(d, test_reference(name, NULL).s);
     pm_decoder rows, one;
     const prompts *p = &several;
-    assert_true(is_decoder(&o));
+    assert_true(test_is_decoder(&o));
     assert_ok(pm_decoder_open_rows(&rows, o.s, (int64_t)p->n, 1));
     size_t vocab = (size_t)pm_decoder_vocab(&rows);
     float *together = malloc(p->n * vocab * sizeof *together), *alone = malloc(vocab * sizeof *alone);
@@ -166,7 +133,7 @@ static void test_logits(void **state) {
 
 /* Ends that come at `least` places or more, within and between submissions; by the loop, by the host, and by both. */
 static void check_ends(const char *spec, const char *name, size_t least) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     test_path folder = test_copy_model(name);
     size_t most = 0;
     for (int end = 0; end < 40; end += 8) {
@@ -174,7 +141,7 @@ static void check_ends(const char *spec, const char *name, size_t least) {
         snprintf(eos, sizeof eos, "[%d,%d,%d]", end, end + 3, end + 5);
         test_edit_config(&folder, "eos_token_id", eos);
         test_session o = test_open_on(d, folder.s);
-        assert_true(is_decoder(&o));
+        assert_true(test_is_decoder(&o));
         for (int32_t steps = 0; steps < 3; steps++) {
             size_t n = check_batch(&o, name, &several,
                                    (pm_generate_options){.max_new = 30, .loop_steps = steps * steps});
@@ -204,7 +171,7 @@ static void test_ends_cpu(void **state) {
 /* On a GPU: by the loop, with penalties, and by chance. */
 static void test_ends_vulkan(void **state) {
     (void)state;
-    pm_device *d = open_device(test_device());
+    pm_device *d = test_need_device(test_device());
     test_path folder = test_copy_model("gpt-oss");
     test_edit_config(&folder, "eos_token_id", "[8,11,13]");
     test_session o = test_open_on(d, folder.s);
@@ -224,7 +191,7 @@ static void test_rules(void **state) {
         {"forced_bos_token_id", "4"},    {"min_length", "17"},
         {"suppress_tokens", "[3,9,17]"}, {"bad_words_ids", "[[5,2],[8]]"}};
     static const char *const names[] = {"t5", "gpt2"};
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     for (size_t i = 0; i < PM_COUNT(rules) * PM_COUNT(names); i++) {
         const char *name = names[i % PM_COUNT(names)], *const *rule = rules[i / PM_COUNT(names)];
         test_path folder = test_copy_model(name);
@@ -238,9 +205,9 @@ static void test_rules(void **state) {
 
 /* To the last position of the model, which sequences reach one after the other; the cache grows on the way. */
 static void check_limit(const char *spec, const char *name) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     test_session o = test_open_on(d, test_reference(name, NULL).s);
-    assert_true(is_decoder(&o));
+    assert_true(test_is_decoder(&o));
     size_t n = check_batch(&o, name, &several, (pm_generate_options){.ignore_eos = true});
     assert_int_equal(n, o.s->model->arch->encoder_decoder ? 1 : 5);
     check_batch(&o, name, &several, (pm_generate_options){.ignore_eos = true, .loop_steps = 1});
@@ -259,7 +226,7 @@ static void test_long_prompts(void **state) {
     int32_t long_ids[1100];
     const size_t lengths[] = {1100, 1, 512, 2, 513};
     prompts p = {.name = "long ones", .n = PM_COUNT(lengths)};
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_path folder = test_copy_model("llama");
     test_edit_config(&folder, "max_position_embeddings", "1200");
     for (size_t i = 0; i < PM_COUNT(long_ids); i++) long_ids[i] = words[(i * 7 + i / 5) % PM_COUNT(words)];
@@ -278,7 +245,7 @@ static float make_two_rows_infinite(float x, size_t i) {
 
 /* Steps whose likeliest logit is no number, in some of the sequences: the host chooses there, the others go on. */
 static void check_stuck(const char *spec) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     test_path folder = test_copy_model("llama");
     test_edit_tensor(&folder, "lm_head.weight", make_two_rows_infinite);
     test_session o = test_open_on(d, folder.s);
@@ -306,7 +273,7 @@ static void test_no_number(void **state) {
     static const size_t numbers[] = {11, 12, 14};
     const pm_ids p[] = {{words, 3}, {words, 2}, {seven, 3}};
     pm_generated g[3];
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_path folder = test_copy_model("llama");
     test_edit_tensor(&folder, "model.embed_tokens.weight", make_seven_no_number);
     test_session o = test_open_on(d, folder.s);
@@ -328,7 +295,7 @@ static void test_no_number(void **state) {
 /* One submission for many tokens of all sequences; nothing is recorded; what is asked for again is there. */
 static void test_submissions(void **state) {
     (void)state;
-    pm_device *d = open_device(test_device());
+    pm_device *d = test_need_device(test_device());
     test_session o = test_open_on(d, test_reference("gpt-oss", NULL).s);
     pm_generated g[MOST_PROMPTS];
     pm_generate_options options = {.max_new = 90, .ignore_eos = true};
@@ -416,7 +383,7 @@ static bool never(void *user, int32_t id) {
 static void test_refused(void **state) {
     (void)state;
     static const int32_t far[2] = {3, 1000}, many[200] = {0};
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     expect_refused(&o, (pm_ids[]){{words, 3}, {far, 2}}, 2, (pm_generate_options){0},
                    "prompt 2: ids: id 1000 at 1");

@@ -12,12 +12,6 @@
 #include "models/convert.h"
 #include "models/decoder.h"
 
-static pm_device *open_device(const char *spec) {
-    pm_device *d = test_open_device(spec);
-    if (!d) skip_because("no device %s: %s", spec, pm_error_text());
-    return d;
-}
-
 /* ---- greedy ---- */
 
 static const char *const decoders[] = {"gpt2", "llama", "llama3-rope"};
@@ -51,7 +45,7 @@ static void check_greedy(pm_device *d, const char *folder, const char *name) {
 }
 
 static void check_greedy_all(const char *spec) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     const char *shared = test_shared_dir();
     char small[TEST_PATH];
     snprintf(small, sizeof small, "%s/reference/small", shared ? shared : "");
@@ -114,7 +108,7 @@ static void check_beam_case(pm_device *d, json_t *c) {
 }
 
 static void check_beams(const char *spec, size_t step) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     json_t *root = json_load_file(PM_SOURCE_DIR "/tests/data/beam_cases.json", 0, NULL);
     assert_true(json_array_size(root) >= 50);
     for (size_t i = 0; i < json_array_size(root); i += step) check_beam_case(d, json_array_get(root, i));
@@ -133,7 +127,7 @@ static void test_beams_vulkan(void **state) {
 
 static void test_sampling_seeds(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     const int32_t prompt[3] = {5, 9, 2};
     pm_generate_options options = {
@@ -163,7 +157,7 @@ static void test_sampling_seeds(void **state) {
 static void test_pieces(void **state) {
     (void)state;
     static const size_t cuts[][5] = {{40}, {1, 39}, {7, 1, 32}, {16, 16, 8}, {3, 5, 9, 22, 1}};
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_session o = test_open_on(d, test_reference("llama", NULL).s);
     float first[61], logits[61];
     int32_t ids[40];
@@ -188,7 +182,7 @@ static void test_pieces(void **state) {
 /* A batch of sequences: each goes its own way, and reordering moves what was seen. */
 static void test_reorder(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     const int32_t ids[6] = {5, 9, 30, 31, 40, 7}, next[3] = {8, 8, 8}, order[3] = {2, 0, 0};
     float alone[3][61], together[3][61];
@@ -219,7 +213,7 @@ static bool stop_after_three(void *user, int32_t id) {
 
 static void test_ends(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_path folder = test_copy_model("gpt2");
     const int32_t prompt[2] = {5, 9};
     test_session o = test_open_on(d, folder.s);
@@ -251,7 +245,7 @@ static void test_ends(void **state) {
 /* Beams feed the prompt before the meter starts, and each later id but the last. */
 static void test_beam_meter(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     pm_generate_options options = {.max_new = 5, .n_beams = 2, .ignore_eos = true};
     pm_generated g;
@@ -279,7 +273,7 @@ static void test_no_numbers(void **state) {
     (void)state;
     static const pm_generate_options searches[] = {
         {.max_new = 3}, {.max_new = 3, .n_beams = 2}, {.max_new = 3, .sample = true, .top_k = 1}};
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_path none = test_copy_model("gpt2"), one = test_copy_model("llama");
     test_edit_tensor(&none, "transformer.ln_f.bias", make_nan);
     test_edit_tensor(&one, "lm_head.weight", make_first_row_nan);
@@ -303,7 +297,7 @@ static void test_no_numbers(void **state) {
 static void test_long_context(void **state) {
     (void)state;
     test_path folder = test_copy_model("llama");
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     pm_device_stats stats;
     pm_generated g, expected;
     test_session plain = test_open_on(d, test_reference("llama", NULL).s);
@@ -329,7 +323,7 @@ static void test_long_context(void **state) {
 
 static void test_decoder_start(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_path folder = test_copy_model("transformer");
     pm_generate_options options = {.max_new = 6};
     pm_generated a, b;
@@ -368,7 +362,7 @@ static void expect_usage(test_session *o, const int32_t *ids, size_t n, pm_gener
 
 static void test_errors(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_session o = test_open_on(d, test_reference("gpt2", NULL).s);
     int32_t ids[65] = {5, 61, -7};
     const char *stop = "x";

@@ -1,6 +1,5 @@
 /* The decode loop on the device: programs that feed themselves, run many times in one submission, leave what single runs
  * leave; generation by it gives the ids of the host's way for every decoder, whatever ends it. */
-#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -261,12 +260,6 @@ static void test_repeats(void **state) {
 
 /* ---- generation ---- */
 
-static pm_device *open_device(const char *spec) {
-    pm_device *d = test_open_device(spec);
-    if (!d) skip_because("no device %s: %s", spec, pm_error_text());
-    return d;
-}
-
 /* How a generation goes by the loop and by the host alone: the same ids. *out: the loop's, to be freed. */
 static void check_same(const test_session *o, const int32_t *ids, size_t n, pm_generate_options options,
                        pm_generated *out) {
@@ -283,56 +276,31 @@ static void check_same(const test_session *o, const int32_t *ids, size_t n, pm_g
     pm_generated_free(&host);
 }
 
-static bool is_decoder(const test_session *o) {
-    pm_model_info info;
-    pm_model_get_info(o->m, &info);
-    if (info.decoder && info.encoder_decoder && info.decoder_start_id < 0)
-        assert_ok(pm_session_set_decoder_start(o->s, 1));
-    return info.decoder && strcmp(info.task, "transcribe") != 0; /* which does not begin with ids */
-}
-
-static void check_family(pm_device *d, const char *name, int32_t most, size_t *n_decoders) {
-    const int32_t prompt[3] = {5, 9, 2};
-    test_session o = test_open_on(d, test_reference(name, NULL).s);
+static void check_family(test_session *o, const char *name, const void *user) {
+    (void)name;
+    const int32_t prompt[3] = {5, 9, 2}, most = *(const int32_t *)user;
     pm_generated g;
-    if (is_decoder(&o)) {
-        (*n_decoders)++;
-        check_same(&o, prompt, 3, (pm_generate_options){.max_new = most, .ignore_eos = true}, &g);
-        assert_null(g.no_loop);
-        assert_int_equal(g.decode_recordings, 0);
-        assert_true(g.decode_steps > 20 &&
-                    g.loop_steps + 1 >= g.decode_steps); /* one left over may be the host's */
-        pm_generated_free(&g);
-    }
-    test_close(&o);
-}
-
-static void check_families(const char *spec, int32_t most) {
-    pm_device *d = open_device(spec);
-    DIR *folder = opendir(PM_SOURCE_DIR "/tests/data/reference");
-    size_t n = 0;
-    assert_non_null(folder);
-    for (struct dirent *e = readdir(folder); e; e = readdir(folder))
-        if (e->d_name[0] != '.' && !strchr(e->d_name, '_')) check_family(d, e->d_name, most, &n);
-    closedir(folder);
-    assert_true(n >= 25);
-    assert_string_equal(pm_device_messages(d), "");
-    pm_device_close(d);
+    check_same(o, prompt, 3, (pm_generate_options){.max_new = most, .ignore_eos = true}, &g);
+    assert_null(g.no_loop);
+    assert_int_equal(g.decode_recordings, 0);
+    assert_true(g.decode_steps > 20 &&
+                g.loop_steps + 1 >= g.decode_steps); /* one left over may be the host's */
+    pm_generated_free(&g);
 }
 
 static void test_families_reference(void **state) {
-    (void)state, check_families("reference", 40);
+    (void)state, test_each_decoder("reference", check_family, &(int32_t){40});
 }
 static void test_families_cpu(void **state) {
-    (void)state, check_families("cpu", 60);
+    (void)state, test_each_decoder("cpu", check_family, &(int32_t){60});
 }
 static void test_families_vulkan(void **state) {
-    (void)state, check_families(test_device(), 24);
+    (void)state, test_each_decoder(test_device(), check_family, &(int32_t){24});
 }
 
 /* Every place of the id that ends it, within and between submissions; two ends; ends that may not come yet. */
 static void check_ends(const char *spec, int stride) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     test_path folder = test_copy_model("gpt-oss");
     const int32_t prompt[2] = {5, 9};
     char eos[64];
@@ -388,7 +356,7 @@ static bool hear(void *user, int32_t id) {
 /* on_token sees every id once, in order, and ends generation where it says. */
 static void test_listeners(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_session o = test_open_on(d, test_reference("llama", NULL).s);
     for (size_t stop = 0; stop < 50; stop += 3) {
         listener l = {.stop = stop};
@@ -410,7 +378,7 @@ static void test_listeners(void **state) {
 static void check_penalties(const char *spec) {
     static const char *const names[] = {"llama", "gpt-oss", "t5", "transfo-xl"};
     static const float penalties[] = {3, 1.3f, 0.6f};
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     for (size_t i = 0; i < PM_COUNT(names); i++) {
         test_session o = test_open_on(d, test_reference(names[i], NULL).s);
         pm_generated plain_ones, g;
@@ -451,7 +419,7 @@ static void test_host_only(void **state) {
         {{.no_repeat_ngram = 2}, "ngram"},
         {{.loop_steps = 1}, "one step"},
     };
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_path folder = test_copy_model("llama");
     test_session o = test_open_on(d, folder.s);
     pm_generated g;
@@ -483,7 +451,7 @@ static void test_rules_around(void **state) {
                                            {"begin_suppress_tokens", "[11,12,13]"},
                                            {"forced_bos_token_id", "4"},
                                            {"min_length", "17"}};
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     pm_generated g;
     for (size_t i = 0; i < PM_COUNT(rules); i++) {
         test_path folder = test_copy_model("t5");
@@ -508,7 +476,7 @@ static float make_two_rows_infinite(float x, size_t i) {
 
 /* The loop gets stuck at each step whose likeliest logit is no number: the host goes on from there. */
 static void check_stuck(const char *spec) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     test_path folder = test_copy_model("llama");
     pm_generated g;
     test_edit_tensor(&folder, "lm_head.weight", make_two_rows_infinite);
@@ -530,7 +498,7 @@ static void test_stuck(void **state) {
 
 /* The loop under its own feet: the cache grows, a limit of a submission cuts it, the host takes a step between. */
 static void check_by_hand(const char *spec) {
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     const int32_t prompt[3] = {5, 9, 2};
     test_session o = test_open_on(d, test_reference("llama", NULL).s);
     pm_generated g;
@@ -581,7 +549,7 @@ static void test_by_hand_vulkan(void **state) {
 /* A submission holds no more steps than its device's limit of work. */
 static void test_limit_of_work(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     int32_t id;
     size_t n_free, n_limited, n_tight;
     bool found;
@@ -614,7 +582,7 @@ static void test_limit_of_work(void **state) {
 /* At most one submission for sixteen tokens, and nothing is recorded. */
 static void test_submissions(void **state) {
     (void)state;
-    pm_device *d = open_device(test_device());
+    pm_device *d = test_need_device(test_device());
     test_session o = test_open_on(d, test_reference("gpt-oss", NULL).s);
     pm_generated g;
     pm_generate_options options = {.max_new = 100, .ignore_eos = true};

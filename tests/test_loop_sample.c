@@ -1,16 +1,9 @@
 /* Choosing by chance in the decode loop on the device: the ids of the host's way, of every decoder, with any settings, whatever ends
  * it and however many steps a submission has; and one program for all settings. */
-#include <dirent.h>
 #include <math.h>
 
 #include "models/loop.h"
 #include "tests/support_models.h"
-
-static pm_device *open_device(const char *spec) {
-    pm_device *d = test_open_device(spec);
-    if (!d) skip_because("no device %s: %s", spec, pm_error_text());
-    return d;
-}
 
 /* By the loop and by the host alone: the same ids. *out: the loop's, to be freed. */
 static void check_same(pm_session *s, const int32_t *ids, size_t n, pm_generate_options options,
@@ -30,15 +23,12 @@ static void check_same(pm_session *s, const int32_t *ids, size_t n, pm_generate_
 
 /* ---- every decoder ---- */
 
-static bool is_decoder(const test_session *o) {
-    pm_model_info info;
-    pm_model_get_info(o->m, &info);
-    if (info.decoder && info.encoder_decoder && info.decoder_start_id < 0)
-        assert_ok(pm_session_set_decoder_start(o->s, 1));
-    return info.decoder && strcmp(info.task, "transcribe") != 0; /* which does not begin with ids */
-}
+typedef struct extent {
+    int32_t most;
+    bool quick; /* the first settings alone */
+} extent;
 
-static void check_family(pm_device *d, const char *name, int32_t most, bool quick, size_t *n_decoders) {
+static void check_family(test_session *o, const char *name, const void *user) {
     static const pm_generate_options settings[] = {
         {.temperature = 1.2f,
          .top_k = 20,
@@ -48,43 +38,29 @@ static void check_family(pm_device *d, const char *name, int32_t most, bool quic
          .repetition_penalty = 1.3f},
         {.top_p = 0.9f, .seed = 1ull << 35},
     };
-    test_session o = test_open_on(d, test_reference(name, NULL).s);
-    for (size_t i = 0; i < (quick ? 1 : PM_COUNT(settings)) && is_decoder(&o); i++) {
+    const extent *e = user;
+    (void)name;
+    for (size_t i = 0; i < (e->quick ? 1 : PM_COUNT(settings)); i++) {
         pm_generate_options options = settings[i];
         pm_generated g;
-        options.max_new = most;
+        options.max_new = e->most;
         options.ignore_eos = true;
-        check_same(o.s, (int32_t[]){5, 9, 2}, 3, options, &g);
+        check_same(o->s, (int32_t[]){5, 9, 2}, 3, options, &g);
         assert_int_equal(g.decode_recordings, 0);
         assert_true(g.loop_steps + 1 >= g.decode_steps &&
                     g.loop_steps > 10); /* one left over may be the host's */
         pm_generated_free(&g);
-        *n_decoders += i == 0;
     }
-    test_close(&o);
-}
-
-static void check_families(const char *spec, int32_t most, bool quick) {
-    pm_device *d = open_device(spec);
-    DIR *folder = opendir(PM_SOURCE_DIR "/tests/data/reference");
-    size_t n = 0;
-    assert_non_null(folder);
-    for (struct dirent *e = readdir(folder); e; e = readdir(folder))
-        if (e->d_name[0] != '.' && !strchr(e->d_name, '_')) check_family(d, e->d_name, most, quick, &n);
-    closedir(folder);
-    assert_true(n >= 25);
-    assert_string_equal(pm_device_messages(d), "");
-    pm_device_close(d);
 }
 
 static void test_families_reference(void **state) {
-    (void)state, check_families("reference", 17, true);
+    (void)state, test_each_decoder("reference", check_family, &(extent){17, true});
 }
 static void test_families_cpu(void **state) {
-    (void)state, check_families("cpu", 60, false);
+    (void)state, test_each_decoder("cpu", check_family, &(extent){60, false});
 }
 static void test_families_vulkan(void **state) {
-    (void)state, check_families(test_device(), 14, true);
+    (void)state, test_each_decoder(test_device(), check_family, &(extent){14, true});
 }
 
 /* ---- settings ---- */
@@ -102,7 +78,7 @@ static void check_settings(const char *spec) {
         {.top_p = 0.5f, .min_p = 0.2f, .temperature = 3, .seed = UINT64_MAX},
     };
     enum { N = PM_COUNT(settings), NEW = 60 };
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     test_session o = test_open_on(d, test_reference("llama", NULL).s);
     pm_generated g[N], greedy, other;
     size_t n_programs = 0, n_unlike = 0;
@@ -146,7 +122,7 @@ static void test_settings_vulkan(void **state) {
 
 static void test_ends(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_path folder = test_copy_model("gpt-oss");
     test_edit_config(&folder, "eos_token_id", "[11,30,50]");
     test_session o = test_open_on(d, folder.s);
@@ -173,7 +149,7 @@ static void check_stops(const char *spec) {
     const char *stops[] = {"w17", "w40 w4", "w23"};
     char lines[61 * 8] = "<pad>\n<bos>\n<eos>\n<unk>\n";
     size_t at = strlen(lines), source = 0, n_stopped = 0;
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     test_path folder = test_copy_model("transformer");
     for (int i = 4; i < 61; i++) {
         if (i == 53) source = at;
@@ -217,7 +193,7 @@ static float make_rows_infinite(float x, size_t i) {
 /* Where no logit is a finite number the loop gets stuck, and the host says what is wrong as it does alone. */
 static void test_nothing_finite(void **state) {
     (void)state;
-    pm_device *d = open_device("cpu");
+    pm_device *d = test_need_device("cpu");
     test_path folder = test_copy_model("llama");
     test_edit_tensor(&folder, "lm_head.weight", make_rows_infinite);
     test_session o = test_open_on(d, folder.s);
@@ -238,7 +214,7 @@ static void check_batch(const char *spec) {
     const int32_t words[] = {5, 9, 2, 7, 33, 4, 5, 9, 2};
     const pm_ids prompts[] = {{words, 3}, {words + 3, 1}, {words + 2, 4}, {words + 6, 3}};
     enum { N = PM_COUNT(prompts) };
-    pm_device *d = open_device(spec);
+    pm_device *d = test_need_device(spec);
     for (size_t k = 0; k < PM_COUNT(names); k++) {
         test_session o = test_open_on(d, test_reference(names[k], NULL).s);
         pm_generated loop[N], host[N];
